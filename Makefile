@@ -1,0 +1,27 @@
+# After `bash tools/setup_env.sh dev`, or in an environment that has the tools.
+export PATH := $(CURDIR)/.venv-dev/bin:$(PATH)
+
+.PHONY: format static-checks test lock
+
+format:
+	ruff check --fix .
+	ruff format .
+
+static-checks:
+	ruff check .
+	ruff format --check .
+	mypy
+	pre-commit validate-config
+
+test:
+	bash tools/run_tests.sh
+
+# Resolves the tested versions of both stacks anew where a requirement changed;
+# what still fits stays. `uv` from `pip install uv`.
+lock:
+	echo opencv-python-headless | uv pip compile --universal --python-version 3.10 --no-annotate \
+	    --custom-compile-command 'make lock' \
+	    --override requirements/overrides.txt \
+	    --output-file requirements/constraints.txt \
+	    pyproject.toml requirements/onedl*.txt requirements/official*.txt \
+	    requirements/digits.txt requirements/tests.txt requirements/mmcv-build.txt -

@@ -1,0 +1,20 @@
+# Fine-tunes the teacher on the same images: only for NKD, which compares logits.
+#   python tools/train.py configs/own_data/teacher_own-data.py --amp
+_base_ = './vitkd_own-data.py'  # its data, its schedule, the teacher's weights
+
+model = dict(
+    _delete_=True,
+    type='ImageClassifier',
+    backbone=dict(
+        type='mmvitkd.DeiT3',  # MMPretrain's DeiT3 does not compute what was trained
+        arch='s',
+        img_size=224,
+        patch_size=16,
+        drop_path_rate=0.05,
+        init_cfg=dict(
+            type='Pretrained', checkpoint=_base_.teacher_checkpoint, prefix='backbone.'
+        ),
+    ),
+    head=dict(_base_.model.student.head, in_channels=384),
+    train_cfg=_base_.model.student.train_cfg,
+)

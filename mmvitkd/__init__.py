@@ -1,0 +1,5 @@
+"""ViTKD and its neighbours: distillation of vision transformers for MMPretrain."""
+
+from .version import __version__
+
+__all__ = ['__version__']

@@ -1,0 +1,4 @@
+from .hooks import EpochSeedHook, SafeCheckpointHook
+from .optimizers import Bfloat16OptimWrapper
+
+__all__ = ['Bfloat16OptimWrapper', 'EpochSeedHook', 'SafeCheckpointHook']

@@ -1,0 +1,209 @@
+"""Taps: one tensor a forward from a module of an untouched model."""
+
+import difflib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+
+Grid = tuple[int, int]
+
+TOKENS = ('patch', 'cls', 'all')
+PATCH_EMBEDDINGS = ('patch_embed', 'patch_embeddings')
+# class, distillation and register tokens; more means that the grid is wrong
+MAX_EXTRA_TOKENS = 16
+
+
+class Tapped(NamedTuple):
+    """What a tap yields in one forward.
+
+    Patch tokens are ``(B, N, C)`` with their grid; ``'all'`` tokens ``(B, L, C)``,
+    a class token ``(B, C)`` and logits ``(B, K)`` have none.
+    """
+
+    value: Tensor
+    hw: Grid | None
+
+
+@dataclass(frozen=True)
+class Tap:
+    """One dotted module path, and which of its tokens to take.
+
+    Args:
+        path: As in ``model.named_modules()``, e.g. ``'backbone.layers.0'``.
+        tokens: ``'patch'``, ``'cls'`` or ``'all'``. Defaults to ``'patch'``.
+
+    Raises:
+        ValueError: If ``tokens`` is none of these.
+    """
+
+    path: str
+    tokens: str = 'patch'
+
+    def __post_init__(self) -> None:
+        if self.tokens not in TOKENS:
+            raise ValueError(
+                f"tap '{self.path}': tokens must be one of {TOKENS}, "
+                f"got '{self.tokens}'"
+            )
+
+    @classmethod
+    def parse(cls, spec: Any) -> 'Tap':
+        """Make a tap of a path, or of ``dict(path=..., tokens=...)``.
+
+        Raises:
+            ValueError: If it is neither, or has other keys.
+        """
+        if isinstance(spec, str):
+            return cls(spec)
+        if isinstance(spec, dict) and 'path' in spec and set(spec) <= {'path', 'tokens'}:
+            return cls(**spec)
+        raise ValueError(
+            f'a tap is a module path or dict(path=..., tokens={TOKENS}), got {spec!r}'
+        )
+
+
+def find_module(model: nn.Module, path: str) -> nn.Module:
+    """Return the module at a dotted path.
+
+    Raises:
+        ValueError: If there is none; the message offers the nearest paths.
+    """
+    paths = dict(model.named_modules())
+    if path in paths and path:
+        return paths[path]
+    near = difflib.get_close_matches(path, paths, n=3, cutoff=0.4)
+    raise ValueError(
+        f"tap '{path}': {type(model).__name__} has no such module; "
+        f'did you mean {" or ".join(map(repr, near)) or repr("backbone")}?'
+    )
+
+
+def find_patch_embed(model: nn.Module) -> nn.Module | None:
+    """Return the first patch embedding, by the names that all libraries use."""
+    for name, module in model.named_modules():
+        if name.rpartition('.')[2] in PATCH_EMBEDDINGS:
+            return module
+    return None
+
+
+@contextmanager
+def record(model: nn.Module, taps: Iterable[Tap]) -> Iterator[dict[Tap, Tapped]]:
+    """Collect what the taps yield in the one forward that runs inside.
+
+    The dict that this yields is filled when the block ends.
+
+    Raises:
+        ValueError: If a path does not exist, or did not run exactly once, or its
+            output can't be read as tokens or logits.
+    """
+    seen: dict[Tap, Tapped] = {}
+    raw: dict[str, tuple[Tensor, Grid | None]] = {}
+    patch_grid: list[Grid] = []
+
+    def keep(path: str) -> Any:
+        def hook(module: nn.Module, args: tuple, kwargs: dict, output: Any) -> None:
+            if path in raw:
+                raise ValueError(
+                    f"tap '{path}' fired twice in one forward: tap a module that "
+                    'runs once, such as the block around it'
+                )
+            raw[path] = _tensor_and_grid(path, (*args, *kwargs.values()), output)
+
+        return hook
+
+    def keep_grid(module: nn.Module, args: tuple, output: Tensor) -> None:
+        patch_grid[:] = [tuple(output.shape[-2:])]
+
+    taps = list(dict.fromkeys(taps))
+    paths = dict.fromkeys(tap.path for tap in taps)
+    modules = {path: find_module(model, path) for path in paths}
+    handles = [
+        module.register_forward_hook(keep(path), with_kwargs=True)
+        for path, module in modules.items()
+    ]
+    patch_embed = find_patch_embed(model)
+    if patch_embed is not None:
+        convs = [m for m in patch_embed.modules() if isinstance(m, nn.Conv2d)]
+        handles += [conv.register_forward_hook(keep_grid) for conv in convs]
+    try:
+        yield seen
+    finally:
+        for handle in handles:
+            handle.remove()
+    silent = [path for path in paths if path not in raw]
+    if silent:
+        raise ValueError(f'these taps did not fire in the forward: {silent}')
+    for tap in taps:
+        tensor, grid = raw[tap.path]
+        if tensor.ndim == 4:
+            tensor, grid = _flatten(model, tensor)
+        seen[tap] = _choose(tap, tensor, grid or next(iter(patch_grid), None))
+
+
+def _is_grid(value: Any) -> bool:
+    return (
+        isinstance(value, (tuple, list))
+        and len(value) == 2
+        and all(isinstance(side, int) for side in value)
+    )
+
+
+def _tensor_and_grid(
+    path: str, inputs: tuple, output: Any
+) -> tuple[Tensor, Grid | None]:
+    """Read a module's output; Swin hands its grid along, in or beside it."""
+    parts = output if isinstance(output, (tuple, list)) else (output,)
+    tensors = [part for part in parts if isinstance(part, Tensor)]
+    if len(tensors) != 1 or tensors[0].ndim not in (2, 3, 4):
+        found = [tuple(t.shape) for t in tensors] or type(output).__name__
+        raise ValueError(
+            f"tap '{path}' must yield one tensor, logits (B, K), tokens (B, N, C) or "
+            f'a map (B, C, H, W), but yields {found}'
+        )
+    grids = [part for part in (*parts, *inputs) if _is_grid(part)]
+    return tensors[0], (grids[0][0], grids[0][1]) if grids else None
+
+
+def _flatten(model: nn.Module, x: Tensor) -> tuple[Tensor, Grid]:
+    """Turn a map into tokens: ``(B, C, H, W)``, or timm's ``(B, H, W, C)``."""
+    formats = (str(getattr(m, 'output_fmt', '')) for m in model.modules())
+    if any(fmt.endswith('NHWC') for fmt in formats):
+        return x.flatten(1, 2), (x.shape[1], x.shape[2])
+    return x.flatten(2).transpose(1, 2), (x.shape[2], x.shape[3])
+
+
+def _choose(tap: Tap, x: Tensor, hw: Grid | None) -> Tapped:
+    """Take the tap's tokens; how many extra ones lead is seen, not assumed."""
+    if x.ndim == 2:
+        if tap.tokens != 'patch':
+            raise ValueError(
+                f"tap '{tap.path}' yields {tuple(x.shape)}, one vector an image: there "
+                f"are no tokens to choose '{tap.tokens}' from"
+            )
+        return Tapped(x, None)
+    if tap.tokens == 'all':
+        return Tapped(x, None)
+    if hw is None:
+        raise ValueError(
+            f"tap '{tap.path}': the grid of its {x.shape[1]} tokens is not known, since "
+            f'the model has no patch embedding named {" or ".join(PATCH_EMBEDDINGS)}; '
+            'tap a module whose output is a map (B, C, H, W)'
+        )
+    extra = x.shape[1] - hw[0] * hw[1]
+    if not 0 <= extra <= MAX_EXTRA_TOKENS:
+        raise ValueError(
+            f"tap '{tap.path}' yields {x.shape[1]} tokens, which the grid "
+            f'{hw[0]}x{hw[1]} = {hw[0] * hw[1]} does not match: tap a module that '
+            "keeps the grid, or one that hands its own on (Swin: 'backbone.stages.3')"
+        )
+    if tap.tokens == 'patch':
+        return Tapped(x[:, extra:], hw)
+    if extra == 0:
+        raise ValueError(
+            f"tap '{tap.path}' has no class token (its {x.shape[1]} tokens fill the "
+            f"{hw[0]}x{hw[1]} grid): use tokens='patch'"
+        )
+    return Tapped(x[:, 0], None)

@@ -1,0 +1,205 @@
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from mmengine.config import Config, ConfigDict
+from mmengine.hub import get_config
+from mmengine.logging import print_log
+from mmengine.registry import DefaultScope
+from torch import Tensor, nn
+
+from mmvitkd.registry import MODELS, SCOPE
+from mmvitkd.utils import load_checkpoint, load_strictly, weights_of
+
+from .tap import Grid, Tap, Tapped, find_patch_embed, record
+
+
+@MODELS.register_module()
+class Teacher:
+    """A frozen classifier that no student can reach by accident.
+
+    It is not a module: it stays out of the student's ``train()``, parameters,
+    ``state_dict``, EMA copies (which share it) and gradient buckets. Its weights
+    are read when training begins, so that testing does not need them.
+
+    Args:
+        cfg: Path of a config file, a name such as
+            ``'mmpretrain::deit3/deit3-small-p16_64xb64_in1k.py'``, or a dict: a whole
+            config, or its ``model``. Built in our scope, so that ``DeiT3`` is the
+            corrected one.
+        checkpoint: File or URL of the weights. May be left out only when the
+            model fetches its own (timm's and HuggingFace's ``pretrained=True``).
+        prefix: Take the weights below it alone, e.g. ``'student.'`` of a
+            distillation checkpoint. Defaults to ``''``.
+        input_size: Resize the images to this, as ``(H, W)`` or one side.
+            ``'same'`` leaves them as the student gets them; None asks the model.
+            Defaults to None.
+        weights_only: Refuse checkpoints that could run code. Defaults to True.
+
+    Raises:
+        ValueError: If the config has no model, or there are no weights for it.
+    """
+
+    def __init__(
+        self,
+        cfg: str | Path | dict,
+        checkpoint: str | Path | None = None,
+        prefix: str = '',
+        input_size: int | tuple[int, int] | str | None = None,
+        weights_only: bool = True,
+    ) -> None:
+        model_cfg = _model_cfg(cfg)
+        if checkpoint is None and not model_cfg.get('pretrained', False):
+            raise ValueError(
+                'a teacher without weights teaches noise: give checkpoint=<file or '
+                'URL> beside its cfg'
+            )
+        self.checkpoint = checkpoint
+        self.prefix = prefix
+        self.weights_only = weights_only
+        own_preprocessor = 'data_preprocessor' in model_cfg
+        with DefaultScope.overwrite_default_scope(SCOPE):
+            self.model: nn.Module = MODELS.build(model_cfg)
+        self.model.requires_grad_(False)
+        self.model.eval()
+        self.preprocessor = self.model.data_preprocessor if own_preprocessor else None
+        self.input_size = _input_size(self.model, input_size)
+        self._loaded = checkpoint is None
+
+    def __deepcopy__(self, memo: dict) -> 'Teacher':
+        return self
+
+    def load(self) -> None:
+        """Read the weights, once.
+
+        Raises:
+            ValueError: If the file is missing or damaged, or its keys or shapes
+                do not fit; the message lists them.
+        """
+        if self._loaded or self.checkpoint is None:
+            return
+        checkpoint = load_checkpoint(self.checkpoint, self.weights_only)
+        problems = load_strictly(self.model, weights_of(checkpoint, self.prefix))
+        if problems:
+            raise ValueError(
+                f"teacher checkpoint '{self.checkpoint}' does not fit "
+                f'{type(self.model).__name__}:\n' + '\n'.join(problems)
+            )
+        self._loaded = True
+        print_log(f'Teacher weights: {self.checkpoint}', logger='current')
+
+    @torch.no_grad()
+    def __call__(
+        self, inputs: Tensor, preprocessor: nn.Module, taps: Iterable[Tap]
+    ) -> dict[Tap, Tapped]:
+        """Answer on the student's images.
+
+        Args:
+            inputs: ``(B, 3, H, W)`` after the student's preprocessing, Mixup and
+                CutMix included.
+            preprocessor: The student's, whose normalisation is taken back.
+            taps: What to record.
+
+        Returns:
+            What every tap yields.
+        """
+        with record(self.model, taps) as seen:
+            self.model(self.prepare(inputs, preprocessor))
+        return seen
+
+    def prepare(self, inputs: Tensor, preprocessor: nn.Module) -> Tensor:
+        """Normalise ``(B, 3, H, W)`` and resize it as the teacher was trained."""
+        own = self.preprocessor
+        if own is not None and _normalisation(own) != _normalisation(preprocessor):
+            inputs = _denormalise(inputs, preprocessor)  # 0 .. 255
+            if inputs.shape[1] == 3 and _to_rgb(own) != _to_rgb(preprocessor):
+                inputs = inputs.flip(1)
+            inputs = _normalise(inputs, own)
+        if self.input_size not in (None, tuple(inputs.shape[-2:])):
+            inputs = F.interpolate(
+                inputs, self.input_size, mode='bilinear', antialias=True
+            )
+        return inputs
+
+
+def _model_cfg(cfg: str | Path | dict) -> ConfigDict:
+    """Return the model's config, with the data preprocessor that belongs to it."""
+    name = 'the given dict'
+    if isinstance(cfg, (str, Path)):
+        name = f"'{cfg}'"
+        if '::' in str(cfg):
+            cfg = get_config(str(cfg))
+        elif Path(cfg).is_file():
+            cfg = Config.fromfile(cfg)
+        else:
+            raise ValueError(f'teacher config {name} does not exist')
+    whole = ConfigDict(cfg.to_dict() if isinstance(cfg, Config) else cfg)
+    model = whole.get('model', whole)
+    if not isinstance(model, dict) or 'type' not in model:
+        raise ValueError(
+            f'teacher config {name} has no model: give a whole config, or a dict with '
+            "a 'type'"
+        )
+    model = ConfigDict(model.copy())
+    if 'data_preprocessor' in whole:
+        model.setdefault('data_preprocessor', whole['data_preprocessor'])
+    model.pop('train_cfg', None)  # its batch augments, which the student's replace
+    return in_our_scope(model)
+
+
+def in_our_scope(cfg: dict) -> dict:
+    """Drop MMPretrain's scope, which a config inherited from ``mmpretrain::`` names.
+
+    Ours finds the same types, and the corrected ones first.
+    """
+    if cfg.get('_scope_') == MODELS.parent.scope:
+        cfg = ConfigDict({k: v for k, v in cfg.items() if k != '_scope_'})
+    return cfg
+
+
+def natural_input_size(model: nn.Module) -> Grid | None:
+    """Return the ``(H, W)`` that a model's patch embedding was made for, if any."""
+    patch_embed = find_patch_embed(model)
+    for name in ('init_input_size', 'img_size', 'image_size'):  # mmcv, timm, HF
+        size = getattr(patch_embed, name, None)
+        if size is not None:
+            return _pair(size)
+    return None
+
+
+def _pair(size: Any) -> Grid:
+    return (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
+
+
+def _input_size(model: nn.Module, size: Any) -> Grid | None:
+    if size == 'same':
+        return None
+    if size is None:
+        return natural_input_size(model)
+    if isinstance(size, str):
+        raise ValueError(f"input_size must be a size, 'same' or None, got '{size}'")
+    return _pair(size)
+
+
+def _to_rgb(preprocessor: nn.Module) -> bool:
+    return bool(getattr(preprocessor, 'to_rgb', False))
+
+
+def _normalisation(preprocessor: nn.Module) -> tuple:
+    mean, std = (getattr(preprocessor, name, None) for name in ('mean', 'std'))
+    values = (None if v is None else tuple(v.flatten().tolist()) for v in (mean, std))
+    return (*values, _to_rgb(preprocessor))
+
+
+def _denormalise(x: Tensor, preprocessor: nn.Module) -> Tensor:
+    if getattr(preprocessor, 'mean', None) is None:
+        return x
+    return x * preprocessor.std.to(x) + preprocessor.mean.to(x)
+
+
+def _normalise(x: Tensor, preprocessor: nn.Module) -> Tensor:
+    if getattr(preprocessor, 'mean', None) is None:
+        return x
+    return (x - preprocessor.mean.to(x)) / preprocessor.std.to(x)

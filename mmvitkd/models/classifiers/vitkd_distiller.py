@@ -1,0 +1,315 @@
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from mmengine.logging import print_log
+from mmengine.registry import DefaultScope
+from mmpretrain.models import BaseClassifier
+from mmpretrain.structures import DataSample
+from torch import Tensor, nn
+
+from mmvitkd.registry import MODELS, SCOPE
+
+from .tap import Tap, Tapped, record
+from .teacher import Teacher, in_our_scope, natural_input_size
+from .term import DistillTerm, TermSpec, parse_term
+
+Answers = dict[str, dict[Tap, Tapped]]
+
+
+@MODELS.register_module()
+class ViTKDDistiller(BaseClassifier):
+    """Train a student classifier under frozen teachers, by a sum of terms.
+
+    .. code:: python
+
+        model = dict(
+            type='mmvitkd.ViTKDDistiller',
+            student=dict(type='ImageClassifier', ...),
+            teacher=dict(cfg='<config>', checkpoint='<file or URL>'),
+            terms=dict(
+                mimic0=dict(
+                    student='backbone.layers.0', teacher='backbone.layers.0',
+                    neck=dict(type='LinearProjector'),
+                    loss=dict(type='ViTKDMimicLoss'))))
+
+    It knows no method by name: one forward of the student, one of every teacher
+    that a term asks, and the terms. A checkpoint holds ``student.*`` and
+    ``terms.*``; predicting, testing and exporting need no teacher's weights.
+
+    Args:
+        student: An ordinary MMPretrain classifier.
+        teacher: ``dict(cfg=..., checkpoint=...)``, see :class:`Teacher`.
+        terms: ``name=dict(student=tap, teacher=tap, neck=..., loss=...)``. The log
+            shows ``loss_<name>``.
+        teachers: Several teachers by name, instead of ``teacher``; a term's tap
+            then is ``'name:path'``.
+        task_weight: Factor of the student's own losses; at 0 no label is read for
+            them. Defaults to 1.0.
+        train_cfg: Batch augments (Mixup, CutMix), as ``ImageClassifier`` takes
+            them. Defaults to the student's own.
+        data_preprocessor: As for ``ImageClassifier``. Defaults to the student's.
+        init_cfg: MMEngine's initialisation config. Defaults to None.
+
+    Raises:
+        ValueError: If a term does not fit the models: unknown keys, a tap path
+            that does not exist or does not fire once, shapes or class counts
+            that the loss can't compare. All are found at construction.
+    """
+
+    def __init__(
+        self,
+        student: dict | nn.Module,
+        teacher: dict | None = None,
+        terms: dict[str, dict] | None = None,
+        teachers: dict[str, dict] | None = None,
+        task_weight: float = 1.0,
+        train_cfg: dict | None = None,
+        data_preprocessor: dict | nn.Module | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        student_cfg = in_our_scope(dict(student)) if isinstance(student, dict) else {}
+        train_cfg = _one_of('train_cfg', train_cfg, student_cfg.pop('train_cfg', None))
+        data_preprocessor = _one_of(
+            'data_preprocessor',
+            data_preprocessor,
+            student_cfg.pop('data_preprocessor', None),
+        )
+        super().__init__(
+            init_cfg=init_cfg,
+            data_preprocessor=_preprocessor(data_preprocessor, train_cfg),
+        )
+        if task_weight < 0:
+            raise ValueError(f'task_weight must be at least 0, got {task_weight}')
+        self.task_weight = task_weight
+        with DefaultScope.overwrite_default_scope(SCOPE):
+            # first, so that its weights are those of training it alone
+            self.student = student if isinstance(student, nn.Module) else MODELS.build(
+                student_cfg
+            )
+            self.student.data_preprocessor = self.data_preprocessor
+            with torch.random.fork_rng(devices=[]):
+                self._teachers = _build_teachers(teacher, teachers)
+                self.terms = self._build_terms(terms or {})
+
+    def _build_terms(self, cfgs: dict[str, dict]) -> nn.ModuleDict:
+        """Build the terms from what the taps yield on a blank image."""
+        if cfgs and not self._teachers:
+            raise ValueError(
+                f'the terms {sorted(cfgs)} need a teacher: give teacher=dict(cfg=..., '
+                'checkpoint=...)'
+            )
+        names = tuple(self._teachers)
+        specs = [parse_term(name, cfg, names) for name, cfg in cfgs.items()]
+        self._student_taps = [spec.student for spec in specs]
+        self._teacher_taps = {
+            name: [spec.teacher for spec in specs if spec.teacher_name == name]
+            for name in dict.fromkeys(spec.teacher_name for spec in specs)
+        }
+        terms = nn.ModuleDict()
+        if specs:
+            seen, answers = self._probe()
+            for spec in specs:
+                terms[spec.name] = _build_term(spec, seen, answers)
+        return terms
+
+    @torch.no_grad()
+    def _probe(self) -> tuple[dict[Tap, Tapped], Answers]:
+        """Run both sides on two blank images, changing neither."""
+        height, width = natural_input_size(self.student) or (224, 224)
+        inputs = torch.zeros(2, 3, height, width)
+        training = self.student.training
+        self.student.eval()
+        with record(self.student, self._student_taps) as seen:
+            self.student(inputs)
+        self.student.train(training)
+        return seen, self._ask_teachers(inputs)
+
+    def _ask_teachers(self, inputs: Tensor) -> Answers:
+        return {
+            name: self._teachers[name](inputs, self.data_preprocessor, taps)
+            for name, taps in self._teacher_taps.items()
+        }
+
+    @property
+    def teachers(self) -> dict[str, Teacher]:
+        """The teachers by name; they are no submodules of the distiller."""
+        return self._teachers
+
+    def init_weights(self) -> None:
+        """Initialise student and necks, and read the teachers' weights."""
+        super().init_weights()
+        self.load_teachers()
+
+    def load_teachers(self) -> None:
+        """Read the teachers' weights, once.
+
+        Raises:
+            ValueError: If a checkpoint is missing or damaged or does not fit.
+        """
+        for name in self._teacher_taps:
+            self._teachers[name].load()
+
+    def _apply(self, fn: Callable, recurse: bool = True) -> 'ViTKDDistiller':
+        """Move the teachers wherever the student moves (device, dtype)."""
+        for teacher in self._teachers.values():
+            teacher.model._apply(fn)
+        return super()._apply(fn, recurse)
+
+    def forward(
+        self,
+        inputs: Tensor,
+        data_samples: list[DataSample] | None = None,
+        mode: str = 'tensor',
+    ) -> Any:
+        """Run one of MMEngine's three modes on ``(B, 3, H, W)`` images.
+
+        Returns:
+            ``'loss'``: a dict of losses; ``'predict'`` and ``'tensor'``: whatever
+            the student returns.
+        """
+        if mode == 'loss':
+            return self.loss(inputs, data_samples)
+        return self.student(inputs, data_samples, mode=mode)
+
+    def extract_feat(self, inputs: Tensor, **kwargs: Any) -> Any:
+        """Extract the student's features; arguments as its own method's."""
+        return self.student.extract_feat(inputs, **kwargs)
+
+    def predict(
+        self, inputs: Tensor, data_samples: list[DataSample] | None = None, **kwargs: Any
+    ) -> list[DataSample]:
+        """Predict with the student; arguments as its own method's."""
+        return self.student.predict(inputs, data_samples, **kwargs)
+
+    def loss(
+        self, inputs: Tensor, data_samples: list[DataSample] | None
+    ) -> dict[str, Tensor]:
+        """Sum up the student's own losses and every term's.
+
+        Args:
+            inputs: Images ``(B, 3, H, W)``, preprocessed, mixed.
+            data_samples: The labels, as indices or mixed scores.
+
+        Returns:
+            The student's own losses, times ``task_weight``, and ``loss_<term>``.
+
+        Raises:
+            FloatingPointError: If a loss is NaN or infinite; it is named.
+        """
+        self.load_teachers()
+        with record(self.student, self._student_taps) as seen:
+            losses = self._task_losses(inputs, data_samples)
+        answers = self._ask_teachers(inputs)
+        target = _labels(data_samples)
+        for name, term in self.terms.items():
+            spec = term.spec
+            teacher = answers[spec.teacher_name][spec.teacher]
+            losses[f'loss_{name}'] = term(seen[spec.student], teacher, target)
+        _check_finite(losses)
+        return losses
+
+    def _task_losses(
+        self, inputs: Tensor, data_samples: list[DataSample] | None
+    ) -> dict[str, Tensor]:
+        if self.task_weight == 0:
+            self.student(inputs)
+            return {}
+        losses = self.student.loss(inputs, data_samples)
+        clash = [name for name in self.terms if f'loss_{name}' in losses]
+        if clash:
+            raise ValueError(
+                f"the terms {clash} have the names of the student's own losses "
+                f'{sorted(losses)}: rename them'
+            )
+        return {
+            key: value * self.task_weight if 'loss' in key else value
+            for key, value in losses.items()
+        }
+
+    def get_layer_depth(self, param_name: str) -> tuple[int, int]:
+        """Return a parameter's depth and the number of depths, for layer decay.
+
+        The necks count as the last layer.
+        """
+        name = param_name.removeprefix('student.')
+        if name != param_name:
+            return self.student.get_layer_depth(name)
+        depths = self.student.get_layer_depth('head')[1]
+        return depths - 1, depths
+
+
+def _one_of(name: str, given: Any, students: Any) -> Any:
+    if given is not None and students is not None and given != students:
+        raise ValueError(
+            f"{name} is given to the distiller and, another one, to the student: "
+            'keep one of them'
+        )
+    return students if given is None else given
+
+
+def _preprocessor(cfg: dict | nn.Module | None, train_cfg: dict | None) -> Any:
+    """Build the data preprocessor, with the batch augments of ``train_cfg``."""
+    if isinstance(cfg, nn.Module):
+        return cfg
+    cfg = {'type': 'ClsDataPreprocessor', 'batch_augments': train_cfg, **(cfg or {})}
+    with DefaultScope.overwrite_default_scope(SCOPE):
+        return MODELS.build(cfg)
+
+
+def _build_teachers(one: dict | None, several: dict | None) -> dict[str, Teacher]:
+    if one is not None and several is not None:
+        raise ValueError('give teacher= or teachers=, not both')
+    cfgs = {'teacher': one} if one is not None else dict(several or {})
+    return {
+        name: MODELS.build({'type': 'Teacher', **cfg}) for name, cfg in cfgs.items()
+    }
+
+
+def _build_term(
+    spec: TermSpec, seen: dict[Tap, Tapped], answers: Answers
+) -> DistillTerm:
+    """Build a term and try it once, so that what does not fit is found now."""
+    student = seen[spec.student]
+    teacher = answers[spec.teacher_name][spec.teacher]
+    if student.hw and teacher.hw and student.hw != teacher.hw:
+        print_log(
+            f"term '{spec.name}': the teacher's {teacher.hw} grid is resampled to the "
+            f"student's {student.hw}",
+            logger='current',
+            level=logging.WARNING,
+        )
+    labels = torch.zeros(len(student.value), dtype=torch.long)
+    try:
+        term = DistillTerm(spec, student, teacher)
+        with torch.no_grad():
+            term(student, teacher, labels)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise ValueError(f"term '{spec.name}': {error}") from error
+    return term
+
+
+def _labels(data_samples: list[DataSample] | None) -> Tensor | None:
+    """Return mixed scores ``(B, K)``, or indices ``(B,)``, or None without any."""
+    if not data_samples:
+        return None
+    if all('gt_score' in sample for sample in data_samples):
+        return torch.stack([sample.gt_score for sample in data_samples])
+    if all('gt_label' in sample for sample in data_samples):
+        return torch.cat([sample.gt_label for sample in data_samples])
+    return None
+
+
+def _check_finite(losses: dict[str, Tensor]) -> None:
+    names = [key for key in losses if 'loss' in key]
+    if not names:
+        return
+    finite = torch.stack([losses[name].detach().isfinite().all() for name in names])
+    if not bool(finite.all()):
+        bad = {name: float(losses[name]) for name in names if not losses[name].isfinite()}
+        raise FloatingPointError(
+            f'not finite: {bad}; the others: '
+            f'{ {name: float(losses[name]) for name in names if name not in bad} }. '
+            'Lower the learning rate or that loss_weight, or look at its inputs'
+        )

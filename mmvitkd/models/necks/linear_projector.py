@@ -1,0 +1,38 @@
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from mmvitkd.registry import MODELS
+
+
+@MODELS.register_module()
+class LinearProjector(BaseModule):
+    """A linear layer from the student's width to the teacher's, per token.
+
+    This is ``fc`` in equation 1 of `ViTKD <https://arxiv.org/abs/2209.02432>`_;
+    the identity when the widths are equal, as in its released code.
+
+    Args:
+        in_channels: The student's width; inferred by the distiller.
+        out_channels: The teacher's width; inferred by the distiller.
+        init_cfg: MMEngine's initialisation config. Defaults to None.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, init_cfg: dict | None = None
+    ) -> None:
+        super().__init__(init_cfg)
+        self.fc: nn.Module = nn.Identity()
+        if in_channels != out_channels:
+            self.fc = nn.Linear(in_channels, out_channels)
+
+    def forward(self, x: Tensor, hw: tuple[int, int] | None = None) -> Tensor:
+        """Map ``(B, N, C_in)`` or ``(B, C_in)`` to the teacher's width.
+
+        Args:
+            x: The student's tokens, or one token.
+            hw: Part of every neck's contract; a token is mapped by itself.
+
+        Returns:
+            ``(B, N, C_out)`` or ``(B, C_out)``.
+        """
+        return self.fc(x)

@@ -1,0 +1,191 @@
+"""Shrinks any config of the tree until a training run of it takes seconds.
+
+Widths, depths, image sizes and numbers of images become small; what the config says
+about terms, augmentation, optimiser and hooks stays as it is. Nothing is downloaded:
+checkpoints are replaced by files of random weights of the shrunken models, and
+datasets of image files by a few real images.
+"""
+
+import copy
+import uuid
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.config import Config, ConfigDict
+from mmengine.hub import get_config
+from PIL import Image
+from sklearn.datasets import load_digits, load_sample_images
+
+from tests.helpers import build, save_weights
+
+CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
+IMAGE_SIZE = 64
+BATCH_SIZE = 4
+IMAGES = 8  # of each split
+
+
+def shrink(cfg: Config, folder: Path) -> Config:
+    """Return a small copy of a config that trains for one epoch of two steps.
+
+    Args:
+        cfg: A whole config, as ``Config.fromfile`` returns it.
+        folder: An empty folder for weights, images and the run's ``work_dir``.
+    """
+    cfg = copy.deepcopy(cfg)
+    shrink_model(cfg.model, folder)
+    for split in ('train', 'val', 'test'):
+        if cfg.get(f'{split}_dataloader'):
+            shrink_loader(cfg[f'{split}_dataloader'], folder)
+    shrink_schedule(cfg)
+    cfg.work_dir = str(folder / 'work_dir')
+    cfg.experiment_name = uuid.uuid4().hex
+    return cfg
+
+
+def shrink_model(model: ConfigDict, folder: Path) -> None:
+    """Shrink a classifier, or a distiller's student and teachers, in place."""
+    if 'student' in model:
+        shrink_model(model.student, folder)
+        named = model.get('teachers') or {'teacher': model.teacher}
+        for name, teacher in named.items():
+            shrink_teacher(teacher, folder, name)
+        return
+    backbone = model.backbone
+    width = BACKBONES[backbone.type.rpartition('.')[2]](backbone)
+    if 'in_channels' in model.head:
+        model.head.in_channels = width
+    init = backbone.get('init_cfg')
+    if isinstance(init, dict) and init['type'] == 'Pretrained':
+        plain = copy.deepcopy(model)
+        plain.backbone.init_cfg = None
+        path = folder / f'pretrained_{width}.pth'
+        init.checkpoint = str(save_weights(plain, path))
+
+
+def shrink_teacher(teacher: ConfigDict, folder: Path, name: str) -> None:
+    """Shrink a teacher in place, and give it random weights that fit."""
+    whole = teacher_config(teacher.cfg)
+    shrink_model(whole.model, folder)
+    keep = {k: whole[k] for k in ('model', 'data_preprocessor') if k in whole}
+    teacher.cfg = ConfigDict(keep)
+    plain = copy.deepcopy(whole.model)
+    plain.pop('train_cfg', None)
+    plain.backbone.pop('init_cfg', None)
+    plain.pop('_scope_', None)  # ours, as the distiller builds it
+    teacher.checkpoint = str(save_weights(plain, folder / f'{name}.pth'))
+
+
+def teacher_config(cfg: Any) -> ConfigDict:
+    """Read a teacher's config; one that a run would dump is found by its name."""
+    if isinstance(cfg, str) and '::' in cfg:
+        whole = get_config(cfg)
+    elif isinstance(cfg, str):
+        path = Path(cfg)
+        if not path.is_file():
+            (path,) = CONFIGS.rglob(path.name)
+        whole = Config.fromfile(path)
+    else:
+        whole = cfg if 'model' in cfg else {'model': cfg}
+    return ConfigDict(whole.to_dict() if isinstance(whole, Config) else whole)
+
+
+def shrink_vit(backbone: ConfigDict) -> int:
+    """Shrink a ViT, DeiT or DeiT III to three layers, or four; return its width."""
+    arch = arch_settings(backbone)
+    width = max(8, arch['embed_dims'] // 8)
+    backbone.arch = {
+        'embed_dims': width,
+        'num_layers': 3 if arch['num_layers'] <= 12 else 4,  # depths still differ
+        'num_heads': 2,
+        'feedforward_channels': 2 * width,
+    }
+    backbone.img_size = 4 * backbone.get('patch_size', 16)
+    return width
+
+
+def shrink_swin(backbone: ConfigDict) -> int:
+    """Shrink a Swin to one block a stage, two in the first; return its last width."""
+    arch = arch_settings(backbone)
+    width = arch['embed_dims'] // 8
+    backbone.arch = {
+        'embed_dims': width,
+        'depths': [2, 1, 1 if arch['depths'][2] <= 6 else 2, 1],
+        'num_heads': [2, 2, 2, 2],
+    }
+    backbone.img_size = IMAGE_SIZE
+    backbone.window_size = 2  # the last grid is 2x2
+    return 8 * width
+
+
+BACKBONES = {
+    'VisionTransformer': shrink_vit,
+    'DeiT3': shrink_vit,
+    'SwinTransformer': shrink_swin,
+}
+
+
+def arch_settings(backbone: ConfigDict) -> dict:
+    """Look a backbone's architecture up, when it is given by name."""
+    if isinstance(backbone.arch, dict):
+        return backbone.arch
+    with torch.device('meta'):
+        return build({'type': backbone.type, 'arch': backbone.arch}).arch_settings
+
+
+def shrink_loader(loader: ConfigDict, folder: Path) -> None:
+    """Let a dataloader give two batches of small real images, in this process."""
+    loader.update(batch_size=BATCH_SIZE, num_workers=0, persistent_workers=False)
+    dataset = loader.dataset
+    if dataset.type == 'ImageNet':
+        dataset.data_root = str(imagenet_folder(folder / 'imagenet'))
+    elif dataset.type == 'CustomDataset':
+        dataset.data_root = str(image_folder(folder / 'image_folder'))
+    dataset.indices = IMAGES
+    for transform in dataset.pipeline:
+        for key in ('scale', 'crop_size'):
+            if isinstance(transform.get(key), int) and transform[key] > IMAGE_SIZE:
+                transform[key] = transform[key] * IMAGE_SIZE // 224
+
+
+def shrink_schedule(cfg: Config) -> None:
+    """Train for one epoch; schedules that begin later are left out."""
+    cfg.train_cfg.update(max_epochs=1, val_interval=1)
+    schedulers = cfg.get('param_scheduler') or []
+    cfg.param_scheduler = [s for s in schedulers if s.get('begin', 0) < 1]
+    cfg.default_hooks.logger.interval = 1
+    cfg.randomness = {'seed': 0}
+
+
+def imagenet_folder(root: Path) -> Path:
+    """Write crops of two photographs in ImageNet's own format with ``meta/``."""
+    photographs = load_sample_images().images  # (427, 640, 3) each
+    for split in ('train', 'val'):
+        lines = []
+        for i in range(IMAGES):
+            # eight of the thousand classes
+            name, label = f'n{i:08d}/{split}_{i}.JPEG', 125 * i
+            path = root / split / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            corner = 30 * i + (15 if split == 'val' else 0)
+            crop = photographs[i % 2][corner : corner + 96, corner : corner + 128]
+            Image.fromarray(crop).save(path)
+            lines.append(f'{name} {label}\n')
+        (root / 'meta').mkdir(exist_ok=True)
+        (root / 'meta' / f'{split}.txt').write_text(''.join(lines))
+    return root
+
+
+def image_folder(root: Path, each: int = 2) -> Path:
+    """Write scikit-learn's digits as PNG files, one subfolder for each class."""
+    scans, labels = load_digits(return_X_y=True)
+    scans = np.rint(scans.reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)
+    for label in range(10):
+        mine = scans[labels == label][: 2 * each]
+        for split, images in (('train', mine[:each]), ('val', mine[each:])):
+            folder = root / split / f'digit_{label}'
+            folder.mkdir(parents=True, exist_ok=True)
+            for i, image in enumerate(images):
+                Image.fromarray(image).resize((32, 32)).save(folder / f'{i}.png')
+    return root

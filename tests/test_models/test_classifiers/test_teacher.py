@@ -1,0 +1,207 @@
+import pickle
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from mmvitkd.models import Teacher
+from mmvitkd.models.classifiers.tap import Tap
+from tests.helpers import build, samples, save_weights, vit
+
+HEAD = Tap('head')
+IMAGENET = {'mean': [123.675, 116.28, 103.53], 'std': [58.395, 57.12, 57.375]}
+
+
+def preprocessor(**cfg):
+    return build({'type': 'ClsDataPreprocessor', **cfg})
+
+
+def teacher(tmp_path, cfg=None, **kwargs):
+    cfg = cfg or vit()
+    plain = {k: v for k, v in cfg.items() if k != 'data_preprocessor'}
+    made = Teacher(cfg, checkpoint=save_weights(plain, tmp_path / 't.pth'), **kwargs)
+    made.load()
+    return made
+
+
+def test_answers_are_the_models_own_and_eval(tmp_path):
+    """DropPath and Dropout would change them in train mode."""
+    cfg = vit(drop_rate=0.5, drop_path_rate=0.5)
+    made = teacher(tmp_path, cfg)
+    images = torch.randn(2, 3, 32, 32)
+    answer = made(images, preprocessor(), [HEAD])[HEAD].value
+    plain = build(cfg).eval()
+    plain.load_state_dict(torch.load(tmp_path / 't.pth')['state_dict'])
+    assert torch.equal(answer, plain(images))
+    assert not answer.requires_grad
+    assert not any(p.requires_grad for p in made.model.parameters())
+
+
+@pytest.mark.parametrize('kind', ['path', 'whole', 'model'])
+def test_config_as_path_or_dict(tmp_path, kind):
+    whole = {'model': vit(), 'data_preprocessor': IMAGENET}
+    Config(whole).dump(tmp_path / 'c.py')
+    cfg = {'path': str(tmp_path / 'c.py'), 'whole': whole, 'model': vit()}[kind]
+    made = Teacher(cfg, checkpoint=save_weights(vit(), tmp_path / 't.pth'))
+    made.load()
+    assert (made.preprocessor is None) == (kind == 'model')
+
+
+def test_config_by_mmpretrain_name(tmp_path):
+    made = Teacher('mmpretrain::deit3/deit3-small-p16_64xb64_in1k.py', checkpoint='x')
+    assert type(made.model.backbone).__module__.startswith('mmvitkd')
+    assert made.preprocessor.to_rgb
+
+
+def test_own_normalisation_is_honoured(tmp_path):
+    """Raw images through the teacher's own preprocessing are the reference."""
+    own = {**IMAGENET, 'to_rgb': True}
+    made = teacher(tmp_path, {**vit(), 'data_preprocessor': own})
+    raw = torch.randint(256, (2, 3, 32, 32)).float()
+    students = preprocessor(mean=[127.5] * 3, std=[50.0, 60.0, 70.0])
+    data = {'inputs': raw, 'data_samples': samples([0, 1])}
+    seen_by_student = students(dict(data))['inputs']
+    expected = preprocessor(**own)(dict(data))['inputs']
+    assert torch.allclose(made.prepare(seen_by_student, students), expected, atol=1e-4)
+
+
+def test_without_own_normalisation_it_sees_the_students(tmp_path):
+    images = torch.randn(2, 3, 32, 32)
+    made = teacher(tmp_path)
+    assert made.prepare(images, preprocessor(**IMAGENET)) is images
+
+
+def test_input_size(tmp_path):
+    images = torch.randn(2, 3, 64, 64)
+    assert teacher(tmp_path).prepare(images, preprocessor()).shape[-2:] == (32, 32)
+    same = teacher(tmp_path, input_size='same')
+    assert same.prepare(images, preprocessor()) is images
+    given = teacher(tmp_path, input_size=(48, 40))
+    assert given.prepare(images, preprocessor()).shape[-2:] == (48, 40)
+    with pytest.raises(ValueError, match="'same' or None, got 'big'"):
+        teacher(tmp_path, input_size='big')
+
+
+def test_weights_of_a_distilled_student(tmp_path):
+    weights = build(vit()).state_dict()
+    torch.save(
+        {'state_dict': {f'student.{k}': v for k, v in weights.items()}},
+        tmp_path / 'd.pth',
+    )
+    made = Teacher(vit(), checkpoint=tmp_path / 'd.pth', prefix='student.')
+    made.load()
+    assert torch.equal(made.model.state_dict()['head.layers.head.weight'],
+                       weights['head.layers.head.weight'])
+
+
+def test_timm_teacher_loads_timms_file(tmp_path):
+    import timm
+
+    reference = timm.create_model('vit_tiny_patch16_224', img_size=32, depth=2).eval()
+    torch.save(reference.state_dict(), tmp_path / 'timm.pth')
+    made = Teacher(
+        {
+            'type': 'TimmClassifier',
+            'model_name': 'vit_tiny_patch16_224',
+            'img_size': 32,
+            'depth': 2,
+        },
+        checkpoint=tmp_path / 'timm.pth',
+    )
+    made.load()
+    images = torch.randn(2, 3, 32, 32)
+    tap = Tap('model.head')
+    assert torch.equal(made(images, preprocessor(), [tap])[tap].value, reference(images))
+
+
+def test_huggingface_teacher_fetches_its_own_weights(tmp_path):
+    """And files of them fit too."""
+    from safetensors.torch import save_file
+    from transformers import ViTConfig, ViTForImageClassification
+
+    config = ViTConfig(
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        image_size=32,
+        patch_size=8,
+        num_labels=10,
+    )
+    reference = ViTForImageClassification(config).eval()
+    reference.save_pretrained(tmp_path)
+    cfg = {'type': 'HuggingFaceClassifier', 'model_name': str(tmp_path)}
+    own = Teacher({**cfg, 'pretrained': True})
+    save_file(reference.state_dict(), tmp_path / 'weights.safetensors')
+    file = Teacher(cfg, checkpoint=tmp_path / 'weights.safetensors')
+    file.load()
+    images = torch.randn(2, 3, 32, 32)
+    tap = Tap('model.classifier')
+    for made in (own, file):
+        answer = made(images, preprocessor(), [tap])[tap].value
+        assert torch.allclose(answer, reference(images).logits, atol=1e-6)
+
+
+def test_no_weights_is_an_error():
+    with pytest.raises(ValueError, match='without weights'):
+        Teacher(vit())
+
+
+def test_missing_config():
+    with pytest.raises(ValueError, match=r"config 'no\.py' does not exist"):
+        Teacher('no.py', checkpoint='x')
+    with pytest.raises(ValueError, match='has no model'):
+        Teacher({'backbone': {}}, checkpoint='x')
+
+
+def test_missing_checkpoint():
+    with pytest.raises(ValueError, match=r"'nowhere\.pth' does not exist"):
+        Teacher(vit(), checkpoint='nowhere.pth').load()
+
+
+@pytest.mark.parametrize('content', [b'', b'no checkpoint', None])
+def test_corrupt_checkpoint(tmp_path, content):
+    file = save_weights(vit(), tmp_path / 't.pth')
+    file.write_bytes(file.read_bytes()[:5000] if content is None else content)
+    with pytest.raises(ValueError, match=r"t\.pth' (can't be read|is damaged)"):
+        Teacher(vit(), checkpoint=file).load()
+
+
+def test_mismatching_keys_are_listed(tmp_path):
+    weights = build(vit()).state_dict()
+    weights['other.weight'] = weights.pop('backbone.ln1.bias')
+    torch.save(weights, tmp_path / 't.pth')
+    with pytest.raises(ValueError) as error:
+        Teacher(vit(), checkpoint=tmp_path / 't.pth').load()
+    assert '1 weights missing in the file: backbone.ln1.bias' in str(error.value)
+    assert '1 weights unknown to the model: other.weight' in str(error.value)
+
+
+def test_mismatching_shapes_are_listed(tmp_path):
+    file = save_weights(vit(24), tmp_path / 't.pth')
+    with pytest.raises(ValueError, match=r'does not fit[\s\S]*backbone\.ln1\.weight'):
+        Teacher(vit(16), checkpoint=file).load()
+
+
+class Evil:
+    """What a hostile checkpoint may hold: code that runs when it is read."""
+
+    def __reduce__(self):
+        return (print, ('the code has run',))
+
+
+def test_untrusted_pickle_is_not_read(tmp_path, capsys):
+    weights = build(vit()).state_dict()
+    for file, save in (('new.pth', torch.save), ('old.pth', None)):
+        content = {'state_dict': weights, 'meta': Evil()}
+        if save:
+            save(content, tmp_path / file)
+        else:
+            (tmp_path / file).write_bytes(pickle.dumps(content))
+    with pytest.raises(ValueError, match='weights_only=False'):
+        Teacher(vit(), checkpoint=tmp_path / 'new.pth').load()
+    with pytest.raises(ValueError, match=r"old\.pth'"):
+        Teacher(vit(), checkpoint=tmp_path / 'old.pth').load()
+    assert 'the code has run' not in capsys.readouterr().out
+    Teacher(vit(), checkpoint=tmp_path / 'new.pth', weights_only=False).load()
+    assert 'the code has run' in capsys.readouterr().out

@@ -1,0 +1,301 @@
+from copy import deepcopy
+
+import pytest
+import torch
+from mmengine.model import ExponentialMovingAverage
+
+from tests.helpers import GEN, MIMIC, NKD, build, distiller, samples, save_weights, vit
+
+
+@pytest.fixture
+def images():
+    torch.manual_seed(3)
+    return torch.randn(4, 3, 32, 32)
+
+
+LABELS = samples([0, 1, 2, 3])
+
+
+def made(tmp_path, **changes):
+    torch.manual_seed(0)
+    model = build(distiller(tmp_path, **changes))
+    model.init_weights()
+    return model
+
+
+def test_public_shape(tmp_path, images):
+    model = made(tmp_path)
+    losses = model(images, LABELS, mode='loss')
+    assert list(losses) == ['loss', 'loss_mimic0', 'loss_gen', 'loss_nkd']
+    assert all(value.ndim == 0 for value in losses.values())
+    assert list(model.terms) == ['mimic0', 'gen', 'nkd']
+    assert type(model.terms['mimic0'].neck).__name__ == 'LinearProjector'
+    assert model.terms['mimic0'].neck.fc.weight.shape == (24, 16)
+    assert type(model.terms['gen'].loss).__name__ == 'ViTKDGenLoss'
+    assert model.terms['nkd'].neck is None
+
+
+def test_losses_by_hand(tmp_path, images):
+    """The whole objective, recomputed from the two models without a hook."""
+    gen = {**GEN, 'neck': {'type': 'ConvGenerativeProjector', 'mask_ratio': 0}}
+    model = made(tmp_path, terms={'mimic0': MIMIC, 'gen': gen}).eval()
+    losses = model(images, LABELS, mode='loss')
+    teacher = model.teachers['teacher'].model
+
+    def first_and_last(net):
+        x = net.backbone.patch_embed(images)[0]
+        x = torch.cat((net.backbone.cls_token.expand(4, -1, -1), x), 1)
+        x = x + net.backbone.pos_embed
+        outs = []
+        for layer in net.backbone.layers:
+            x = layer(x)
+            outs.append(x[:, 1:])
+        return outs[0], net.backbone.ln1(x)[:, 1:]
+
+    s0, s_last = first_and_last(model.student)
+    t0, t_last = first_and_last(teacher)
+    mimic = 3e-5 * (model.terms['mimic0'].neck.fc(s0) - t0).square().sum() / 4
+    generated = model.terms['gen'].neck(s_last, (4, 4))[0]
+    gen = 3e-6 * (generated - t_last).square().sum() / 4
+    assert torch.allclose(losses['loss_mimic0'], mimic)
+    assert torch.allclose(losses['loss_gen'], gen)
+    task = torch.nn.functional.cross_entropy(model.student(images), torch.arange(4))
+    assert torch.allclose(losses['loss'], task)
+
+
+def test_teacher_is_out_of_reach(tmp_path, images):
+    model = made(tmp_path)
+    teacher = model.teachers['teacher'].model
+    inside = {id(p) for p in teacher.parameters()}
+    assert not inside & {id(p) for p in model.parameters()}
+    assert all(k.startswith(('student.', 'terms.')) for k in model.state_dict())
+    assert not any(m is teacher for m in model.modules())
+    assert ExponentialMovingAverage(model).module.teachers['teacher'].model is teacher
+    before = deepcopy(teacher.state_dict())
+    model.train()
+    model.zero_grad()
+    sum(model(images, LABELS, mode='loss').values()).backward()
+    assert not any(m.training for m in teacher.modules())
+    assert all(p.grad is None for p in teacher.parameters())
+    assert all(torch.equal(v, before[k]) for k, v in teacher.state_dict().items())
+
+
+def test_teachers_features_ignore_the_students_mode(tmp_path, images):
+    teacher = vit(24, drop_path_rate=0.5, drop_rate=0.5)
+    cfg = {'cfg': teacher, 'checkpoint': save_weights(teacher, tmp_path / 'd.pth')}
+    plain = {**MIMIC, 'student': 'backbone.patch_embed'}  # nothing random before it
+    model = made(tmp_path, teacher=cfg, terms={'mimic0': plain})
+    values = {
+        model.train(mode)(images, LABELS, mode='loss')['loss_mimic0'].item()
+        for mode in (True, False, True)
+    }
+    assert len(values) == 1
+
+
+def test_gradients_reach_student_and_every_neck(tmp_path, images):
+    model = made(tmp_path)
+    sum(model(images, LABELS, mode='loss').values()).backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().sum() > 0, name
+
+
+def test_zero_when_the_student_is_the_teacher(tmp_path, images):
+    model = made(tmp_path, student=vit(24), terms={'mimic0': MIMIC})
+    model.student.load_state_dict(model.teachers['teacher'].model.state_dict())
+    assert model(images, LABELS, mode='loss')['loss_mimic0'].item() == 0
+
+
+def test_predict_tensor_and_features_are_the_students(tmp_path, images):
+    model = made(tmp_path).eval()
+    assert torch.equal(model(images), model.student(images))
+    assert torch.equal(model.extract_feat(images)[0], model.student.extract_feat(images)[0])
+    predicted = model(images, mode='predict')
+    expected = model.student(images, mode='predict')
+    assert [p.pred_label for p in predicted] == [p.pred_label for p in expected]
+
+
+def test_prediction_needs_no_teacher_weights(tmp_path, images):
+    cfg = distiller(tmp_path)
+    (tmp_path / 'teacher.pth').unlink()
+    model = build(cfg).eval()
+    assert len(model(images, mode='predict')) == 4
+    with pytest.raises(ValueError, match='does not exist'):
+        model(images, LABELS, mode='loss')
+    with pytest.raises(ValueError, match='does not exist'):
+        model.init_weights()
+
+
+def test_students_start_is_that_of_training_it_alone(tmp_path):
+    model = made(tmp_path)
+    torch.manual_seed(0)
+    alone = build(vit(16))
+    alone.init_weights()
+    for name, value in alone.state_dict().items():
+        assert torch.equal(value, model.student.state_dict()[name]), name
+
+
+def test_moves_with_to(tmp_path, images):
+    model = made(tmp_path).to(torch.float64)
+    teacher = model.teachers['teacher'].model
+    assert next(teacher.parameters()).dtype == torch.float64
+    assert model(images.double(), LABELS, mode='loss')['loss_gen'].isfinite()
+    model.to('meta')
+    assert next(teacher.parameters()).device.type == 'meta'
+
+
+def test_follows_autocast(tmp_path, images):
+    model = made(tmp_path)
+    seen = []
+    head = model.teachers['teacher'].model.head.layers.head
+    head.register_forward_hook(lambda module, args, out: seen.append(out.dtype))
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        losses = model(images, LABELS, mode='loss')
+    assert seen == [torch.bfloat16]
+    assert all(value.dtype == torch.float32 for value in losses.values())
+
+
+def test_mixup_and_cutmix_arrive(tmp_path):
+    """Given to the student, as MMPretrain's configs do, they must not get lost."""
+    augments = [{'type': 'Mixup', 'alpha': 0.8}, {'type': 'CutMix', 'alpha': 1.0}]
+    student = {**vit(16), 'train_cfg': {'augments': augments}}
+    model = made(tmp_path, student=student, data_preprocessor={'num_classes': 10})
+    data = {'inputs': torch.randn(4, 3, 32, 32), 'data_samples': samples([0, 1, 2, 3])}
+    mixed = model.data_preprocessor(data, training=True)
+    scores = torch.stack([s.gt_score for s in mixed['data_samples']])
+    assert ((scores > 0).sum(1) == 2).any()
+    assert model(**mixed, mode='loss')['loss_nkd'].isfinite()
+    with pytest.raises(ValueError, match='train_cfg is given to the distiller and'):
+        made(tmp_path, student=student, train_cfg={'augments': augments[:1]})
+
+
+def test_training_step_moves_student_and_necks(tmp_path, images):
+    model = made(tmp_path)
+    from mmengine.optim import OptimWrapper
+
+    before = deepcopy(model.state_dict())
+    wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1))
+    logs = model.train_step({'inputs': images, 'data_samples': LABELS}, wrapper)
+    assert {'loss', 'loss_mimic0', 'loss_gen', 'loss_nkd'} <= set(logs)
+    moved = {k for k, v in model.state_dict().items() if not torch.equal(v, before[k])}
+    assert {k.split('.')[0] for k in moved} == {'student', 'terms'}
+
+
+def test_task_weight(tmp_path, images):
+    half, full = (made(tmp_path, task_weight=w) for w in (0.5, 1.0))
+    losses = [model(images, LABELS, mode='loss')['loss'] for model in (half, full)]
+    assert torch.allclose(losses[0] * 2, losses[1])
+    blind = made(tmp_path, task_weight=0, terms={'mimic0': MIMIC})
+    assert list(blind(images, None, mode='loss')) == ['loss_mimic0']
+    with pytest.raises(ValueError, match='at least 0, got -1'):
+        made(tmp_path, task_weight=-1)
+
+
+def test_one_teacher_under_two_names_weighs_twice(tmp_path, images):
+    one = distiller(tmp_path)['teacher']
+    terms = {
+        f'mimic_{name}': {**MIMIC, 'teacher': f'{name}:backbone.layers.0'}
+        for name in ('a', 'b')
+    }
+    model = made(tmp_path, teacher=None, teachers={'a': one, 'b': one}, terms=terms)
+    model.terms['mimic_b'].neck.load_state_dict(model.terms['mimic_a'].neck.state_dict())
+    losses = model(images, LABELS, mode='loss')
+    assert losses['loss_mimic_a'] == losses['loss_mimic_b'] > 0
+
+
+def test_taps_choose_their_tokens(tmp_path, images):
+    cls = {
+        'student': {'path': 'backbone.layers.1', 'tokens': 'cls'},
+        'teacher': {'path': 'backbone.layers.1', 'tokens': 'cls'},
+        'neck': {'type': 'LinearProjector'},
+        'loss': {'type': 'ViTKDMimicLoss'},
+    }
+    every = deepcopy(cls)
+    every['student']['tokens'] = every['teacher']['tokens'] = 'all'
+    model = made(tmp_path, terms={'cls': cls, 'all': every})
+    losses = model(images, LABELS, mode='loss')
+    assert 0 < losses['loss_cls'] < losses['loss_all']
+
+
+def test_unequal_grids_are_resampled(tmp_path, images):
+    """A teacher on 64 pixels has an 8x8 grid; the student's is 4x4."""
+    teacher = vit(24, img_size=64)
+    cfg = {'cfg': teacher, 'checkpoint': save_weights(teacher, tmp_path / 't64.pth')}
+    model = made(tmp_path, teacher=cfg)
+    losses = model(images, LABELS, mode='loss')
+    assert sum(losses.values()).isfinite()
+
+
+def test_resampling_keeps_a_ramp():
+    from mmvitkd.models.classifiers.tap import Tapped
+    from mmvitkd.models.classifiers.term import resample
+
+    ramp = torch.arange(8.0).repeat(8, 1).flatten()[None, :, None]  # (1, 64, 1)
+    coarse = resample(Tapped(ramp, (8, 8)), (4, 4)).view(4, 4)
+    assert torch.allclose(coarse[:, 1:3], torch.tensor([2.5, 4.5]).expand(4, 2), atol=0.1)
+
+
+def test_no_terms_is_plain_training(tmp_path, images):
+    model = build({'type': 'ViTKDDistiller', 'student': vit(16)})
+    assert list(model(images, LABELS, mode='loss')) == ['loss']
+
+
+@pytest.mark.parametrize(
+    ('terms', 'message'),
+    [
+        ({'m': {**MIMIC, 'wieght': 1}}, r"term 'm'.*unknown: \['wieght'\]"),
+        ({'m': {'student': 'head', 'loss': {}}}, r"missing: \['teacher'\]"),
+        ({'m': 3}, "term 'm' must be a dict, got 3"),
+        ({'m': {**MIMIC, 'teacher': 'big:head'}}, r"names none of the teachers"),
+        ({'m': {**MIMIC, 'student': 'backbone.layer.0'}}, 'did you mean'),
+        ({'m': {**MIMIC, 'neck': None}}, r"term 'm': .*\(2, 16, 16\).*give the term a neck"),
+        ({'m': {**MIMIC, 'neck': {'type': 'LinearProjector', 'in_channels': 9}}},
+         "in_channels=9 but the models' width is 16"),
+        ({'m': {**GEN, 'loss': {'type': 'ViTKDMimicLoss'}}}, 'compares every token'),
+        ({'m': {**GEN, 'neck': {'type': 'ConvGenerativeProjector', 'mask_ratio': 1}}},
+         r"term 'm': .*\[0, 1\), got 1"),
+        ({'m': {**GEN, 'student': {'path': 'backbone.ln1', 'tokens': 'all'}}},
+         'does not match 17 patch tokens'),
+    ],
+)  # fmt: skip
+def test_bad_terms_are_found_at_construction(tmp_path, terms, message):
+    with pytest.raises(ValueError, match=message):
+        build(distiller(tmp_path, terms=terms))
+
+
+def test_class_counts_that_differ(tmp_path):
+    with pytest.raises(ValueError, match="'nkd': the student has 7 classes and the teac"):
+        build(distiller(tmp_path, student=vit(16, classes=7)))
+
+
+def test_features_alone_allow_other_classes(tmp_path, images):
+    terms = {'mimic0': MIMIC, 'gen': GEN}
+    model = made(tmp_path, student=vit(16, classes=7), terms=terms)
+    assert sum(model(images, LABELS, mode='loss').values()).isfinite()
+
+
+def test_terms_without_a_teacher(tmp_path):
+    with pytest.raises(ValueError, match=r"\['nkd'\] need a teacher"):
+        build(distiller(tmp_path, teacher=None, terms={'nkd': NKD}))
+    one = distiller(tmp_path)['teacher']
+    with pytest.raises(ValueError, match='not both'):
+        build(distiller(tmp_path, teachers={'a': one}))
+    with pytest.raises(ValueError, match="write 'name:path'"):
+        build(distiller(tmp_path, teacher=None, teachers={'a': one, 'b': one}))
+
+
+@pytest.mark.parametrize('bad', [float('nan'), float('inf')])
+def test_a_loss_that_is_not_finite_is_named(tmp_path, images, bad):
+    model = made(tmp_path)
+    with torch.no_grad():
+        model.terms['gen'].neck.mask_token.fill_(bad)
+    with pytest.raises(FloatingPointError, match=r"not finite: \{'loss_gen': (nan|inf)"):
+        model(images, LABELS, mode='loss')
+
+
+def test_layer_depth_for_layer_decay(tmp_path):
+    model = made(tmp_path)
+    student = model.student
+    for name in ('backbone.patch_embed.projection.weight', 'backbone.layers.1.ln1.bias'):
+        assert model.get_layer_depth(f'student.{name}') == student.get_layer_depth(name)
+    assert model.get_layer_depth('terms.gen.neck.mask_token') == (4, 5)

@@ -1,0 +1,73 @@
+import pytest
+import torch
+
+from mmvitkd.models import ViTKDGenLoss, ViTKDMimicLoss
+
+STUDENT = torch.tensor([[[1.0, 2.0], [0.0, 0.0]], [[3.0, 0.0], [1.0, 1.0]]])
+TEACHER = torch.tensor([[[0.0, 2.0], [2.0, 0.0]], [[3.0, 1.0], [1.0, 4.0]]])
+# squared errors a token: 1, 4 in the first sample; 1, 9 in the second
+
+
+def test_mimic_by_hand():
+    assert ViTKDMimicLoss(loss_weight=1.0)(STUDENT, TEACHER).item() == 15 / 2
+    mean = ViTKDMimicLoss(loss_weight=2.0, reduction='mean')
+    assert mean(STUDENT, TEACHER).item() == 2 * 15 / 8
+
+
+def test_default_weights_are_the_papers():
+    assert ViTKDMimicLoss().loss_weight == 3e-5
+    assert ViTKDGenLoss().loss_weight == 3e-6
+
+
+def test_generation_by_hand():
+    """Masked tokens only: errors 4 and 1; two samples; half of the tokens."""
+    mask = torch.tensor([[False, True], [True, False]])
+    loss = ViTKDGenLoss(loss_weight=1.0)(STUDENT, TEACHER, mask=mask)
+    assert loss.item() == 5 / 2 / 0.5
+    mean = ViTKDGenLoss(loss_weight=1.0, reduction='mean')
+    assert mean(STUDENT, TEACHER, mask=mask).item() == 5 / 4
+
+
+@pytest.mark.parametrize('mask', [None, torch.zeros(2, 2, dtype=torch.bool)])
+@pytest.mark.parametrize('reduction', ['sum', 'mean'])
+def test_generation_compares_all_tokens_when_none_is_masked(mask, reduction):
+    generation = ViTKDGenLoss(1.0, reduction)(STUDENT, TEACHER, mask=mask)
+    assert torch.equal(generation, ViTKDMimicLoss(1.0, reduction)(STUDENT, TEACHER))
+
+
+def test_generation_ignores_unmasked_tokens():
+    mask = torch.tensor([[False, True], [True, False]])
+    moved = STUDENT + (~mask)[..., None] * 100.0
+    loss = ViTKDGenLoss()
+    assert torch.equal(loss(STUDENT, TEACHER, mask=mask), loss(moved, TEACHER, mask=mask))
+
+
+@pytest.mark.parametrize('loss', [ViTKDMimicLoss(), ViTKDGenLoss()])
+def test_zero_when_identical_and_gradient_reaches_the_student(loss):
+    assert loss(TEACHER, TEACHER).item() == 0
+    student = STUDENT.clone().requires_grad_()
+    loss(student, TEACHER).backward()
+    assert (student.grad != 0).any()
+
+
+@pytest.mark.parametrize('loss', [ViTKDMimicLoss(), ViTKDGenLoss()])
+def test_half_precision_does_not_overflow(loss):
+    """196 tokens of width 768 a hundred apart: the sum is beyond float16."""
+    student = torch.zeros(2, 196, 768, dtype=torch.float16)
+    assert loss(student, student + 100).isfinite()
+
+
+@pytest.mark.parametrize('cls', [ViTKDMimicLoss, ViTKDGenLoss])
+def test_bad_arguments(cls):
+    with pytest.raises(ValueError, match=r"reduction must be one of .* got 'none'"):
+        cls(reduction='none')
+    with pytest.raises(ValueError, match=r'\(2, 2, 2\).*\(2, 2, 3\).*neck'):
+        cls()(STUDENT, torch.zeros(2, 2, 3))
+
+
+def test_mask_where_there_can_be_none():
+    mask = torch.ones(2, 2, dtype=torch.bool)
+    with pytest.raises(ValueError, match='compares every token'):
+        ViTKDMimicLoss()(STUDENT, TEACHER, mask=mask)
+    with pytest.raises(ValueError, match=r'\(2, 2\), got \(2, 1\)'):
+        ViTKDGenLoss()(STUDENT, TEACHER, mask=mask[:, :1])

@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Sets up what the tests need, then runs static checks and the whole suite.
+#   bash tools/run_tests.sh [--no-venv] [--stack onedl|official] [PYTEST ARGUMENTS]
+# On the official stack only what it can run is tested: classification.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+stack=onedl no_venv=
+while [ $# -gt 0 ]; do
+  case $1 in
+    --no-venv) no_venv=--no-venv && shift ;;
+    --stack) stack=${2:-} && shift $(($# > 1 ? 2 : 1)) ;;
+    *) break ;;
+  esac
+done
+case $stack in
+  onedl) profile=dev ;;
+  official) profile=official ;;
+  *) echo "run_tests: --stack is onedl or official, not '$stack'" >&2 && exit 2 ;;
+esac
+
+# shellcheck source=tools/setup_env.sh
+source tools/setup_env.sh "$profile" ${no_venv:+"$no_venv"}
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-2}
+
+if [ "$stack" = onedl ]; then
+  "$PYTHON" -m ruff check .
+  "$PYTHON" -m ruff format --check .
+  "$PYTHON" -m mypy
+  "$PYTHON" -m pre_commit validate-config
+  exec "$PYTHON" -m pytest "$@"
+fi
+exec "$PYTHON" -m pytest -m 'not onedl_only' "$@"
