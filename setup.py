@@ -17,8 +17,12 @@ from setuptools.command.build_py import build_py
 ROOT = Path(__file__).resolve().parent
 
 
+# of use in a checkout only
+LEFT_OUT = ('__pycache__', 'setup_env.sh', 'run_tests.sh', 'quickstart.sh')
+
+
 def copy_mim_files(target: Path) -> None:
-    ignore = shutil.ignore_patterns('__pycache__', '*.pyc')
+    ignore = shutil.ignore_patterns(*LEFT_OUT)
     for folder in ('configs', 'tools'):
         shutil.copytree(ROOT / folder, target / folder, ignore=ignore)
     shutil.copy(ROOT / 'model-index.yml', target)

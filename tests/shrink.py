@@ -3,7 +3,8 @@
 Widths, depths, image sizes and numbers of images become small; what the config says
 about terms, augmentation, optimiser and hooks stays as it is. Nothing is downloaded:
 checkpoints are replaced by files of random weights of the shrunken models, and
-datasets of image files by a few real images.
+image folders by a few real images. A teacher's checkpoint or an image folder that
+exists is kept.
 """
 
 import copy
@@ -12,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.hub import get_config
 from PIL import Image
 from sklearn.datasets import load_digits, load_sample_images
 
-from tests.helpers import build, save_weights
+from mmvitkd.registry import MODELS
+from tests.helpers import save_weights
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
 IMAGE_SIZE = 64
@@ -66,6 +67,8 @@ def shrink_model(model: ConfigDict, folder: Path) -> None:
 
 def shrink_teacher(teacher: ConfigDict, folder: Path, name: str) -> None:
     """Shrink a teacher in place, and give it random weights that fit."""
+    if Path(teacher.checkpoint).is_file():
+        return
     whole = teacher_config(teacher.cfg)
     shrink_model(whole.model, folder)
     keep = {k: whole[k] for k in ('model', 'data_preprocessor') if k in whole}
@@ -130,18 +133,16 @@ def arch_settings(backbone: ConfigDict) -> dict:
     """Look a backbone's architecture up, when it is given by name."""
     if isinstance(backbone.arch, dict):
         return backbone.arch
-    with torch.device('meta'):
-        return build({'type': backbone.type, 'arch': backbone.arch}).arch_settings
+    return MODELS.get(backbone.type).arch_zoo[backbone.arch]
 
 
 def shrink_loader(loader: ConfigDict, folder: Path) -> None:
     """Let a dataloader give two batches of small real images, in this process."""
     loader.update(batch_size=BATCH_SIZE, num_workers=0, persistent_workers=False)
     dataset = loader.dataset
-    if dataset.type == 'ImageNet':
-        dataset.data_root = str(imagenet_folder(folder / 'imagenet'))
-    elif dataset.type == 'CustomDataset':
-        dataset.data_root = str(image_folder(folder / 'image_folder'))
+    write = {'ImageNet': imagenet_folder, 'CustomDataset': image_folder}
+    if dataset.type in write and not Path(dataset.data_root).is_dir():
+        dataset.data_root = str(write[dataset.type](folder / dataset.type))
     dataset.indices = IMAGES
     for transform in dataset.pipeline:
         for key in ('scale', 'crop_size'):

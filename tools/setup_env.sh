@@ -57,19 +57,19 @@ case $profile in
   run)
     venv=.venv stack=onedl time='1 minute' venv_gb=6 cache_gb=6
     requirements='onedl digits'
-    modules='cv2 torch torchvision mmengine mmcv mmpretrain sklearn matplotlib'
+    modules='cv2 torch torchvision mmengine mmcv mmpretrain.models sklearn matplotlib'
     ;;
   dev)
     venv=.venv-dev stack=onedl time='2 minutes' venv_gb=7 cache_gb=7
     requirements='onedl onedl-downstream digits tests onedl-dev'
-    modules='cv2 torch torchvision mmengine mmcv mmpretrain sklearn matplotlib
+    modules='cv2 torch torchvision mmengine mmcv mmpretrain.models sklearn matplotlib
              mmcv.ops mmdet mmseg timm transformers mim
              pytest pytest_timeout ruff mypy pre_commit setuptools pip'
     ;;
   official)
     venv=.venv-official stack=official time='1 minute' venv_gb=6 cache_gb=6
     requirements='official digits tests official-dev'
-    modules='cv2 torch torchvision mmengine mmcv mmpretrain sklearn matplotlib
+    modules='cv2 torch torchvision mmengine mmcv mmpretrain.models sklearn matplotlib
              timm transformers mim pytest pytest_timeout setuptools pip'
     ;;
   *) die "which profile? Give run, dev or official" ;;

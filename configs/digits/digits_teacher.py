@@ -1,3 +1,5 @@
+# The teacher of the digits runs.
+#   python tools/train.py configs/digits/digits_teacher.py
 _base_ = [
     '../_base_/models/teacher-vit-w128_digits.py',
     '../_base_/datasets/digits.py',
@@ -7,6 +9,7 @@ _base_ = [
 
 model = _base_.teacher_model
 
-# 40 ep = 560 iters * 50 images/iter / 700 images/ep
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
-train_cfg = dict(max_epochs=40, val_interval=4)
+# 40 ep = 560 iters * 50 images/iter / 700 images/ep
+train_cfg = dict(max_epochs=40, val_interval=2)
+default_hooks = dict(checkpoint=dict(interval=10, max_keep_ckpts=1))

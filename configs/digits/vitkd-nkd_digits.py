@@ -1,11 +1,5 @@
-_base_ = './vitkd_digits.py'
+# ViTKD and NKD on digits, after digits_teacher.py.
+#   python tools/train.py configs/digits/vitkd-nkd_digits.py
+_base_ = ['./vitkd_digits.py', '../_base_/terms/nkd.py']
 
-model = dict(
-    terms=dict(
-        nkd=dict(
-            student='head',
-            teacher='head',
-            loss=dict(type='NKDLoss', temperature=1.0, gamma=1.5, loss_weight=1.0),
-        )
-    )
-)
+model = dict(terms=dict(nkd=_base_.nkd_term))

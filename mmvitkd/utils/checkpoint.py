@@ -26,10 +26,7 @@ def allow_mmengine_globals() -> None:
         from numpy.core import multiarray  # type: ignore[no-redef]
     allowed: list[Any] = [
         HistoryBuffer,
-        HistoryBuffer.current,
-        HistoryBuffer.max,
-        HistoryBuffer.mean,
-        HistoryBuffer.min,
+        (_history_method, 'builtins.getattr'),
         multiarray._reconstruct,
         multiarray.scalar,
         np.ndarray,
@@ -42,6 +39,15 @@ def allow_mmengine_globals() -> None:
         for name in ('_reconstruct', 'scalar')
     ]
     torch.serialization.add_safe_globals(allowed)
+
+
+def _history_method(owner: type, name: str) -> Any:
+    """Stand in for ``getattr``, by which a ``HistoryBuffer`` names its methods."""
+    if owner is not HistoryBuffer or name.startswith('_'):
+        raise pickle.UnpicklingError(
+            f'Unsupported global: getattr of {owner!r} was not allowed'
+        )
+    return getattr(owner, name)
 
 
 def _read(path: str) -> Any:
@@ -129,12 +135,17 @@ def weights_of(checkpoint: dict[str, Any], prefix: str = '') -> dict[str, Tensor
         for key, value in checkpoint.items()
         if isinstance(value, Tensor)
     }
-    found = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
+    found = {
+        k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)
+    }
     if not found:
         tops = sorted({key.split('.')[0] + '.' for key in weights})
         raise ValueError(
             f"no weight begins with '{prefix}'; this checkpoint has {tops or 'none'}"
         )
+    if prefix and all(key.startswith('model.') for key in found):
+        # timm's and HuggingFace's wrappers, which read and write bare names
+        found = {key.removeprefix('model.'): value for key, value in found.items()}
     return found
 
 
@@ -144,7 +155,9 @@ def load_strictly(model: nn.Module, weights: dict[str, Tensor]) -> list[str]:
     Returns:
         What does not fit, one line for every kind; empty if all is well.
     """
-    weights = {k: v for k, v in weights.items() if not k.startswith('data_preprocessor.')}
+    weights = {
+        k: v for k, v in weights.items() if not k.startswith('data_preprocessor.')
+    }
     try:
         result = model.load_state_dict(weights, strict=False)
     except RuntimeError as error:  # shapes that differ

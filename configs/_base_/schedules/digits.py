@@ -1,5 +1,6 @@
 optim_wrapper = dict(
-    optimizer=dict(type='AdamW', lr=2e-3, weight_decay=0.05, fused=True),
+    # fused: the many small tensors would cost more than the arithmetic
+    optimizer=dict(type='AdamW', lr=4e-3, weight_decay=0.05, fused=True),
     paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0),
 )
 param_scheduler = [
@@ -8,6 +9,7 @@ param_scheduler = [
     dict(type='CosineAnnealingLR', convert_to_iter_based=True),
 ]
 
-train_cfg = dict(by_epoch=True, max_epochs=200, val_interval=10)
+# how long, and how often to validate, is for each config to say
+train_cfg = dict(by_epoch=True)
 val_cfg = dict()
 test_cfg = dict()

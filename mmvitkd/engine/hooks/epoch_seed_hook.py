@@ -12,7 +12,9 @@ from mmvitkd.registry import HOOKS
 
 def derive_seed(seed: int, iteration: int, rank: int) -> int:
     """Mix three numbers into one seed, below 2**31 for NumPy and the workers."""
-    return int(np.random.SeedSequence((seed, iteration, rank)).generate_state(1)[0] >> 1)
+    return int(
+        np.random.SeedSequence((seed, iteration, rank)).generate_state(1)[0] >> 1
+    )
 
 
 @HOOKS.register_module()

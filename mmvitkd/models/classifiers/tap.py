@@ -58,7 +58,11 @@ class Tap:
         """
         if isinstance(spec, str):
             return cls(spec)
-        if isinstance(spec, dict) and 'path' in spec and set(spec) <= {'path', 'tokens'}:
+        if (
+            isinstance(spec, dict)
+            and 'path' in spec
+            and set(spec) <= {'path', 'tokens'}
+        ):
             return cls(**spec)
         raise ValueError(
             f'a tap is a module path or dict(path=..., tokens={TOKENS}), got {spec!r}'
@@ -104,7 +108,7 @@ def record(model: nn.Module, taps: Iterable[Tap]) -> Iterator[dict[Tap, Tapped]]
     patch_grid: list[Grid] = []
 
     def keep(path: str) -> Any:
-        def hook(module: nn.Module, args: tuple, kwargs: dict, output: Any) -> None:
+        def hook(_: nn.Module, args: tuple, kwargs: dict, output: Any) -> None:
             if path in raw:
                 raise ValueError(
                     f"tap '{path}' fired twice in one forward: tap a module that "
@@ -114,8 +118,8 @@ def record(model: nn.Module, taps: Iterable[Tap]) -> Iterator[dict[Tap, Tapped]]
 
         return hook
 
-    def keep_grid(module: nn.Module, args: tuple, output: Tensor) -> None:
-        patch_grid[:] = [tuple(output.shape[-2:])]
+    def keep_grid(_: nn.Module, __: tuple, output: Tensor) -> None:
+        patch_grid[:] = [(output.shape[-2], output.shape[-1])]
 
     taps = list(dict.fromkeys(taps))
     paths = dict.fromkeys(tap.path for tap in taps)
@@ -188,7 +192,7 @@ def _choose(tap: Tap, x: Tensor, hw: Grid | None) -> Tapped:
         return Tapped(x, None)
     if hw is None:
         raise ValueError(
-            f"tap '{tap.path}': the grid of its {x.shape[1]} tokens is not known, since "
+            f"tap '{tap.path}': the grid of its {x.shape[1]} tokens is not known, as "
             f'the model has no patch embedding named {" or ".join(PATCH_EMBEDDINGS)}; '
             'tap a module whose output is a map (B, C, H, W)'
         )

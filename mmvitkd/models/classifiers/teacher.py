@@ -193,13 +193,13 @@ def _normalisation(preprocessor: nn.Module) -> tuple:
     return (*values, _to_rgb(preprocessor))
 
 
-def _denormalise(x: Tensor, preprocessor: nn.Module) -> Tensor:
+def _denormalise(x: Tensor, preprocessor: Any) -> Tensor:
     if getattr(preprocessor, 'mean', None) is None:
         return x
     return x * preprocessor.std.to(x) + preprocessor.mean.to(x)
 
 
-def _normalise(x: Tensor, preprocessor: nn.Module) -> Tensor:
+def _normalise(x: Tensor, preprocessor: Any) -> Tensor:
     if getattr(preprocessor, 'mean', None) is None:
         return x
     return (x - preprocessor.mean.to(x)) / preprocessor.std.to(x)

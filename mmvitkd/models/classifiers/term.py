@@ -79,7 +79,6 @@ class DistillTerm(BaseModule):
 
     def __init__(self, spec: TermSpec, student: Tapped, teacher: Tapped) -> None:
         super().__init__()
-        self.spec = spec
         self.neck: nn.Module | None = None
         if spec.neck is not None:
             widths = {

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from mmengine.logging import print_log
 from mmengine.registry import DefaultScope
-from mmpretrain.models import BaseClassifier
+from mmpretrain.models import BaseClassifier, HuggingFaceClassifier, TimmClassifier
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
@@ -58,6 +58,8 @@ class ViTKDDistiller(BaseClassifier):
             that the loss can't compare. All are found at construction.
     """
 
+    student: Any  # a classifier; torch's annotation of submodules says less
+
     def __init__(
         self,
         student: dict | nn.Module,
@@ -85,10 +87,11 @@ class ViTKDDistiller(BaseClassifier):
         self.task_weight = task_weight
         with DefaultScope.overwrite_default_scope(SCOPE):
             # first, so that its weights are those of training it alone
-            self.student = student if isinstance(student, nn.Module) else MODELS.build(
-                student_cfg
+            self.student = (
+                student if isinstance(student, nn.Module) else MODELS.build(student_cfg)
             )
             self.student.data_preprocessor = self.data_preprocessor
+            _keep_names(self.student)
             with torch.random.fork_rng(devices=[]):
                 self._teachers = _build_teachers(teacher, teachers)
                 self.terms = self._build_terms(terms or {})
@@ -101,7 +104,9 @@ class ViTKDDistiller(BaseClassifier):
                 'checkpoint=...)'
             )
         names = tuple(self._teachers)
-        specs = [parse_term(name, cfg, names) for name, cfg in cfgs.items()]
+        specs = self._specs = [
+            parse_term(name, cfg, names) for name, cfg in cfgs.items()
+        ]
         self._student_taps = [spec.student for spec in specs]
         self._teacher_taps = {
             name: [spec.teacher for spec in specs if spec.teacher_name == name]
@@ -178,7 +183,10 @@ class ViTKDDistiller(BaseClassifier):
         return self.student.extract_feat(inputs, **kwargs)
 
     def predict(
-        self, inputs: Tensor, data_samples: list[DataSample] | None = None, **kwargs: Any
+        self,
+        inputs: Tensor,
+        data_samples: list[DataSample] | None = None,
+        **kwargs: Any,
     ) -> list[DataSample]:
         """Predict with the student; arguments as its own method's."""
         return self.student.predict(inputs, data_samples, **kwargs)
@@ -203,10 +211,10 @@ class ViTKDDistiller(BaseClassifier):
             losses = self._task_losses(inputs, data_samples)
         answers = self._ask_teachers(inputs)
         target = _labels(data_samples)
-        for name, term in self.terms.items():
-            spec = term.spec
+        for spec in self._specs:
             teacher = answers[spec.teacher_name][spec.teacher]
-            losses[f'loss_{name}'] = term(seen[spec.student], teacher, target)
+            term = self.terms[spec.name]
+            losses[f'loss_{spec.name}'] = term(seen[spec.student], teacher, target)
         _check_finite(losses)
         return losses
 
@@ -240,10 +248,22 @@ class ViTKDDistiller(BaseClassifier):
         return depths - 1, depths
 
 
+def _keep_names(student: nn.Module) -> None:
+    """Drop the hooks by which timm's and HuggingFace's wrappers rename weights.
+
+    They are written for a model that stands alone: inside another one they rename
+    on loading only, so that no checkpoint would fit. Ours then holds
+    ``student.model.*``, and ``weights_of`` gives the wrapper's own names back.
+    """
+    if isinstance(student, (TimmClassifier, HuggingFaceClassifier)):
+        student._state_dict_hooks.clear()
+        student._load_state_dict_pre_hooks.clear()
+
+
 def _one_of(name: str, given: Any, students: Any) -> Any:
     if given is not None and students is not None and given != students:
         raise ValueError(
-            f"{name} is given to the distiller and, another one, to the student: "
+            f'{name} is given to the distiller and, another one, to the student: '
             'keep one of them'
         )
     return students if given is None else given
@@ -307,7 +327,9 @@ def _check_finite(losses: dict[str, Tensor]) -> None:
         return
     finite = torch.stack([losses[name].detach().isfinite().all() for name in names])
     if not bool(finite.all()):
-        bad = {name: float(losses[name]) for name in names if not losses[name].isfinite()}
+        bad = {
+            name: float(losses[name]) for name in names if not losses[name].isfinite()
+        }
         raise FloatingPointError(
             f'not finite: {bad}; the others: '
             f'{ {name: float(losses[name]) for name in names if name not in bad} }. '

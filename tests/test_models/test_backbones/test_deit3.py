@@ -56,7 +56,9 @@ def pair() -> tuple[nn.Module, nn.Module]:
     ).eval()
     weights = deit3_names(reference.state_dict())
     if 'backbone.layers.0.attn.gamma1.weight' not in ours.state_dict():
-        for name in [n for n in weights if n.endswith(('gamma1.weight', 'gamma2.weight'))]:
+        for name in [
+            n for n in weights if n.endswith(('gamma1.weight', 'gamma2.weight'))
+        ]:
             weights[name.removesuffix('.weight')] = weights.pop(name)
     ours.load_state_dict(weights)
     return reference, ours

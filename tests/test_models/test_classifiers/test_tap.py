@@ -52,7 +52,9 @@ def test_tap_sees_what_the_module_returns():
     tokens = tokens + model.backbone.pos_embed
     for layer in model.backbone.layers[:2]:
         tokens = layer(tokens)
-    assert torch.allclose(seen[Tap('backbone.layers.1')].value, tokens[:, 1:], atol=1e-6)
+    assert torch.allclose(
+        seen[Tap('backbone.layers.1')].value, tokens[:, 1:], atol=1e-6
+    )
 
 
 def test_grid_need_not_be_square():
@@ -165,13 +167,17 @@ def test_huggingface_model(tmp_path):
 
 
 def test_unknown_path_offers_the_nearest():
-    with pytest.raises(ValueError, match=r"'backbone\.layer\.0'.*'backbone\.layers\.0'"):
+    with pytest.raises(
+        ValueError, match=r"'backbone\.layer\.0'.*'backbone\.layers\.0'"
+    ):
         tapped(build(vit()), (32, 32), Tap('backbone.layer.0'))
 
 
 def test_a_tap_that_fires_twice():
     shared = nn.Linear(4, 4)
-    model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 4, 4), shared, nn.Sequential(shared))
+    model = nn.Sequential(
+        nn.Flatten(), nn.Linear(3 * 4, 4), shared, nn.Sequential(shared)
+    )
     with pytest.raises(ValueError, match="'2' fired twice"):
         tapped(model, (2, 2), Tap('2'))
 

@@ -90,8 +90,10 @@ def test_weights_of_a_distilled_student(tmp_path):
     )
     made = Teacher(vit(), checkpoint=tmp_path / 'd.pth', prefix='student.')
     made.load()
-    assert torch.equal(made.model.state_dict()['head.layers.head.weight'],
-                       weights['head.layers.head.weight'])
+    assert torch.equal(
+        made.model.state_dict()['head.layers.head.weight'],
+        weights['head.layers.head.weight'],
+    )
 
 
 def test_timm_teacher_loads_timms_file(tmp_path):
@@ -111,7 +113,9 @@ def test_timm_teacher_loads_timms_file(tmp_path):
     made.load()
     images = torch.randn(2, 3, 32, 32)
     tap = Tap('model.head')
-    assert torch.equal(made(images, preprocessor(), [tap])[tap].value, reference(images))
+    assert torch.equal(
+        made(images, preprocessor(), [tap])[tap].value, reference(images)
+    )
 
 
 def test_huggingface_teacher_fetches_its_own_weights(tmp_path):

@@ -3,7 +3,9 @@ from copy import deepcopy
 import pytest
 import torch
 from mmengine.model import ExponentialMovingAverage
+from mmengine.runner.checkpoint import load_state_dict
 
+from mmvitkd.utils import weights_of
 from tests.helpers import GEN, MIMIC, NKD, build, distiller, samples, save_weights, vit
 
 
@@ -109,7 +111,9 @@ def test_zero_when_the_student_is_the_teacher(tmp_path, images):
 def test_predict_tensor_and_features_are_the_students(tmp_path, images):
     model = made(tmp_path).eval()
     assert torch.equal(model(images), model.student(images))
-    assert torch.equal(model.extract_feat(images)[0], model.student.extract_feat(images)[0])
+    assert torch.equal(
+        model.extract_feat(images)[0], model.student.extract_feat(images)[0]
+    )
     predicted = model(images, mode='predict')
     expected = model.student(images, mode='predict')
     assert [p.pred_label for p in predicted] == [p.pred_label for p in expected]
@@ -198,7 +202,9 @@ def test_one_teacher_under_two_names_weighs_twice(tmp_path, images):
         for name in ('a', 'b')
     }
     model = made(tmp_path, teacher=None, teachers={'a': one, 'b': one}, terms=terms)
-    model.terms['mimic_b'].neck.load_state_dict(model.terms['mimic_a'].neck.state_dict())
+    model.terms['mimic_b'].neck.load_state_dict(
+        model.terms['mimic_a'].neck.state_dict()
+    )
     losses = model(images, LABELS, mode='loss')
     assert losses['loss_mimic_a'] == losses['loss_mimic_b'] > 0
 
@@ -232,7 +238,9 @@ def test_resampling_keeps_a_ramp():
 
     ramp = torch.arange(8.0).repeat(8, 1).flatten()[None, :, None]  # (1, 64, 1)
     coarse = resample(Tapped(ramp, (8, 8)), (4, 4)).view(4, 4)
-    assert torch.allclose(coarse[:, 1:3], torch.tensor([2.5, 4.5]).expand(4, 2), atol=0.1)
+    assert torch.allclose(
+        coarse[:, 1:3], torch.tensor([2.5, 4.5]).expand(4, 2), atol=0.1
+    )
 
 
 def test_no_terms_is_plain_training(tmp_path, images):
@@ -248,7 +256,7 @@ def test_no_terms_is_plain_training(tmp_path, images):
         ({'m': 3}, "term 'm' must be a dict, got 3"),
         ({'m': {**MIMIC, 'teacher': 'big:head'}}, r"names none of the teachers"),
         ({'m': {**MIMIC, 'student': 'backbone.layer.0'}}, 'did you mean'),
-        ({'m': {**MIMIC, 'neck': None}}, r"term 'm': .*\(2, 16, 16\).*give the term a neck"),
+        ({'m': {**MIMIC, 'neck': None}}, r"'m': .*\(2, 16, 16\).*give the term a neck"),
         ({'m': {**MIMIC, 'neck': {'type': 'LinearProjector', 'in_channels': 9}}},
          "in_channels=9 but the models' width is 16"),
         ({'m': {**GEN, 'loss': {'type': 'ViTKDMimicLoss'}}}, 'compares every token'),
@@ -264,7 +272,9 @@ def test_bad_terms_are_found_at_construction(tmp_path, terms, message):
 
 
 def test_class_counts_that_differ(tmp_path):
-    with pytest.raises(ValueError, match="'nkd': the student has 7 classes and the teac"):
+    with pytest.raises(
+        ValueError, match="'nkd': the student has 7 classes and the teac"
+    ):
         build(distiller(tmp_path, student=vit(16, classes=7)))
 
 
@@ -289,13 +299,42 @@ def test_a_loss_that_is_not_finite_is_named(tmp_path, images, bad):
     model = made(tmp_path)
     with torch.no_grad():
         model.terms['gen'].neck.mask_token.fill_(bad)
-    with pytest.raises(FloatingPointError, match=r"not finite: \{'loss_gen': (nan|inf)"):
+    with pytest.raises(
+        FloatingPointError, match=r"not finite: \{'loss_gen': (nan|inf)"
+    ):
         model(images, LABELS, mode='loss')
 
 
 def test_layer_depth_for_layer_decay(tmp_path):
     model = made(tmp_path)
     student = model.student
-    for name in ('backbone.patch_embed.projection.weight', 'backbone.layers.1.ln1.bias'):
+    for name in (
+        'backbone.patch_embed.projection.weight',
+        'backbone.layers.1.ln1.bias',
+    ):
         assert model.get_layer_depth(f'student.{name}') == student.get_layer_depth(name)
     assert model.get_layer_depth('terms.gen.neck.mask_token') == (4, 5)
+
+
+def test_checkpoint_of_a_timm_student(tmp_path):
+    """MMPretrain's wrapper renames weights in a way that breaks inside a model."""
+    timm_vit = {
+        'type': 'TimmClassifier',
+        'model_name': 'vit_tiny_patch16_224',
+        'img_size': 32,
+        'depth': 2,
+        'num_classes': 10,
+    }
+    terms = {'mimic0': {**MIMIC, 'student': 'model.blocks.0'}}
+    trained, fresh = (made(tmp_path, student=timm_vit, terms=terms) for _ in range(2))
+    with torch.no_grad():
+        for parameter in trained.parameters():
+            parameter.normal_()
+    weights = trained.state_dict()
+    load_state_dict(fresh, dict(weights), strict=True)  # MMEngine's own
+    for name, value in fresh.state_dict().items():
+        assert torch.equal(value, weights[name]), name
+    alone = build(timm_vit)
+    alone.load_state_dict(weights_of({'state_dict': weights}, 'student.'))
+    images = torch.randn(2, 3, 32, 32)
+    assert torch.equal(alone.eval()(images), trained.student.eval()(images))

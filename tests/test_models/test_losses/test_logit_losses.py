@@ -46,9 +46,7 @@ def test_nkd_is_least_where_the_student_is_the_teacher_on_the_others():
         NKDLoss(gamma=1.5)(student, teacher, label).backward()
         optimiser.step()
     others = ~nn.functional.one_hot(label, 5).bool()
-    shares = [
-        x[others].view(8, 4).softmax(1) for x in (student.detach(), teacher)
-    ]
+    shares = [x[others].view(8, 4).softmax(1) for x in (student.detach(), teacher)]
     assert torch.allclose(*shares, atol=0.02)
 
 

@@ -39,7 +39,9 @@ def test_generation_ignores_unmasked_tokens():
     mask = torch.tensor([[False, True], [True, False]])
     moved = STUDENT + (~mask)[..., None] * 100.0
     loss = ViTKDGenLoss()
-    assert torch.equal(loss(STUDENT, TEACHER, mask=mask), loss(moved, TEACHER, mask=mask))
+    assert torch.equal(
+        loss(STUDENT, TEACHER, mask=mask), loss(moved, TEACHER, mask=mask)
+    )
 
 
 @pytest.mark.parametrize('loss', [ViTKDMimicLoss(), ViTKDGenLoss()])

@@ -42,7 +42,9 @@ def test_masks_differ_between_samples_and_calls():
 
 def test_exact_count_despite_rounding():
     """10 * (1 - 0.9) is 0.99...: one token stays all the same."""
-    assert ConvGenerativeProjector(1, 1, 0.9)(torch.ones(1, 10, 1), (2, 5))[1].sum() == 9
+    assert (
+        ConvGenerativeProjector(1, 1, 0.9)(torch.ones(1, 10, 1), (2, 5))[1].sum() == 9
+    )
 
 
 def test_a_given_mask_is_used_as_it_is():

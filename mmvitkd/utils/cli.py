@@ -1,0 +1,203 @@
+"""What ``tools/train.py`` and ``tools/test.py`` share."""
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+
+import torch
+from mmengine.config import Config, DictAction
+from mmengine.device import get_device
+from mmengine.model import BaseTTAModel, is_model_wrapper
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+from torch import nn
+
+from .checkpoint import (
+    allow_mmengine_globals,
+    load_checkpoint,
+    load_strictly,
+    weights_of,
+)
+
+
+def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options that training and testing have in common."""
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='change settings of the config, e.g. train_cfg.max_epochs=10; lists as '
+        'key="[a,b]" or key=a,b',
+    )
+    parser.add_argument(
+        '--no-pin-memory',
+        action='store_true',
+        help="don't pin the data loaders' memory (pinned where there is an accelerator)",
+    )
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='who started the processes of a distributed run. Default: none',
+    )
+    # torch.distributed.launch passes one or the other, torchrun neither
+    parser.add_argument(
+        '--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS
+    )
+
+
+def load_config(args: argparse.Namespace) -> Config:
+    """Read the config and apply ``--cfg-options``, ``--launcher``, ``--work-dir``.
+
+    Raises:
+        ValueError: If there is no such config.
+    """
+    if not Path(args.config).is_file():
+        raise ValueError(f"config '{args.config}' does not exist")
+    cfg = Config.fromfile(args.config)
+    if args.cfg_options is not None:
+        cfg.merge_from_dict(args.cfg_options)
+    cfg.launcher = args.launcher
+    if args.work_dir is not None:
+        cfg.work_dir = args.work_dir
+    elif cfg.get('work_dir') is None:
+        cfg.work_dir = os.path.join('work_dirs', Path(args.config).stem)
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    return cfg
+
+
+def complete_dataloader(
+    cfg: Config, name: str, pin_memory: bool, persist: bool
+) -> None:
+    """Give a data loader the defaults of MMPretrain's tools, where they apply."""
+    loader = cfg.get(name)
+    if loader is None:
+        return
+    pinned = loader.get('pin_memory', get_device() != 'cpu')
+    # torch refuses to let workers persist that do not exist
+    persistent = loader.get('persistent_workers', True) and loader.get('num_workers', 0)
+    cfg[name] = {
+        'collate_fn': {'type': 'default_collate'},
+        **loader,
+        'pin_memory': pinned and pin_memory,
+        'persistent_workers': bool(persistent and persist),
+    }
+
+
+def build_runner(cfg: Config) -> Runner:
+    """Build the runner that the config asks for, distributed on CPUs as well."""
+    allow_mmengine_globals()
+    if cfg.launcher != 'none' and get_device() == 'cpu':
+        _distribute_on_cpu(cfg)
+    return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+
+
+def _distribute_on_cpu(cfg: Config) -> None:
+    """Do what MMEngine's launcher does for GPUs alone."""
+    if cfg.launcher != 'pytorch':
+        raise ValueError(
+            f'--launcher {cfg.launcher} needs GPUs; on CPUs start the processes with '
+            'torchrun and --launcher pytorch, as tools/dist_train.sh does'
+        )
+    if not torch.distributed.is_initialized():
+        torch.distributed.init_process_group('gloo')
+    if 'runner_type' in cfg:  # FlexibleRunner's strategies wrap the model themselves
+        return
+    wrapper = {'type': 'MMDistributedDataParallel', **cfg.get('model_wrapper_cfg', {})}
+    if wrapper['type'] == 'MMDistributedDataParallel':
+        unused = cfg.get('find_unused_parameters', False)
+        plain = {
+            'device_ids': None,
+            'broadcast_buffers': False,
+            'find_unused_parameters': unused,
+        }
+        wrapper = {**plain, **wrapper}
+    cfg.model_wrapper_cfg = wrapper
+
+
+def require_fit(runner: Runner, path: str, ignore: str | None = None) -> None:
+    """Load a checkpoint's weights into the runner's model, all or none.
+
+    MMEngine's own loading, which follows, passes over what does not fit.
+
+    Args:
+        runner: With the model.
+        path: File or URL of the checkpoint.
+        ignore: Leave out the weights below this prefix. Defaults to None.
+
+    Raises:
+        ValueError: If any weight is missing, unknown or of another shape.
+    """
+    if not isinstance(runner, Runner):  # FlexibleRunner, whose strategies load
+        return
+    weights = weights_of(load_checkpoint(path))
+    if ignore is not None:
+        weights = {k: v for k, v in weights.items() if not k.startswith(ignore)}
+    problems = load_strictly(unwrap(runner.model), weights)
+    if problems:
+        raise ValueError(
+            f"checkpoint '{path}' does not fit the config's model:\n"
+            + '\n'.join([*problems, *_hint(unwrap(runner.model), list(weights))])
+        )
+
+
+def _hint(model: nn.Module, keys: list[str]) -> list[str]:
+    distiller, distilled = (
+        any(key.startswith('student.') for key in names)
+        for names in (model.state_dict(), keys)
+    )
+    if distilled and not distiller:
+        return [
+            'It is a distillation checkpoint: use the config that it was trained with, '
+            'or export its student with tools/export_student.py'
+        ]
+    if distiller and not distilled:
+        return ["It is no distillation checkpoint: use the student's own plain config"]
+    return []
+
+
+def unwrap(model: nn.Module) -> nn.Module:
+    """Take the model out of DDP's and test-time augmentation's wrappers."""
+    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+        model = model.module
+    return model
+
+
+def say(lines: list[str]) -> None:
+    """Print lines, in the first of the processes only."""
+    if int(os.environ.get('RANK', os.environ.get('SLURM_PROCID', '0'))) == 0:
+        for line in lines:
+            print(line, flush=True)
+
+
+@contextmanager
+def readable_errors() -> Iterator[None]:
+    """End the program with a message where our own code found the user's mistake.
+
+    Errors that others raised keep their traceback.
+    """
+    try:
+        yield
+    except (ValueError, FloatingPointError, ImportError) as error:
+        cause: BaseException | None = error
+        # registries raise an error of their own from ours
+        while cause is not None and not _is_ours(cause.__traceback__):
+            cause = cause.__cause__ or cause.__context__
+        if cause is None:
+            raise
+        sys.exit(f'error: {cause}')
+
+
+def _is_ours(traceback: TracebackType | None) -> bool:
+    """Whether the innermost frame is in this package or the script that runs."""
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    if traceback is None:
+        return False
+    name = str(traceback.tb_frame.f_globals.get('__name__'))
+    return name == '__main__' or name.split('.')[0] == 'mmvitkd'

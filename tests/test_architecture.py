@@ -1,0 +1,68 @@
+"""Imports point one way."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / 'mmvitkd'
+
+
+def imported(file: Path) -> set[str]:
+    """Modules of the package that a file imports, relative names resolved."""
+    parts = ('mmvitkd', *file.relative_to(PACKAGE).parts[:-1])
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = '.'.join(parts[: len(parts) - node.level + 1]) if node.level else ''
+            name = '.'.join(filter(None, (base, node.module)))
+            found |= {name} if node.module else {f'{name}.{a.name}' for a in node.names}
+    return {name for name in found if name.split('.')[0] in ('mmvitkd', 'tools')}
+
+
+def files(folder: str) -> list[Path]:
+    return [f for f in (PACKAGE / folder).rglob('*.py') if f.name != '__init__.py']
+
+
+def test_the_reader_sees_relative_imports():
+    seen = imported(PACKAGE / 'models/losses/nkd_loss.py')
+    assert seen == {'mmvitkd.registry', 'mmvitkd.models.utils'}
+
+
+@pytest.mark.parametrize('file', files('models/losses'), ids=lambda f: f.stem)
+def test_losses_import_registry_and_utils_alone(file):
+    assert imported(file) <= {'mmvitkd.registry', 'mmvitkd.models.utils'}
+
+
+@pytest.mark.parametrize('file', files('models/necks'), ids=lambda f: f.stem)
+def test_necks_import_registry_utils_and_necks(file):
+    allowed = ('mmvitkd.registry', 'mmvitkd.models.utils', 'mmvitkd.models.necks')
+    assert all(name.startswith(allowed) for name in imported(file))
+
+
+@pytest.mark.parametrize('file', files('models/classifiers'), ids=lambda f: f.stem)
+def test_the_distiller_imports_no_loss_neck_or_backbone(file):
+    banned = tuple(
+        f'mmvitkd.models.{kind}' for kind in ('losses', 'necks', 'backbones')
+    )
+    assert not [name for name in imported(file) if name.startswith(banned)]
+
+
+@pytest.mark.parametrize('file', files('.'), ids=lambda f: f.stem)
+def test_nothing_imports_tools(file):
+    assert not [name for name in imported(file) if name.split('.')[0] == 'tools']
+
+
+@pytest.mark.parametrize('file', files('models/classifiers'), ids=lambda f: f.stem)
+def test_the_distiller_knows_no_method(file):
+    names = {f.stem.replace('_loss', '') for f in files('models/losses')}
+    code = ast.parse(file.read_text())
+    constants = {
+        node.value
+        for node in ast.walk(code)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    identifiers = {node.id for node in ast.walk(code) if isinstance(node, ast.Name)}
+    assert not names & {name.lower() for name in constants | identifiers}

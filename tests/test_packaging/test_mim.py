@@ -1,0 +1,146 @@
+"""`mim train`, `mim test` and `mim run` from an installed wheel.
+
+The mim is the one of the running environment: onedl-mim beside the OneDL stack,
+openmim beside the official one.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections import Counter
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCES = (
+    'LICENSE',
+    'MANIFEST.in',
+    'README.md',
+    'configs',
+    'mmvitkd',
+    'model-index.yml',
+    'pyproject.toml',
+    'requirements',
+    'setup.py',
+    'tools',
+)
+PIP = ('-m', 'pip', '--disable-pip-version-check', '--quiet')
+INSTALL = ('install', '--no-deps', '--no-index', '--ignore-installed')
+
+
+def run(*command: str | Path, cwd: Path) -> str:
+    env = {k: v for k, v in os.environ.items() if k != 'PYTHONPATH'}
+    done = subprocess.run(
+        [str(part) for part in command],
+        cwd=cwd,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-4000:]
+    return done.stdout
+
+
+def environment(folder: Path) -> Path:
+    """An environment that sees the packages of the running one, but not mmvitkd.
+
+    A path in a .pth file does not run the .pth files found there, which is how an
+    editable install is made importable.
+    """
+    run(sys.executable, '-m', 'venv', '--without-pip', folder, cwd=folder.parent)
+    (site,) = folder.glob('lib/python*/site-packages')
+    outer = [path for path in sys.path if path.endswith(('site-packages', 'dist-packages'))]
+    (site / 'outer.pth').write_text('\n'.join(outer))
+    return folder / 'bin' / 'python'
+
+
+@pytest.fixture(scope='module')
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    tree = tmp_path_factory.mktemp('sources')
+    for name in SOURCES:
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, tree / name)
+    return tree
+
+
+@pytest.fixture(scope='module')
+def wheel(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp('wheel')
+    build = ('wheel', '--no-deps', '--no-build-isolation', '--wheel-dir', folder)
+    run(sys.executable, *PIP, *build, sources, cwd=folder)
+    (made,) = folder.glob('*.whl')
+    return made
+
+
+@pytest.fixture(scope='module')
+def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = environment(tmp_path_factory.mktemp('installed') / 'venv')
+    run(made, *PIP, *INSTALL, wheel, cwd=wheel.parent)
+    return made
+
+
+def mim_paths(names: list[str], prefix: str) -> set[str]:
+    start = f'{prefix}/.mim/'
+    return {name.removeprefix(start) for name in names if name.startswith(start)}
+
+
+def test_wheel_holds_configs_and_tools_where_each_mim_looks(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    inside = mim_paths(names, 'mmvitkd')
+    (dist_info,) = {name.split('/')[0] for name in names if '.dist-info/' in name}
+    assert inside == mim_paths(names, dist_info)
+    assert {'tools/train.py', 'tools/test.py', 'model-index.yml'} <= inside
+    expected = {p.relative_to(ROOT).as_posix() for p in ROOT.glob('configs/**/*.py')}
+    assert expected == {n for n in inside if n.startswith('configs/') and '.py' in n}
+
+
+def test_wheel_holds_nothing_but_the_package(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    tops = {name.split('/')[0] for name in names}
+    assert len(tops) == 2  # the package and its dist-info
+    assert not [name for name in names if '__pycache__' in name]
+    assert not [name for name in names if name.endswith('entry_points.txt')]
+
+
+def test_building_leaves_no_second_config_in_the_source_tree(
+    sources: Path, wheel: Path
+) -> None:
+    assert not (sources / 'build').exists()
+    assert not list(sources.rglob('.mim'))
+
+
+def test_config_names_are_unique() -> None:
+    """mim finds a config by its base name alone."""
+    names = Counter(
+        path.name
+        for path in ROOT.glob('configs/**/*.py')
+        if '_base_' not in path.parts
+    )
+    assert [name for name, count in names.items() if count > 1] == []
+
+
+@pytest.mark.onedl_only
+def test_onedl_mim_finds_an_editable_install(sources: Path, tmp_path: Path) -> None:
+    made = environment(tmp_path / 'venv')
+    run(
+        made, *PIP, *INSTALL, '--no-build-isolation', '--editable', sources,
+        cwd=tmp_path,
+    )  # fmt: skip
+    out = run(made, '-m', 'mim', 'run', 'mmvitkd', 'export_student', '-h', cwd=tmp_path)
+    assert str(sources / 'tools/export_student.py') in out
+
+
+def test_mim_trains_tests_and_exports_from_the_wheel(
+    python: Path, tmp_path: Path
+) -> None:
+    short = ('--cfg-options', 'train_cfg.max_epochs=1')
+    mim = (python, '-m', 'mim')
+    run(
+        *mim, 'train', 'mmvitkd', 'digits_teacher.py', '--work-dir', 'teacher', *short,
+        cwd=tmp_path,
+    )  # fmt: skip

@@ -1,0 +1,126 @@
+"""Evaluate a checkpoint: of a distiller without its teacher, or a plain one."""
+
+import argparse
+from copy import deepcopy
+from pathlib import Path
+
+import mmengine
+from mmengine.config import Config
+from mmengine.evaluator import DumpResults
+
+from mmvitkd.utils.cli import (
+    add_shared_arguments,
+    build_runner,
+    complete_dataloader,
+    load_config,
+    readable_errors,
+    require_fit,
+)
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='path of the config')
+    parser.add_argument('checkpoint', help='file or URL of the weights')
+    parser.add_argument(
+        '--work-dir',
+        help='folder for the log and the metrics. '
+        'Default: work_dirs/<name of the config>',
+    )
+    parser.add_argument('--out', help='file to write the results to')
+    parser.add_argument(
+        '--out-item',
+        choices=['metrics', 'pred'],
+        help='what --out shall hold: the metrics (.json, .yml, .pkl) or every '
+        'prediction (.pkl). Default: pred',
+    )
+    parser.add_argument('--amp', action='store_true', help='test in mixed precision')
+    parser.add_argument('--show-dir', help='folder to draw the predictions into')
+    parser.add_argument(
+        '--show', action='store_true', help='show the predictions in a window'
+    )
+    parser.add_argument(
+        '--interval', type=int, default=1, help='draw every so many images. Default: 1'
+    )
+    parser.add_argument(
+        '--wait-time',
+        type=float,
+        default=2,
+        help='seconds that a window stays. Default: 2',
+    )
+    parser.add_argument(
+        '--tta',
+        action='store_true',
+        help="test-time augmentation: by the config's tta_model and tta_pipeline, or "
+        'the mean score of an image and its mirror image',
+    )
+    add_shared_arguments(parser)
+    args = parser.parse_args()
+    if args.out is None and args.out_item is not None:
+        parser.error('--out-item says what to write, --out=FILE where')
+    if args.out and args.out_item != 'metrics' and not args.out.endswith('.pkl'):
+        parser.error('predictions are written to a .pkl file: --out=FILE.pkl')
+    return args
+
+
+def apply_args(cfg: Config, args: argparse.Namespace) -> None:
+    """Change a config as the command line says."""
+    if cfg.get('test_dataloader') is None:
+        raise ValueError(f"config '{args.config}' has no test_dataloader")
+    cfg.load_from = args.checkpoint
+    cfg.resume = False
+    leave_out_teacher(cfg)
+    if args.amp:
+        cfg.test_cfg = {**(cfg.get('test_cfg') or {}), 'fp16': True}
+    if args.show or args.show_dir is not None:
+        drawing = {
+            'type': 'VisualizationHook',
+            'enable': True,
+            'show': args.show,
+            'wait_time': args.wait_time,
+            'out_dir': args.show_dir,
+            'interval': args.interval,
+        }
+        cfg.default_hooks = {**cfg.get('default_hooks', {}), 'visualization': drawing}
+    if args.tta:
+        augment_test(cfg)
+    complete_dataloader(cfg, 'test_dataloader', not args.no_pin_memory, persist=False)
+
+
+def leave_out_teacher(cfg: Config) -> None:
+    """Test the student alone: a distiller's prediction needs neither teacher nor terms."""
+    if 'student' in cfg.model:
+        for key in ('teacher', 'teachers', 'terms'):
+            cfg.model.pop(key, None)
+
+
+def augment_test(cfg: Config) -> None:
+    """Let the model answer on several views of an image and merge the answers."""
+    pipeline = cfg.test_dataloader.dataset.pipeline
+    flips = [{'type': 'RandomFlip', 'prob': prob} for prob in (1.0, 0.0)]
+    views = {'type': 'TestTimeAug', 'transforms': [flips, [pipeline[-1]]]}
+    merge = cfg.get('tta_model', {'type': 'mmpretrain.AverageClsScoreTTA'})
+    cfg.test_dataloader.dataset.pipeline = cfg.get(
+        'tta_pipeline', [*deepcopy(pipeline[:-1]), views]
+    )
+    cfg.model = {**merge, 'module': cfg.model}
+
+
+def main() -> None:
+    args = parse_args()
+    with readable_errors():
+        cfg = load_config(args)
+        apply_args(cfg, args)
+        # the runner dumps it into the work dir, where the training's has its own name
+        cfg = Config(cfg.to_dict(), filename=f'test_{Path(args.config).name}')
+        runner = build_runner(cfg)
+        require_fit(runner, args.checkpoint, ignore='terms.')
+        if args.out and args.out_item != 'metrics':
+            runner.test_evaluator.metrics.append(DumpResults(args.out))
+        metrics = runner.test()
+        if args.out and args.out_item == 'metrics':
+            mmengine.dump(metrics, args.out)
+
+
+if __name__ == '__main__':
+    main()
