@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from digits_runs import ARMS, train
+from quickstart_lib.runs import ARMS, train
 from mmengine.config import Config
 
 ALPHAS = (3e-4, 1e-3, 3e-3, 1e-2)

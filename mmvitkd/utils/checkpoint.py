@@ -93,7 +93,7 @@ def load_checkpoint(path: str | Path, weights_only: bool = True) -> dict[str, An
         allow_mmengine_globals()
         loaded = torch.load(source, map_location='cpu', weights_only=weights_only)
     except pickle.UnpicklingError as error:
-        reason = str(error).rpartition('error: ')[2].split('\n', 1)[0]
+        reason = str(error).rpartition('error: ')[2].strip().split('\n', 1)[0]
         if 'global' not in reason.lower() and 'class' not in reason:
             raise ValueError(f"checkpoint '{name}' is damaged: {reason}") from error
         raise ValueError(

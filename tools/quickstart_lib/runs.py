@@ -9,22 +9,27 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+import mmengine.device.utils
 import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-CONFIGS = Path(__file__).resolve().parent.parent / 'configs' / 'digits'
+CONFIGS = Path(__file__).resolve().parents[2] / 'configs' / 'digits'
+TEACHER = CONFIGS / 'digits_teacher.py'
 ARMS = {
     'alone': CONFIGS / 'digits_student.py',
     'vitkd': CONFIGS / 'vitkd_digits.py',
     'vitkd-nkd': CONFIGS / 'vitkd-nkd_digits.py',
 }
-TEACHER = CONFIGS / 'digits_teacher.py'
 
 
 class Watch(Hook):
-    """Record the validation accuracies and report every finished epoch."""
+    """Record the validation accuracies and report every finished epoch.
+
+    Args:
+        report: Called with the number of epochs that are done.
+    """
 
     def __init__(self, report: Callable[[int], None]) -> None:
         self.report = report
@@ -36,7 +41,7 @@ class Watch(Hook):
     def after_val_epoch(
         self, runner: Runner, metrics: dict[str, float] | None = None
     ) -> None:
-        # the training loop has counted the epoch that was validated
+        # the training loop has already counted the epoch that is validated
         self.curve.append((runner.epoch, (metrics or {})['accuracy/top1']))
 
 
@@ -44,6 +49,7 @@ def train(
     cfg: Config,
     folder: Path,
     test: bool,
+    device: str = 'cpu',
     report: Callable[[int], None] = lambda epoch: None,
 ) -> dict[str, Any]:
     """Train ``cfg`` in ``folder``; MMEngine's own output goes to its console.log.
@@ -51,17 +57,24 @@ def train(
     One thread does the work: the tensors are too small to share out, and the
     result then does not depend on the number of cores.
 
+    Args:
+        cfg: A config of configs/digits.
+        folder: The run's own, made if need be.
+        test: Whether to look at the test split, once, at the end.
+        device: ``'cpu'`` or ``'cuda'``.
+        report: Called with the number of epochs that are done.
+
     Returns:
-        ``curve``, the validation accuracy as ``[epoch, percent]``; ``val``, its
-        last value; ``test``, the accuracy on the test split, if asked for;
-        ``seconds`` and the last ``checkpoint``, relative to ``folder``.
+        ``curve``, the validation accuracies as ``[epoch, percent]``; ``val``, the
+        last of them; ``test``, percent or None; ``seconds``.
     """
     folder.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
+    mmengine.device.utils.DEVICE = device  # MMEngine would take the best there is
     cfg = cfg.copy()
     cfg.work_dir = str(folder)
     cfg.experiment_name = f'{folder.name}-{os.getpid()}-{perf_counter()}'
-    cfg.default_hooks.checkpoint.update(interval=-1, save_last=True)
+    cfg.default_hooks.checkpoint.update(interval=-1)  # the last one is always saved
     watch = Watch(report)
     start = perf_counter()
     with (
@@ -78,5 +91,4 @@ def train(
         'val': watch.curve[-1][1],
         'test': tested,
         'seconds': perf_counter() - start,
-        'checkpoint': f'epoch_{cfg.train_cfg.max_epochs}.pth',
     }
