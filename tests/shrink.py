@@ -140,7 +140,7 @@ def shrink_loader(loader: ConfigDict, folder: Path) -> None:
     """Let a dataloader give two batches of small real images, in this process."""
     loader.update(batch_size=BATCH_SIZE, num_workers=0, persistent_workers=False)
     dataset = loader.dataset
-    write = {'ImageNet': imagenet_folder, 'CustomDataset': image_folder}
+    write = {'ImageNet': imagenet_folder, 'mmvitkd.ImageFolder': image_folder}
     if dataset.type in write and not Path(dataset.data_root).is_dir():
         dataset.data_root = str(write[dataset.type](folder / dataset.type))
     dataset.indices = IMAGES

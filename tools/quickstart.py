@@ -26,11 +26,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import quickstart_report as report
 import torch
-from digits_runs import ARMS, TEACHER, train
 from mmengine.config import Config
-from quickstart_progress import Progress
+from quickstart_lib import report
+from quickstart_lib.progress import Progress
+from quickstart_lib.runs import ARMS, TEACHER, train
 
 import mmvitkd
 
@@ -62,6 +62,10 @@ class Job:
     @property
     def cost(self) -> float:
         return COSTS[self.arm]
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder / f'epoch_{self.epochs}.pth'
 
     def result(self) -> dict[str, Any] | None:
         """Return what the finished run wrote, or None."""
@@ -133,7 +137,7 @@ def code_digest() -> str:
     """Digest the code that a training runs through."""
     digest = hashlib.sha256(f'{torch.__version__} {mmvitkd.__version__}'.encode())
     package = Path(mmvitkd.__file__).parent
-    for folder in (package / 'models', package / 'datasets', Path(__file__).parent):
+    for folder in (package / 'models', package / 'datasets'):
         for file in sorted(folder.rglob('*.py')):
             digest.update(file.read_bytes())
     return digest.hexdigest()
@@ -150,13 +154,13 @@ def make_job(
     epochs = cfg.train_cfg.max_epochs
     cfg.train_cfg.val_interval = min(cfg.train_cfg.val_interval, epochs)
     if teacher is not None:
-        name = teacher.folder / f'epoch_{teacher.epochs}.pth'
-        cfg.model.teacher.checkpoint = os.path.relpath(name, args.work_dir)
+        # its folder's name stands for all its settings; the work dir may move
+        cfg.model.teacher.checkpoint = teacher.folder.name
     settings = json.dumps([cfg.to_dict(), device, code_digest()], sort_keys=True)
     digest = hashlib.sha256(settings.encode()).hexdigest()[:8]
     folder = args.work_dir / 'runs' / f'{arm}-seed{seed}-{digest}'
     if teacher is not None:
-        cfg.model.teacher.checkpoint = str(name)
+        cfg.model.teacher.checkpoint = str(teacher.checkpoint)
     return Job(arm, seed, epochs, cfg, device, folder)
 
 
@@ -173,8 +177,8 @@ def plan(args: argparse.Namespace, device: str) -> list[Job]:
 
 def start_worker(messages: Any) -> None:
     """Prepare a worker process: it leaves Ctrl-C to its parent."""
-    global queue
-    queue = messages
+    global outbox
+    outbox = messages
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
@@ -184,7 +188,7 @@ def run_job(job: Job, parent: int) -> dict[str, Any]:
     def tell(epoch: int) -> None:
         if os.getppid() != parent:  # it was killed: leave no one to write on
             os._exit(1)
-        queue.put((job.name, epoch))
+        outbox.put((job.name, epoch))
 
     shutil.rmtree(job.folder, ignore_errors=True)  # of a run that was cut short
     result = train(job.cfg, job.folder, test=True, device=job.device, report=tell)
@@ -250,7 +254,11 @@ def run(args: argparse.Namespace) -> None:
     if todo:
         print(f'{len(todo)} trainings on {device}, logs in {args.work_dir / "runs"}')
         run_all(todo, device)
-    report.write(jobs, args.work_dir, device)
+    finished = [
+        report.Finished(job.arm, job.seed, job.checkpoint, job.result() or {})
+        for job in jobs
+    ]
+    report.write(finished, args.work_dir, device)
     lock.close()
 
 

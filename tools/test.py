@@ -88,7 +88,7 @@ def apply_args(cfg: Config, args: argparse.Namespace) -> None:
 
 
 def leave_out_teacher(cfg: Config) -> None:
-    """Test the student alone: a distiller's prediction needs neither teacher nor terms."""
+    """Build a distiller's student alone; predicting needs no more."""
     if 'student' in cfg.model:
         for key in ('teacher', 'teachers', 'terms'):
             cfg.model.pop(key, None)
@@ -112,7 +112,8 @@ def main() -> None:
         cfg = load_config(args)
         apply_args(cfg, args)
         # the runner dumps it into the work dir, where the training's has its own name
-        cfg = Config(cfg.to_dict(), filename=f'test_{Path(args.config).name}')
+        name = f'test_{Path(args.config).name}'
+        cfg = Config(cfg.to_dict(), cfg_text=cfg.text, filename=name)
         runner = build_runner(cfg)
         require_fit(runner, args.checkpoint, ignore='terms.')
         if args.out and args.out_item != 'metrics':

@@ -103,8 +103,9 @@ def add_hooks(cfg: Config) -> None:
         cfg.custom_hooks = [{'type': 'mmvitkd.EpochSeedHook'}, *custom]
     saving = {'type': 'CheckpointHook', 'interval': 1}  # the runner's own default
     hooks = {'checkpoint': saving, **cfg.get('default_hooks', {})}
-    if hooks['checkpoint'] and hooks['checkpoint']['type'] == 'CheckpointHook':
-        hooks['checkpoint'] = {**hooks['checkpoint'], 'type': 'mmvitkd.SafeCheckpointHook'}
+    saving = hooks['checkpoint']
+    if saving is not None and saving['type'] == 'CheckpointHook':
+        hooks['checkpoint'] = {**saving, 'type': 'mmvitkd.SafeCheckpointHook'}
     cfg.default_hooks = hooks
 
 

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from quickstart_lib.runs import ARMS, train
 from mmengine.config import Config
+from quickstart_lib.runs import ARMS, train
 
-ALPHAS = (3e-4, 1e-3, 3e-3, 1e-2)
-BETAS = (3e-5, 3e-4, 3e-3)
+ALPHAS = (1e-4, 1e-3, 1e-2, 1e-1)
+BETAS = (1e-5, 1e-4, 1e-3, 1e-2)
 
 
 def alone() -> list[dict[str, Any]]:
@@ -33,7 +33,7 @@ def alone() -> list[dict[str, Any]]:
             'train_dataloader.dataset.pipeline.1.padding': shift,
             'optim_wrapper.optimizer.weight_decay': decay,
         }
-        for lr, shift, decay in product((2e-3, 4e-3, 8e-3), (2, 4), (0.05, 0.3))
+        for lr, shift, decay in product((2e-3, 4e-3, 8e-3, 16e-3), (2, 4), (0.05, 0.3))
     ]
 
 
@@ -55,8 +55,8 @@ def vitkd_nkd() -> list[dict[str, Any]]:
     return [
         {
             **weights,
-            'model.terms.nkd.loss.loss_weight': settings[i * 5 % 6][0],
-            'model.terms.nkd.loss.temperature': settings[i * 5 % 6][1],
+            'model.terms.nkd.loss.loss_weight': settings[i % 6][0],
+            'model.terms.nkd.loss.temperature': settings[i % 6][1],
         }
         for i, weights in enumerate(vitkd())
     ]

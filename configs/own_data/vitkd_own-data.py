@@ -56,18 +56,20 @@ train_dataloader = dict(
     batch_size=64,
     dataset=dict(
         _delete_=True,
-        type='CustomDataset',
+        type='mmvitkd.ImageFolder',
         data_root=data_root,
-        data_prefix='train',
+        split='train',
+        num_classes=num_classes,
         pipeline=_base_.train_pipeline,
     ),
 )
 val_dataloader = dict(
     dataset=dict(
         _delete_=True,
-        type='CustomDataset',
+        type='mmvitkd.ImageFolder',
         data_root=data_root,
-        data_prefix='val',
+        split='val',
+        num_classes=num_classes,
         pipeline=_base_.test_pipeline,
     ),
 )

@@ -1,3 +1,4 @@
 from .digits import Digits
+from .image_folder import ImageFolder
 
-__all__ = ['Digits']
+__all__ = ['Digits', 'ImageFolder']

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import torch
 from mmengine.config import Config, DictAction
@@ -37,7 +38,7 @@ def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--no-pin-memory',
         action='store_true',
-        help="don't pin the data loaders' memory (pinned where there is an accelerator)",
+        help="don't pin the data loaders' memory (done where there is a GPU)",
     )
     parser.add_argument(
         '--launcher',
@@ -141,31 +142,32 @@ def require_fit(runner: Runner, path: str, ignore: str | None = None) -> None:
     problems = load_strictly(unwrap(runner.model), weights)
     if problems:
         raise ValueError(
-            f"checkpoint '{path}' does not fit the config's model:\n"
-            + '\n'.join([*problems, *_hint(unwrap(runner.model), list(weights))])
+            f"checkpoint '{path}' does not fit the config's model. "
+            + '\n'.join([_hint(unwrap(runner.model), list(weights)), *problems])
         )
 
 
-def _hint(model: nn.Module, keys: list[str]) -> list[str]:
+def _hint(model: nn.Module, keys: list[str]) -> str:
     distiller, distilled = (
         any(key.startswith('student.') for key in names)
         for names in (model.state_dict(), keys)
     )
     if distilled and not distiller:
-        return [
+        return (
             'It is a distillation checkpoint: use the config that it was trained with, '
-            'or export its student with tools/export_student.py'
-        ]
+            'or export its student with tools/export_student.py.'
+        )
     if distiller and not distilled:
-        return ["It is no distillation checkpoint: use the student's own plain config"]
-    return []
+        return "It is no distillation checkpoint: use its model's own plain config."
+    return 'Is it of another config?'
 
 
 def unwrap(model: nn.Module) -> nn.Module:
     """Take the model out of DDP's and test-time augmentation's wrappers."""
-    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
-        model = model.module
-    return model
+    inner: Any = model
+    while is_model_wrapper(inner) or isinstance(inner, BaseTTAModel):
+        inner = inner.module
+    return inner
 
 
 def say(lines: list[str]) -> None:

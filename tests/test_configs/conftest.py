@@ -1,11 +1,19 @@
+from collections.abc import Iterator
+
 import pytest
+import torch
 
 
 @pytest.fixture(autouse=True)
-def plain_dumps(monkeypatch):
-    """Leave out YAPF, which lays out the config six times in a run of two steps."""
-    # one of MMEngine's stacks imports it at the top, the other when it needs it
+def quick_runs(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Leave out what costs more than the two steps of a shrunken run."""
+    # YAPF lays out the config six times in a run; one of MMEngine's stacks imports
+    # it at the top, the other when it needs it
     for module in ('mmengine.config.config', 'yapf.yapflib.yapf_api'):
         monkeypatch.setattr(
             f'{module}.FormatCode', lambda text, **_: (text, True), raising=False
         )
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

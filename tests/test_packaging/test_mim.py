@@ -10,10 +10,12 @@ import subprocess
 import sys
 import zipfile
 from collections import Counter
-from importlib import metadata
 from pathlib import Path
 
 import pytest
+from mmengine.config import Config
+
+from tests.helpers import save_weights
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = (
@@ -54,7 +56,9 @@ def environment(folder: Path) -> Path:
     """
     run(sys.executable, '-m', 'venv', '--without-pip', folder, cwd=folder.parent)
     (site,) = folder.glob('lib/python*/site-packages')
-    outer = [path for path in sys.path if path.endswith(('site-packages', 'dist-packages'))]
+    outer = [
+        path for path in sys.path if path.endswith(('site-packages', 'dist-packages'))
+    ]
     (site / 'outer.pth').write_text('\n'.join(outer))
     return folder / 'bin' / 'python'
 
@@ -117,30 +121,46 @@ def test_building_leaves_no_second_config_in_the_source_tree(
 def test_config_names_are_unique() -> None:
     """mim finds a config by its base name alone."""
     names = Counter(
-        path.name
-        for path in ROOT.glob('configs/**/*.py')
-        if '_base_' not in path.parts
+        path.name for path in ROOT.glob('configs/**/*.py') if '_base_' not in path.parts
     )
     assert [name for name, count in names.items() if count > 1] == []
 
 
+FIND = """
+from pathlib import Path
+from mim.utils import get_installed_path, recursively_find
+root = get_installed_path('mmvitkd')
+assert Path(root, 'tools/train.py').exists()
+print(*recursively_find(root, 'digits_teacher.py', followlinks=True), sep=chr(10))
+"""
+
+
 @pytest.mark.onedl_only
-def test_onedl_mim_finds_an_editable_install(sources: Path, tmp_path: Path) -> None:
+def test_onedl_mim_finds_one_config_in_an_editable_install(
+    sources: Path, wheel: Path, tmp_path: Path
+) -> None:
     made = environment(tmp_path / 'venv')
-    run(
-        made, *PIP, *INSTALL, '--no-build-isolation', '--editable', sources,
-        cwd=tmp_path,
-    )  # fmt: skip
-    out = run(made, '-m', 'mim', 'run', 'mmvitkd', 'export_student', '-h', cwd=tmp_path)
-    assert str(sources / 'tools/export_student.py') in out
+    editable = ('--no-build-isolation', '--editable', sources)
+    run(made, *PIP, *INSTALL, *editable, cwd=tmp_path)
+    found = run(made, '-c', FIND, cwd=tmp_path).splitlines()
+    assert found == [str(sources / 'configs/digits/digits_teacher.py')]
 
 
 def test_mim_trains_tests_and_exports_from_the_wheel(
     python: Path, tmp_path: Path
 ) -> None:
-    short = ('--cfg-options', 'train_cfg.max_epochs=1')
-    mim = (python, '-m', 'mim')
-    run(
-        *mim, 'train', 'mmvitkd', 'digits_teacher.py', '--work-dir', 'teacher', *short,
-        cwd=tmp_path,
-    )  # fmt: skip
+    config = 'vitkd-nkd_digits.py'
+    teacher = Config.fromfile(ROOT / 'configs/digits/digits_teacher.py').model
+    weights = save_weights(teacher, tmp_path / 'teacher.pth')
+    options = ('train_cfg.max_epochs=1', f'model.teacher.checkpoint={weights}')
+
+    def mim(command: str, *args: str) -> str:
+        out = run(python, '-m', 'mim', command, 'mmvitkd', *args, cwd=tmp_path)
+        assert str(python.parents[1]) in out  # the script that mim says it runs
+        return out
+
+    train = ('--work-dir', 'run', '--cfg-options', *options)
+    assert 'loss_nkd' in mim('train', config, *train)
+    assert 'accuracy/top1' in mim('test', config, '--checkpoint', 'run/epoch_1.pth')
+    mim('run', 'export_student', 'run/epoch_1.pth', 'student.pth')
+    assert (tmp_path / 'student.pth').exists()

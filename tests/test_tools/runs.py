@@ -4,18 +4,22 @@ import os
 import runpy
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from unittest import mock
+from uuid import uuid4
 
+import pytest
 import torch
 from mmengine.config import Config
+from mmengine.runner import Runner
 
+from mmvitkd.utils import cli
+from mmvitkd.utils.cli import build_runner
 from tests.helpers import distiller
 
 ROOT = Path(__file__).parents[2]
+PIPELINE = [{'type': 'Resize', 'scale': 32}, {'type': 'PackInputs'}]
 
 
 def config(folder: Path, name: str = 'tiny', **changes: Any) -> Path:
@@ -24,16 +28,19 @@ def config(folder: Path, name: str = 'tiny', **changes: Any) -> Path:
     Drop path, Mixup, crops and random masks, so that a resumed run is only the same
     if every random generator is.
     """
-    pipeline = [{'type': 'Resize', 'scale': 32}, {'type': 'PackInputs'}]
     crop = {'type': 'RandomCrop', 'crop_size': 32, 'padding': 4}
     cfg = Config(
         {
             'default_scope': 'mmvitkd',
             'model': distiller(folder),
-            'data_preprocessor': {'num_classes': 10, 'mean': [78.0] * 3, 'std': [96.0] * 3},
-            'train_dataloader': loader('train', [pipeline[0], crop, pipeline[1]]),
-            'val_dataloader': loader('val', pipeline),
-            'test_dataloader': loader('test', pipeline),
+            'data_preprocessor': {
+                'num_classes': 10,
+                'mean': [78.0] * 3,
+                'std': [96.0] * 3,
+            },
+            'train_dataloader': loader('train', [PIPELINE[0], crop, PIPELINE[1]]),
+            'val_dataloader': loader('val', PIPELINE),
+            'test_dataloader': loader('test', PIPELINE),
             'val_evaluator': {'type': 'Accuracy', 'topk': 1},
             'test_evaluator': {'type': 'Accuracy', 'topk': 1},
             'optim_wrapper': {'optimizer': {'type': 'AdamW', 'lr': 1e-3}},
@@ -43,6 +50,8 @@ def config(folder: Path, name: str = 'tiny', **changes: Any) -> Path:
             'test_cfg': {},
             'randomness': {'seed': 0},
             'auto_scale_lr': {'base_batch_size': 64},
+            'custom_imports': {'imports': ['tests.test_tools.kill_hook']},
+            'custom_hooks': [{'type': 'KillHook'}],
         }
     )
     cfg.model.student.backbone.drop_path_rate = 0.3
@@ -53,7 +62,9 @@ def config(folder: Path, name: str = 'tiny', **changes: Any) -> Path:
     return path
 
 
-def loader(split: str, pipeline: list[dict], images: int = 64) -> dict:
+def loader(
+    split: str, pipeline: list[dict], images: int = 64, shuffle: bool | None = None
+) -> dict:
     """Config of a data loader with a few images of the digits."""
     return {
         'batch_size': 16,
@@ -64,21 +75,38 @@ def loader(split: str, pipeline: list[dict], images: int = 64) -> dict:
             'indices': images,
             'pipeline': pipeline,
         },
-        'sampler': {'type': 'DefaultSampler', 'shuffle': split == 'train'},
+        'sampler': {
+            'type': 'DefaultSampler',
+            'shuffle': split == 'train' if shuffle is None else shuffle,
+        },
     }
 
 
-@contextmanager
-def arguments(*args: Any) -> Iterator[None]:
-    with mock.patch.object(sys, 'argv', [str(arg) for arg in args]):
-        yield
-
-
-def run(tool: str, *args: Any) -> dict[str, Any]:
-    """Run a tool in this process; its globals come back."""
+def run(tool: str, *args: Any, **env: str) -> Any:
+    """Run a tool in this process; its runner comes back, if it has one."""
     path = ROOT / 'tools' / f'{tool}.py'
-    with arguments(path, *args), mock.patch.dict(os.environ):
-        return runpy.run_path(str(path), run_name='__main__')
+    runners = []
+
+    def keep(cfg: Config) -> Runner:
+        # MMEngine finds loggers by this name, which has only the second in it
+        cfg.experiment_name = uuid4().hex
+        runners.append(build_runner(cfg))
+        return runners[0]
+
+    with (
+        mock.patch.object(sys, 'argv', [str(arg) for arg in (path, *args)]),
+        mock.patch.object(cli, 'build_runner', keep),
+        mock.patch.dict(os.environ, env),
+    ):
+        runpy.run_path(str(path), run_name='__main__')
+    return runners[0] if runners else None
+
+
+def message(tool: str, *args: Any) -> str:
+    """Run a tool that ends with a message for its user, and return that."""
+    with pytest.raises(SystemExit) as end:
+        run(tool, *args)
+    return str(end.value)
 
 
 def start(*command: Any, check: bool = True, **env: str) -> subprocess.CompletedProcess:
@@ -97,3 +125,22 @@ def start(*command: Any, check: bool = True, **env: str) -> subprocess.Completed
 def weights(path: Path, key: str = 'state_dict') -> dict[str, torch.Tensor]:
     """The weights of a checkpoint."""
     return torch.load(path, weights_only=False)[key]
+
+
+def assert_same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
+    """Bit by bit."""
+    assert one.keys() == other.keys()
+    assert [key for key in one if not torch.equal(one[key], other[key])] == []
+
+
+# without anything random, so that batches can be split
+PLAIN = {
+    'model.student.backbone.drop_path_rate': 0.0,
+    'model.student.train_cfg': None,
+    'model.terms.gen.neck.mask_ratio': 0.0,
+    'train_dataloader': loader('train', PIPELINE, images=16, shuffle=False),
+    # one step of SGD whose change is the gradient
+    'optim_wrapper.optimizer': {'type': 'SGD', 'lr': 1.0},
+    'param_scheduler': None,
+    'train_cfg.max_epochs': 1,
+}

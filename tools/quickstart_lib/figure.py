@@ -9,9 +9,10 @@ import matplotlib
 import numpy as np
 
 matplotlib.use('Agg')
-from matplotlib import pyplot as plt  # noqa: E402
-from matplotlib.axes import Axes  # noqa: E402
-from matplotlib.figure import SubFigure  # noqa: E402
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import SubFigure
+from matplotlib.ticker import MaxNLocator
 
 # Okabe and Ito's colours, which the colour-blind tell apart
 COLOURS = {'alone': '#E69F00', 'vitkd': '#0072B2', 'vitkd-nkd': '#009E73'}
@@ -69,6 +70,7 @@ def draw_curves(
             label=names[arm],
         )
     axes.axhline(teacher, color='black', lw=0.8, ls=':', label=names['teacher'])
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(xlabel='epoch', ylabel='top-1 on the validation split, %')
     seeds = len(next(iter(curves.values())))
     over = f'mean, lowest and highest of {seeds} seeds' if seeds > 1 else 'one seed'
@@ -90,9 +92,11 @@ def draw_digits(figure: SubFigure, answers: dict[str, Any]) -> None:
         answers['labels'],
         answers['teacher'],
         answers['student'],
+        strict=False,  # the last row may have empty places
     )
     for axes, image, label, teacher, student in cells:
         axes.imshow(image, interpolation='nearest')
+        axes.set_title(str(label), fontsize=8.5, pad=2)
         for side, name, answer in ((0.0, 'T', teacher), (0.54, 'S', student)):
             right = answer == label
             axes.text(

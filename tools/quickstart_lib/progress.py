@@ -25,6 +25,7 @@ class Progress:
         self.epochs = dict.fromkeys(jobs, 0)
         self.done = 0
         self.start = monotonic()
+        self.first: tuple[float, float] | None = None  # when the first report came
         self.live = sys.stdout.isatty()
         self.said = 0.0  # the share of the work at the last line
 
@@ -38,6 +39,7 @@ class Progress:
     def at(self, name: str, epoch: int) -> None:
         """Note that a job has finished an epoch."""
         self.epochs[name] = max(epoch, self.epochs[name])
+        self.first = self.first or (monotonic(), self.share)
         if self.live:
             width = shutil.get_terminal_size().columns - 1
             sys.stdout.write(f'\r\033[K{self.line()[:width]}')
@@ -49,7 +51,7 @@ class Progress:
     def line(self) -> str:
         """Sum up: share, elapsed and left, and what is running."""
         elapsed, share = monotonic() - self.start, self.share
-        left = clock(elapsed * (1 - share) / share) if share > 0.01 else '-:--'
+        left = self.left()
         running = ', '.join(
             f'{name} {self.epochs[name]}/{last}'
             for name, (_, last) in self.jobs.items()
@@ -57,9 +59,17 @@ class Progress:
         )
         bar = '#' * int(20 * share)
         return (
-            f'[{bar:<20}] {share:4.0%}  {clock(elapsed)} gone, about {left} left  '
+            f'[{bar:<20}] {share:4.0%}  {clock(elapsed)} gone, {left} left  '
             f'{self.done}/{len(self.jobs)} done; epochs: {running}'
         )
+
+    def left(self) -> str:
+        """Estimate the time left by the pace since the first report."""
+        begun, share = self.first or (0.0, 1.0)
+        if self.share <= share:
+            return 'unknown time'
+        pace = (self.share - share) / (monotonic() - begun)
+        return f'about {clock((1 - self.share) / pace)}'
 
     def finished(self, name: str, result: dict[str, Any]) -> None:
         """Note that a job is done, and say what came out."""

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import os
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import mean, median, stdev
-from time import perf_counter
+from statistics import mean, stdev
 from typing import Any
 
 import mmcv
 import numpy as np
 import torch
 from mmengine.config import Config
-from torch import nn
 
+from .costs import BATCH, count_flops, count_parameters, measure_speeds
+from .exported import Exported
 from .figure import COLUMNS, draw
 from .runs import ARMS, TEACHER
 
@@ -26,13 +26,16 @@ NAMES = {
     'vitkd': 'student, ViTKD',
     'vitkd-nkd': 'student, ViTKD + NKD',
 }
-IMAGE_SIZE = (3, 32, 32)
-BATCH = 100
+RESULTS = 'results.json'
+OUTPUTS = (
+    *('table.md', 'figure.png', 'figure.svg', 'digit.png', RESULTS),
+    *('student.pth', 'student.py', 'teacher.pth', 'teacher.py'),
+)
 
 
 @dataclass(frozen=True)
 class Finished:
-    """One finished training."""
+    """A finished training."""
 
     arm: str
     seed: int
@@ -40,49 +43,190 @@ class Finished:
     result: dict[str, Any]
 
 
-def plain_config(path: Path) -> Config:
-    """Make an MMPretrain config of a classifier, without anything of ours.
+def write(runs: list[Finished], work_dir: Path, device: str) -> None:
+    """Export the best student, ask it, write and print the table and the figure."""
+    best = max((r for r in runs if r.arm in ARMS), key=lambda run: run.result['val'])
+    kept = keep_earlier(runs, work_dir)
+    print('Exporting, testing and measuring ...', flush=True)
+    with (
+        open(work_dir / 'report.log', 'w', encoding='utf-8') as log,
+        redirect_stdout(log),
+        redirect_stderr(log),
+    ):
+        models = {
+            name: Exported(config, run.checkpoint, work_dir / name, device)
+            for name, config, run in (
+                ('teacher', TEACHER, runs[0]),
+                ('student', ARMS[best.arm], best),
+            )
+        }
+        images, labels = test_images()
+        answers = {name: model.answer(images) for name, model in models.items()}
+        accuracy = 100 * float((answers['student'] == labels).mean())
+        said = ask_file(models['student'], work_dir / 'digit.png', images[0])
+        costs = measure(models)
+        table = make_table(runs, costs)
+        title = f'T the teacher, S the {NAMES[best.arm]}, seed {best.seed}'
+        draw_figure(runs, images, {'labels': labels, **answers}, title, work_dir)
+    (work_dir / 'table.md').write_text(table + '\n', encoding='utf-8')
+    save_results(runs, costs, work_dir / RESULTS)
+    if kept is not None:
+        print(f'The results that were here, of other settings, are now in {kept}')
+    print(f'\n{table}\n\n{explain(runs, device)}\n')
+    print(
+        f'The best student by validation, {NAMES[best.arm]} of seed {best.seed}, was '
+        f'exported and loaded by MMPretrain alone:\n{accuracy:.1f} % of the test '
+        f'images ({best.result["test"]:.1f} % when it was trained), and {said}.\n'
+    )
+    for name in ('table.md', 'figure.png', 'student.pth', 'student.py'):
+        print(work_dir / name)
 
-    Args:
-        path: The config that it was trained by.
-    """
-    cfg = Config.fromfile(path)
-    pipeline = [dict(type='LoadImageFromFile'), *cfg.test_pipeline]
-    return Config(
-        dict(
-            default_scope='mmpretrain',
-            model=dict(cfg.model, data_preprocessor=cfg.data_preprocessor),
-            test_dataloader=dict(dataset=dict(type='CustomDataset', pipeline=pipeline)),
+
+def keep_earlier(runs: list[Finished], work_dir: Path) -> Path | None:
+    """Move the outputs of other runs aside; return where to, or None."""
+    results = work_dir / RESULTS
+    if not results.exists():
+        return None
+    earlier = [run['folder'] for run in json.loads(results.read_text())['runs']]
+    if earlier == [run.checkpoint.parent.name for run in runs]:
+        return None
+    number = 1
+    while (work_dir / f'earlier-{number}').exists():
+        number += 1
+    folder = work_dir / f'earlier-{number}'
+    folder.mkdir()
+    for name in OUTPUTS:
+        if (work_dir / name).exists():
+            os.replace(work_dir / name, folder / name)
+    return folder
+
+
+def test_images() -> tuple[list[np.ndarray], np.ndarray]:
+    """Return the test split's scans, uint8 ``(8, 8, 3)`` each, and their labels."""
+    from mmvitkd.datasets import Digits
+
+    dataset = Digits(split='test')
+    samples = [dataset.get_data_info(i) for i in range(len(dataset))]
+    labels = np.array([sample['gt_label'] for sample in samples])
+    return [sample['img'] for sample in samples], labels
+
+
+def ask_file(model: Exported, path: Path, image: np.ndarray) -> str:
+    """Write a digit as an image file and have it classified; say the answer."""
+    mmcv.imwrite(image, str(path))
+    name, score = model.answer_file(path)
+    return f'{path.name} is a {name} to it (score {score:.2f})'
+
+
+def measure(models: dict[str, Exported]) -> dict[str, dict[str, Any]]:
+    """Measure what teacher and student cost, and how many labels each one saw."""
+    from mmvitkd.registry import DATASETS
+
+    speeds = measure_speeds({name: model.model for name, model in models.items()})
+    costs = {}
+    for name, config in (('teacher', TEACHER), ('student', ARMS['alone'])):
+        data = Config.fromfile(config).train_dataloader.dataset
+        costs[name] = {
+            'labels': len(DATASETS.build({**data, 'pipeline': []})),
+            'parameters': count_parameters(models[name].model),
+            'flops': count_flops(models[name].model),
+            'images_per_second': speeds[name],
+        }
+    return costs
+
+
+def spread(values: list[float], form: str = '.1f') -> str:
+    """Format mean and standard deviation, the latter of two values or more."""
+    text = f'{mean(values):{form}}'
+    return f'{text} ± {stdev(values):.1f}' if len(values) > 1 else text
+
+
+def make_table(runs: list[Finished], costs: dict[str, dict[str, Any]]) -> str:
+    """Lay out the one table, as Markdown that reads well as it is."""
+    tests = {(run.arm, run.seed): run.result['test'] for run in runs}
+    rows = [['', 'labels', 'params', 'MFLOPs', 'images/s', 'top-1, %', 'gain']]
+    for arm, name in NAMES.items():
+        cost = costs['student' if arm in ARMS else 'teacher']
+        seeds = [seed for other, seed in tests if other == arm]
+        gains = [tests[arm, s] - tests['alone', s] for s in seeds if arm in ARMS]
+        rows.append(
+            [
+                name,
+                str(cost['labels']),
+                f'{cost["parameters"]:,}',
+                f'{cost["flops"] / 1e6:.1f}',
+                f'{cost["images_per_second"]:,.0f}',
+                spread([tests[arm, seed] for seed in seeds]),
+                spread(gains, '+.1f') if gains and arm != 'alone' else '',
+            ]
         )
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    rule = ['-' * widths[0], *('-' * (width - 1) + ':' for width in widths[1:])]
+    lines = [
+        [row[0].ljust(widths[0])]
+        + [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        for row in [rows[0], rule, *rows[1:]]
+    ]
+    return '\n'.join(f'| {" | ".join(cells)} |' for cells in lines)
+
+
+def explain(runs: list[Finished], device: str) -> str:
+    """Say in two lines what the table's columns are."""
+    seeds = len({run.seed for run in runs if run.arm in ARMS})
+    where = 'GPU' if device == 'cuda' else f'{torch.get_num_threads()} CPU threads'
+    return (
+        f'top-1: {len(test_images()[1])} held-out images, mean ± standard deviation of '
+        f'{seeds} seeds (the teacher has one); gain: over\nthe student alone of the '
+        f'same seed; FLOPs: multiply-adds of an image; images/s: batches of {BATCH}, '
+        f'{where}.'
     )
 
 
-class Classifier:
-    """A checkpoint in MMPretrain's own inferencer.
+def choose(labels: np.ndarray, *answers: np.ndarray) -> np.ndarray:
+    """Choose digits to show: the first two rows, and two rows that were missed."""
+    first = np.arange(2 * COLUMNS)
+    missed = np.flatnonzero(np.any([a != labels for a in answers], axis=0))
+    return np.concatenate([first, missed[missed >= len(first)][: 2 * COLUMNS]])
 
-    Args:
-        config: A plain MMPretrain config.
-        checkpoint: A plain MMPretrain checkpoint.
-        device: ``'cpu'`` or ``'cuda'``.
-    """
 
-    def __init__(self, config: Path, checkpoint: Path, device: str) -> None:
-        from mmpretrain import ImageClassificationInferencer
+def draw_figure(
+    runs: list[Finished],
+    images: list[np.ndarray],
+    answers: dict[str, np.ndarray],
+    title: str,
+    work_dir: Path,
+) -> None:
+    """Draw the curves of all runs, and digits with both models' answers."""
+    shown = choose(*(answers[name] for name in ('labels', 'teacher', 'student')))
+    missed = len(shown) - 2 * COLUMNS
+    draw(
+        work_dir / 'figure.png',
+        {arm: [r.result['curve'] for r in runs if r.arm == arm] for arm in ARMS},
+        runs[0].result['val'],
+        NAMES,
+        {
+            'images': [images[i] for i in shown],
+            **{name: values[shown] for name, values in answers.items()},
+            'title': f'{title}\nThe first {2 * COLUMNS} test digits, and {missed} more '
+            'that one of them missed',
+        },
+    )
 
-        self.inferencer = ImageClassificationInferencer(
-            str(config), pretrained=str(checkpoint), device=device
-        )
 
-    @property
-    def model(self) -> nn.Module:
-        return self.inferencer.model
-
-    def answer(self, images: Sequence[np.ndarray]) -> np.ndarray:
-        """Classify images in memory, ``(H, W, 3)`` each; return ``(N, )`` labels."""
-        found = self.inferencer(list(images), batch_size=BATCH)
-        return np.array([one['pred_label'] for one in found])
-
-    def answer_file(self, path: Path) -> tuple[str, float]:
-        """Classify an image file; return the class's name and its score."""
-        found = self.inferencer(str(path))[0]
-        return found['pred_class'], found['pred_score']
+def save_results(
+    runs: list[Finished], costs: dict[str, dict[str, Any]], path: Path
+) -> None:
+    """Write everything that was measured."""
+    data = {
+        'runs': [
+            {
+                'arm': run.arm,
+                'seed': run.seed,
+                'folder': run.checkpoint.parent.name,
+                **run.result,
+            }
+            for run in runs
+        ],
+        'costs': costs,
+    }
+    path.write_text(json.dumps(data, indent=2), encoding='utf-8')

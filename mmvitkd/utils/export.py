@@ -1,0 +1,164 @@
+"""From a distillation checkpoint to an ordinary MMPretrain one."""
+
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope, Registry
+from torch import Tensor
+
+from mmvitkd import __version__, registry
+
+from .checkpoint import load_checkpoint, load_strictly, weights_of
+
+PREFIX = 'student.'
+PARENT = 'mmpretrain'
+
+
+def export_student(
+    checkpoint: str | Path,
+    out: str | Path,
+    ema: bool | None = None,
+    config: str | Path | None = None,
+    force: bool = False,
+) -> Path:
+    """Write the student of a distillation checkpoint as MMPretrain knows it.
+
+    Upstream's configs load it unchanged: the keys are without ``student.``, the
+    terms are dropped, the classes are kept.
+
+    Args:
+        checkpoint: A checkpoint of a distillation run.
+        out: The file to write.
+        ema: Take the averaged weights, or the raw ones. Defaults to None: those
+            that the run validated with, the averaged ones if it had any.
+        config: The run's config. With it, a plain config is written beside
+            ``out``, with the suffix ``.py``, that needs this package only if the
+            student or its data do. Defaults to None.
+        force: Write over existing files. Defaults to False.
+
+    Returns:
+        ``out``.
+
+    Raises:
+        ValueError: If the checkpoint has no student or not the weights asked for,
+            the config's student is another, or a file exists already.
+    """
+    out = Path(out)
+    plain = out.with_suffix('.py')
+    if out.resolve() == Path(checkpoint).resolve():
+        raise ValueError(f"'{out}' is the checkpoint itself: give another name")
+    for path in [out] if config is None else [out, plain]:
+        if path.exists() and not force:
+            raise ValueError(f"'{path}' exists: give another name, or --force")
+    loaded = load_checkpoint(checkpoint)
+    exported = {'meta': _meta(loaded), 'state_dict': student_weights(loaded, ema)}
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if config is not None:
+        cfg = plain_config(Config.fromfile(config))
+        what = f"config '{config}' and checkpoint '{checkpoint}'"
+        _check(cfg, exported['state_dict'], what)
+        _replace(plain, cfg.dump)
+    _replace(out, partial(torch.save, exported))
+    return out
+
+
+def student_weights(
+    checkpoint: dict[str, Any], ema: bool | None = None
+) -> dict[str, Tensor]:
+    """Take the student's weights out of a distillation checkpoint.
+
+    MMEngine's ``EMAHook`` saves the averaged weights as ``state_dict``, and the raw
+    ones as ``ema_state_dict``, below ``module.``.
+
+    Args:
+        checkpoint: As ``load_checkpoint`` returns it.
+        ema: As for :func:`export_student`.
+
+    Raises:
+        ValueError: If there are no such weights.
+    """
+    averaged = 'ema_state_dict' in checkpoint
+    if ema and not averaged:
+        raise ValueError(
+            'the checkpoint has no averaged weights: its run had no EMAHook'
+        )
+    source = checkpoint
+    if averaged and ema is False:
+        source = {'state_dict': checkpoint['ema_state_dict']}
+    weights = weights_of(source, PREFIX)
+    return {k: v for k, v in weights.items() if not k.startswith('data_preprocessor.')}
+
+
+def _meta(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    meta = checkpoint.get('meta', {})
+    kept = ('dataset_meta', 'epoch', 'iter', 'seed', 'time', 'mmengine_version')
+    return {k: meta[k] for k in kept if k in meta} | {'mmvitkd_version': __version__}
+
+
+def plain_config(cfg: Config) -> Config:
+    """Make the config of the student alone, for testing and inference.
+
+    It stands in MMPretrain's scope; types of this package are named in full.
+
+    Raises:
+        ValueError: If the config has no student.
+    """
+    if 'student' not in cfg.model:
+        raise ValueError(f"config '{cfg.filename}' has no model.student")
+    model = cfg.model.student.to_dict()
+    model.pop('train_cfg', None)  # augments that training alone has
+    preprocessor = cfg.model.get('data_preprocessor')
+    if preprocessor is not None:
+        model['data_preprocessor'] = preprocessor.to_dict()
+    plain = {'model': model}
+    for key in ('data_preprocessor', 'test_dataloader', 'test_evaluator', 'test_cfg'):
+        if cfg.get(key) is not None:
+            value = cfg[key]
+            plain[key] = value.to_dict() if hasattr(value, 'to_dict') else value
+    scope = cfg.get('default_scope')
+    named = _name_in_full(plain, _own_types() if scope == registry.SCOPE else set())
+    student = _name_in_full(named['model'], _own_types())  # the distiller's scope
+    return Config({'default_scope': PARENT, **named, 'model': student})
+
+
+def _own_types() -> set[str]:
+    """List what this package registers, whose bare names mean it in its scope."""
+    names = set()
+    for child in vars(registry).values():
+        if isinstance(child, Registry) and child.scope == registry.SCOPE:
+            child.import_from_location()
+            names |= set(child.module_dict)
+    return names
+
+
+def _name_in_full(value: Any, own: set[str]) -> Any:
+    """Write ``type='X'`` as ``type='mmvitkd.X'``, wherever X is one of ours."""
+    if isinstance(value, (list, tuple)):
+        return [_name_in_full(item, own) for item in value]
+    if not isinstance(value, dict):
+        return value
+    value = {key: _name_in_full(item, own) for key, item in value.items()}
+    if value.get('type') in own:
+        value['type'] = f'{registry.SCOPE}.{value["type"]}'
+    return value
+
+
+def _check(cfg: Config, weights: dict[str, Tensor], what: str) -> None:
+    """Build the plain config's model and see whether the weights are its own."""
+    with DefaultScope.overwrite_default_scope(PARENT):
+        model = registry.MODELS.build(cfg.model)
+    problems = load_strictly(model, weights)
+    if problems:
+        raise ValueError(f'{what} have different students:\n' + '\n'.join(problems))
+
+
+def _replace(path: Path, write: Callable[[str], Any]) -> None:
+    """Write a file that is complete or not there."""
+    part = path.with_name(f'{path.name}.part{path.suffix}')
+    write(str(part))
+    os.replace(part, path)

@@ -1,0 +1,24 @@
+"""What a test puts into a run, to end it where no one expects it."""
+
+import os
+import signal
+from typing import Any
+
+from mmengine.hooks import Hook
+
+from mmvitkd.registry import HOOKS
+
+
+class Interrupted(Exception):
+    """Ends a run in this process, as a kill would another."""
+
+
+@HOOKS.register_module()
+class KillHook(Hook):
+    """End the run before the iteration that the environment names."""
+
+    def before_train_iter(self, runner: Any, *args: Any, **kwargs: Any) -> None:
+        if os.environ.get('KILL_BEFORE_ITER') == str(runner.iter):
+            os.kill(os.getpid(), signal.SIGKILL)
+        if os.environ.get('RAISE_BEFORE_ITER') == str(runner.iter):
+            raise Interrupted

@@ -1,0 +1,321 @@
+"""The quickstart, run as its users run it, with trainings of one epoch."""
+
+import fcntl
+import json
+import os
+import re
+import subprocess
+import sys
+from argparse import Namespace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from mmvitkd.datasets import Digits
+from tests.helpers import save_weights
+
+ROOT = Path(__file__).resolve().parents[2]
+TOOLS = ROOT / 'tools'
+RUNS = ['teacher', 'alone, seed 0', 'vitkd, seed 0', 'vitkd-nkd, seed 0']
+
+
+@pytest.fixture
+def quickstart(monkeypatch):
+    """The module itself, for what needs no training."""
+    monkeypatch.syspath_prepend(str(TOOLS))
+    import quickstart
+
+    return quickstart
+
+
+def run(work_dir: Path) -> subprocess.CompletedProcess:
+    """Run the script with one seed and one epoch, outside the checkout."""
+    options = ['--seeds', '1', '--max-epochs', '1', '--device', 'cpu']
+    return subprocess.run(
+        [sys.executable, TOOLS / 'quickstart.py', *options, '--work-dir', work_dir],
+        cwd=work_dir.parent,
+        env={**os.environ, 'PYTHONPATH': str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def stamps(work_dir: Path) -> dict[str, int]:
+    """When each training's checkpoint was written."""
+    return {
+        file.parent.name.rpartition('-')[0]: file.stat().st_mtime_ns
+        for file in work_dir.glob('runs/*/epoch_1.pth')
+    }
+
+
+@pytest.fixture(scope='module')
+def first(tmp_path_factory):
+    """A whole run: its output and its work dir, which the tests leave as it is."""
+    work_dir = tmp_path_factory.mktemp('quickstart') / 'made' / 'here'
+    work_dir.parent.mkdir()
+    return run(work_dir), work_dir
+
+
+def test_ends_with_one_table_and_the_paths(first):
+    done, work_dir = first
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ''
+    table = [line for line in done.stdout.splitlines() if line.startswith('|')]
+    names = [row.split('|')[1].strip() for row in table]
+    assert names[2:] == [
+        'teacher',
+        'student alone',
+        'student, ViTKD',
+        'student, ViTKD + NKD',
+    ]
+    assert '\n'.join(table) + '\n' == (work_dir / 'table.md').read_text()
+    last = done.stdout.splitlines()[-4:]
+    assert [Path(line).name for line in last] == [
+        'table.md',
+        'figure.png',
+        'student.pth',
+        'student.py',
+    ]
+    assert all(Path(line).is_file() for line in last)
+
+
+def test_table_shows_what_was_measured(first):
+    _, work_dir = first
+    results = json.loads((work_dir / 'results.json').read_text())
+    rows = (work_dir / 'table.md').read_text().splitlines()[2:]
+    cells = [[cell.strip() for cell in row.split('|')[2:-1]] for row in rows]
+    tests = [f'{run["test"]:.1f}' for run in results['runs']]
+    assert [row[4] for row in cells] == tests
+    assert [row[0] for row in cells] == ['700', '200', '200', '200']
+    assert [row[1] for row in cells] == ['1,218,186', '83,370', '83,370', '83,370']
+
+
+def test_progress_tells_the_time_left(first):
+    done, _ = first
+    lines = [line for line in done.stdout.splitlines() if line.startswith('[')]
+    assert lines
+    assert any(re.search(r'about \d+:\d\d left', line) for line in lines)
+    assert 'mmengine' not in done.stdout
+
+
+def test_figure_is_drawn(first):
+    _, work_dir = first
+    image = cv2.imread(str(work_dir / 'figure.png'))
+    assert image is not None
+    assert image.std() > 10
+    assert '<svg' in (work_dir / 'figure.svg').read_text()
+
+
+def test_exported_student_needs_mmpretrain_alone(first):
+    """In a process that cannot import this package."""
+    _, work_dir = first
+    code = (
+        'import sys\n'
+        'sys.modules["mmvitkd"] = None\n'
+        'from mmpretrain import ImageClassificationInferencer as Inferencer\n'
+        'ask = Inferencer("student.py", pretrained="student.pth", device="cpu")\n'
+        'print("answer", ask("digit.png")[0]["pred_class"])\n'
+    )
+    done = subprocess.run(
+        [sys.executable, '-c', code],
+        cwd=work_dir,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert re.search(r'^answer \d$', done.stdout, re.M), done.stderr
+    assert 'unexpected key' not in done.stdout + done.stderr
+    assert 'missing keys' not in done.stdout + done.stderr
+
+
+def test_exported_student_is_the_one_that_validated_best(first):
+    done, work_dir = first
+    runs = json.loads((work_dir / 'results.json').read_text())['runs'][1:]
+    best = max(runs, key=lambda run: run['val'])
+    trained = torch.load(
+        work_dir / 'runs' / best['folder'] / 'epoch_1.pth', weights_only=False
+    )['state_dict']
+    exported = torch.load(work_dir / 'student.pth', weights_only=True)['state_dict']
+    prefix = '' if best['arm'] == 'alone' else 'student.'
+    for key, value in exported.items():
+        assert torch.equal(value, trained[prefix + key])
+    share = f'{best["test"]:.1f} % of the test images ({best["test"]:.1f} % when'
+    assert share in done.stdout
+
+
+def test_image_file_is_a_test_digit(first):
+    _, work_dir = first
+    image = cv2.imread(str(work_dir / 'digit.png'))
+    assert np.array_equal(image, Digits('test')[0]['img'])
+
+
+def test_second_run_reuses_what_is_finished(first):
+    """And trains again, from its beginning, what was cut short."""
+    before, work_dir = first
+    assert before.returncode == 0, before.stderr
+    old = stamps(work_dir)
+    (cut,) = work_dir.glob('runs/vitkd-seed0-*')
+    (cut / 'result.json').unlink()
+    leftover = cut / 'epoch_9.pth'
+    leftover.touch()
+
+    done = run(work_dir)
+    assert done.returncode == 0, done.stderr
+    reused = next(s for s in done.stdout.splitlines() if s.startswith('Reused'))
+    assert [name for name in RUNS if name in reused.replace(':', ';').split('; ')] == [
+        name for name in RUNS if name != 'vitkd, seed 0'
+    ]
+    changed = {name for name, stamp in stamps(work_dir).items() if stamp != old[name]}
+    assert changed == {'vitkd-seed0'}
+    assert not leftover.exists()
+    assert not list(work_dir.glob('earlier-*'))
+
+
+def test_same_seed_gives_the_same_numbers(first):
+    """What test_second_run_reuses_what_is_finished trained again is the same."""
+    done, work_dir = first
+    line = next(s for s in done.stdout.splitlines() if s.startswith('vitkd, seed 0'))
+    (folder,) = work_dir.glob('runs/vitkd-seed0-*')
+    result = json.loads((folder / 'result.json').read_text())
+    assert f'validation {result["val"]:5.1f} %, test {result["test"]:5.1f} %' in line
+
+
+def arguments(work_dir: Path, **changes) -> Namespace:
+    given = {'seeds': 2, 'device': 'cpu', 'work_dir': work_dir, 'max_epochs': None}
+    return Namespace(**given | changes)
+
+
+def test_plan_trains_every_arm_equally(quickstart, tmp_path):
+    jobs = quickstart.plan(arguments(tmp_path), 'cpu')
+    assert [(job.arm, job.seed) for job in jobs] == [
+        ('teacher', 0),
+        *((arm, seed) for arm in ('alone', 'vitkd', 'vitkd-nkd') for seed in (0, 1)),
+    ]
+    alone, *others = [job.cfg for job in jobs[1:] if job.seed == 0]
+    for cfg in others:
+        for key in ('train_dataloader', 'train_cfg', 'optim_wrapper', 'randomness'):
+            assert cfg[key] == alone[key]
+
+
+@pytest.mark.parametrize('change', [{'max_epochs': 1}, {'seeds': 1}])
+def test_other_settings_make_other_folders(quickstart, tmp_path, change):
+    def folders(**given):
+        return {
+            (job.arm, job.seed): job.folder
+            for job in quickstart.plan(arguments(tmp_path, **given), 'cpu')
+        }
+
+    here, there = folders(), folders(**change)
+    same = {key for key in there if there[key] == here[key]}
+    assert same == (set(there) if 'seeds' in change else set())
+
+
+def test_changed_code_makes_other_folders(quickstart, tmp_path, monkeypatch):
+    before = quickstart.plan(arguments(tmp_path), 'cpu')
+    monkeypatch.setattr(quickstart, 'code_digest', lambda: 'changed')
+    after = quickstart.plan(arguments(tmp_path), 'cpu')
+    assert not {job.folder for job in before} & {job.folder for job in after}
+
+
+def test_results_of_other_settings_are_kept(quickstart, tmp_path):
+    report = quickstart.report
+    old = [report.Finished('teacher', 0, tmp_path / 'runs/teacher-a/x.pth', {})]
+    new = [report.Finished('teacher', 0, tmp_path / 'runs/teacher-b/x.pth', {})]
+    (tmp_path / 'table.md').write_text('of old')
+    report.save_results(old, {}, tmp_path / 'results.json')
+
+    assert report.keep_earlier(old, tmp_path) is None
+    assert report.keep_earlier(new, tmp_path) == tmp_path / 'earlier-1'
+    assert (tmp_path / 'earlier-1' / 'table.md').read_text() == 'of old'
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (['--seeds', '0'], '--seeds 0: give 1 or more'),
+        (['--max-epochs', '-1'], '--max-epochs -1: give 1 or more'),
+        (['--device', 'cuda'], '--device cuda: torch finds no CUDA device'),
+    ],
+)
+def test_bad_options_are_refused(
+    quickstart, tmp_path, monkeypatch, capsys, options, message
+):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    work_dir = tmp_path / 'new'
+    assert call(quickstart, monkeypatch, [*options, '--work-dir', str(work_dir)]) == 1
+    assert one_line(capsys).startswith(f'quickstart: {message}')
+    assert not work_dir.exists()
+
+
+def test_folder_of_another_owner_is_refused(quickstart, tmp_path, monkeypatch, capsys):
+    (tmp_path / 'table.md').write_text('mine')
+    assert call(quickstart, monkeypatch, ['--work-dir', str(tmp_path)]) == 1
+    assert 'holds other things, which are left alone' in one_line(capsys)
+    assert [file.name for file in tmp_path.iterdir()] == ['table.md']
+    assert (tmp_path / 'table.md').read_text() == 'mine'
+
+
+def test_file_as_work_dir_is_refused(quickstart, tmp_path, monkeypatch, capsys):
+    file = tmp_path / 'notes.txt'
+    file.write_text('mine')
+    assert call(quickstart, monkeypatch, ['--work-dir', str(file)]) == 1
+    assert 'is a file' in one_line(capsys)
+    assert file.read_text() == 'mine'
+
+
+def test_second_run_at_the_same_time_is_refused(
+    quickstart, tmp_path, monkeypatch, capsys
+):
+    with (tmp_path / quickstart.MARKER).open('a') as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        assert call(quickstart, monkeypatch, ['--work-dir', str(tmp_path)]) == 1
+    assert 'another quickstart is at work' in one_line(capsys)
+
+
+def test_arms_start_equal(quickstart, tmp_path, monkeypatch):
+    """The same seed gives the same student, and the same first batch."""
+    monkeypatch.chdir(tmp_path)
+    starts = []
+    for path in quickstart.ARMS.values():
+        cfg = Config.fromfile(path)
+        if 'teacher' in cfg.model:
+            checkpoint = save_weights(cfg.model.teacher.cfg, tmp_path / 'teacher.pth')
+            cfg.model.teacher.checkpoint = str(checkpoint)
+        cfg.merge_from_dict(
+            {
+                'randomness.seed': 7,
+                'work_dir': str(tmp_path / path.stem),
+                'experiment_name': f'equal-start-{path.stem}',
+            }
+        )
+        runner = Runner.from_cfg(cfg)
+        runner.model.init_weights()
+        batch = next(iter(runner.build_dataloader(cfg.train_dataloader, seed=7)))
+        student = getattr(runner.model, 'student', runner.model)
+        starts.append((student.state_dict(), torch.stack(batch['inputs'])))
+
+    (weights, images), *others = starts
+    for other_weights, other_images in others:
+        assert weights.keys() == other_weights.keys()
+        assert all(torch.equal(weights[key], other_weights[key]) for key in weights)
+        assert torch.equal(images, other_images)
+
+
+def call(quickstart, monkeypatch, options: list[str]) -> int:
+    """Call the script's main; return its exit code."""
+    monkeypatch.setattr(sys, 'argv', ['quickstart.py', *options])
+    return quickstart.main()
+
+
+def one_line(capsys) -> str:
+    """Return what was printed, which must be one line on stderr."""
+    out, err = capsys.readouterr()
+    assert out == ''
+    assert err.count('\n') == 1
+    return err
