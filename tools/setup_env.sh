@@ -118,6 +118,9 @@ with warnings.catch_warnings():
         try:
             importlib.import_module(name)
         except Exception as error:  # a broken module may raise anything
+            if str(error) == f'No module named {name!r}':
+                missing.append(name)
+                continue
             reason = (str(error).splitlines() or [''])[0]
             missing.append(f'{name} ({type(error).__name__}: {reason})')
 if missing:

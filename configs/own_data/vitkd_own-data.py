@@ -7,7 +7,7 @@ _base_ = 'mmpretrain::deit/deit-tiny_4xb256_in1k.py'
 data_root = 'data/own'
 num_classes = 10
 teacher_cfg = 'mmpretrain::deit3/deit3-small-p16_64xb64_in1k.py'
-teacher_checkpoint = 'https://mmassets.onedl.ai/mmclassification/v0/deit3/deit3-small-p16_in21k-pre_3rdparty_in1k_20221009-dcd90827.pth'  # noqa: E501
+teacher_checkpoint = 'https://mmassets.onedl.ai/mmclassification/v0/deit3/deit3-small-p16_in21k-pre_3rdparty_in1k_20221009-dcd90827.pth'
 # --------------------------------------------------------------------
 
 model = dict(

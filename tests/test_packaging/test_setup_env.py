@@ -224,7 +224,12 @@ def test_no_venv_names_what_is_missing(machine: Machine, tmp_path: Path) -> None
     bare = tmp_path / 'bare'
     subprocess.run([sys.executable, '-m', 'venv', '--without-pip', bare], check=True)
     machine.env['PYTHON'] = str(bare / 'bin/python')
-    assert_refused(machine, ['run', '--no-venv'], 'torch (ModuleNotFoundError')
+    assert_refused(machine, ['run', '--no-venv'], 'cannot import cv2, torch, ')
+
+
+def test_no_venv_refuses_the_other_stack(machine: Machine, stack_profile: str) -> None:
+    other = 'run' if stack_profile == 'official' else 'official'
+    assert_refused(machine, [other, '--no-venv'], 'has the other OpenMMLab stack')
 
 
 def test_no_venv_uses_the_environment_as_it_is(

@@ -4,6 +4,8 @@ import os
 import runpy
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -82,6 +84,17 @@ def loader(
     }
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Tiny models wait for their threads more than they compute."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 def run(tool: str, *args: Any, **env: str) -> Any:
     """Run a tool in this process; its runner comes back, if it has one."""
     path = ROOT / 'tools' / f'{tool}.py'
@@ -94,6 +107,7 @@ def run(tool: str, *args: Any, **env: str) -> Any:
         return runners[0]
 
     with (
+        one_thread(),
         mock.patch.object(sys, 'argv', [str(arg) for arg in (path, *args)]),
         mock.patch.object(cli, 'build_runner', keep),
         mock.patch.dict(os.environ, env),
@@ -109,17 +123,30 @@ def message(tool: str, *args: Any) -> str:
     return str(end.value)
 
 
-def start(*command: Any, check: bool = True, **env: str) -> subprocess.CompletedProcess:
-    """Run a command from the checkout in processes of its own."""
-    return subprocess.run(
+def begin(*command: Any, **env: str) -> subprocess.Popen:
+    """Begin a command of the checkout in processes of its own, of one thread each."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ['PATH']])
+    return subprocess.Popen(
         [str(part) for part in command],
         cwd=ROOT,
-        env={**os.environ, 'PYTHONPATH': str(ROOT), **env},
-        capture_output=True,
+        env={
+            **os.environ,
+            'PYTHONPATH': str(ROOT),
+            'PATH': path,
+            'OMP_NUM_THREADS': '1',
+            **env,
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
-        timeout=300,
-        check=check,
     )
+
+
+def end(process: subprocess.Popen, code: int = 0) -> str:
+    """Wait for a command, which must end with this code; return what it said."""
+    out = process.communicate(timeout=300)[0]
+    assert process.returncode == code, out
+    return out
 
 
 def weights(path: Path, key: str = 'state_dict') -> dict[str, torch.Tensor]:

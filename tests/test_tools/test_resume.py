@@ -9,12 +9,12 @@ import pytest
 
 from tests.test_tools.kill_hook import Interrupted
 from tests.test_tools.runs import (
-    ROOT,
     assert_same,
+    begin,
     config,
+    end,
     message,
     run,
-    start,
     weights,
 )
 
@@ -38,14 +38,13 @@ def everything_random(folder: Path) -> Path:
 def test_killed_in_mid_epoch_and_resumed_ends_in_the_same_weights(tmp_path):
     """By SIGKILL, in processes of their own, by the user's commands."""
     cfg = everything_random(tmp_path)
-    tool = ['python', ROOT / 'tools' / 'train.py', cfg, '--work-dir']
-    killed = start(*tool, tmp_path / 'killed', check=False, KILL_BEFORE_ITER=MID_EPOCH)
-    assert killed.returncode == -signal.SIGKILL
-    assert sorted(p.name for p in (tmp_path / 'killed').glob('*.pth')) == [
-        'epoch_1.pth'
-    ]
-    start(*tool, tmp_path / 'killed', '--resume')
-    start(*tool, tmp_path / 'left_alone')
+    tool = ['python', 'tools/train.py', cfg, '--work-dir']
+    left_alone = begin(*tool, tmp_path / 'left_alone')
+    killed = begin(*tool, tmp_path / 'killed', KILL_BEFORE_ITER=MID_EPOCH)
+    end(killed, code=-signal.SIGKILL)
+    assert [p.name for p in (tmp_path / 'killed').glob('*.pth')] == ['epoch_1.pth']
+    end(begin(*tool, tmp_path / 'killed', '--resume'))
+    end(left_alone)
     for key in ('state_dict', 'ema_state_dict'):
         assert_same(
             weights(tmp_path / 'killed' / 'epoch_2.pth', key),
