@@ -21,14 +21,15 @@ import os
 import shutil
 import signal
 import sys
+from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.config import Config
-from quickstart_lib import report
 from quickstart_lib.progress import Progress
 from quickstart_lib.runs import ARMS, TEACHER, train
 
@@ -70,7 +71,9 @@ class Job:
     def result(self) -> dict[str, Any] | None:
         """Return what the finished run wrote, or None."""
         file = self.folder / RESULT
-        return json.loads(file.read_text()) if file.is_file() else None
+        if not (file.is_file() and self.checkpoint.is_file()):
+            return None
+        return json.loads(file.read_text())
 
 
 def parse_args() -> argparse.Namespace:
@@ -121,8 +124,11 @@ def claim(work_dir: Path) -> Any:
                 f'--work-dir {work_dir} holds other things, which are left alone: give '
                 'a new or empty folder, or one that the quickstart made'
             )
-    work_dir.mkdir(parents=True, exist_ok=True)
-    lock = marker.open('a')
+    try:
+        work_dir.mkdir(parents=True, exist_ok=True)
+        lock = marker.open('a')
+    except OSError as error:
+        raise QuickstartError(f'--work-dir {work_dir}: {error.strerror}') from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -176,10 +182,9 @@ def plan(args: argparse.Namespace, device: str) -> list[Job]:
 
 
 def start_worker(messages: Any) -> None:
-    """Prepare a worker process: it leaves Ctrl-C to its parent."""
+    """Give a worker process what it reports through; a queue can't come with a job."""
     global outbox
     outbox = messages
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def run_job(job: Job, parent: int) -> dict[str, Any]:
@@ -198,12 +203,23 @@ def run_job(job: Job, parent: int) -> dict[str, Any]:
     return result
 
 
+@contextmanager
+def ctrl_c_ignored() -> Iterator[None]:
+    """Ignore Ctrl-C inside; processes that are started here ignore it for good."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def run_all(jobs: list[Job], device: str) -> None:
     """Run the jobs side by side; those of the distilled arms await the teacher."""
-    context = multiprocessing.get_context('spawn')
-    messages = context.Queue()
     # a job computes in one thread; on one GPU they would only wait for each other
     workers = 1 if device == 'cuda' else min(len(jobs), os.cpu_count() or 1, 4)
+    print(f'{len(jobs)} trainings on {device}, {workers} at a time')
+    context = multiprocessing.get_context('spawn')
+    messages = context.Queue()
     pool = ProcessPoolExecutor(workers, context, start_worker, (messages,))
     progress = Progress({job.name: (job.cost, job.epochs) for job in jobs})
     waiting = [job for job in jobs if job.arm not in ('teacher', 'alone')]
@@ -211,7 +227,8 @@ def run_all(jobs: list[Job], device: str) -> None:
     running: dict[Future, Job] = {}
     try:
         while ready or running or waiting:
-            running |= {pool.submit(run_job, job, os.getpid()): job for job in ready}
+            with ctrl_c_ignored():  # workers leave it to their parent
+                running |= {pool.submit(run_job, j, os.getpid()): j for j in ready}
             ready = []
             done, _ = wait(running, timeout=0.5, return_when=FIRST_COMPLETED)
             while not messages.empty():
@@ -249,11 +266,13 @@ def run(args: argparse.Namespace) -> None:
     jobs = plan(args, device)
     todo = [job for job in jobs if job.result() is None]
     reused = [job.name for job in jobs if job not in todo]
+    print(f'Work dir: {args.work_dir}')
     if reused:
-        print(f'Reused from {args.work_dir}: {"; ".join(reused)}')
+        print(f'Reused: {"; ".join(reused)}')
     if todo:
-        print(f'{len(todo)} trainings on {device}, logs in {args.work_dir / "runs"}')
         run_all(todo, device)
+    from quickstart_lib import report  # heavy, and the workers have no use for it
+
     finished = [
         report.Finished(job.arm, job.seed, job.checkpoint, job.result() or {})
         for job in jobs

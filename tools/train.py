@@ -104,7 +104,7 @@ def add_hooks(cfg: Config) -> None:
     saving = {'type': 'CheckpointHook', 'interval': 1}  # the runner's own default
     hooks = {'checkpoint': saving, **cfg.get('default_hooks', {})}
     saving = hooks['checkpoint']
-    if saving is not None and saving['type'] == 'CheckpointHook':
+    if saving and saving.get('type', 'CheckpointHook') == 'CheckpointHook':
         hooks['checkpoint'] = {**saving, 'type': 'mmvitkd.SafeCheckpointHook'}
     cfg.default_hooks = hooks
 

@@ -9,7 +9,7 @@ _base_ = [
 
 model = _base_.teacher_model
 
-optim_wrapper = dict(optimizer=dict(lr=1e-3))
+optim_wrapper = dict(optimizer=dict(lr=2e-3))
 # 40 ep = 560 iters * 50 images/iter / 700 images/ep
 train_cfg = dict(max_epochs=40, val_interval=2)
 default_hooks = dict(checkpoint=dict(interval=10, max_keep_ckpts=1))

@@ -1,3 +1,4 @@
+from functools import cache
 from pathlib import Path
 
 import mmpretrain
@@ -6,6 +7,8 @@ import yaml
 from mmengine.config import Config
 from mmengine.hub import get_config
 
+from mmvitkd.models import DeiT3, Teacher
+from tests.helpers import build
 from tests.shrink import CONFIGS
 
 UPSTREAM = Path(mmpretrain.__file__).parent / '.mim'
@@ -24,6 +27,7 @@ def load(method: str, pair: str) -> dict:
     return Config.fromfile(CONFIGS / 'vitkd' / f'{method}_{pair}.py').to_dict()
 
 
+@cache
 def zoo() -> dict[str, dict]:
     """MMPretrain's published models by the path of their weights, host left out."""
     models = [
@@ -127,3 +131,14 @@ def test_teachers_weights_belong_to_its_config(pair):
     assert config == teacher['cfg']
     # the paper's DeiT III and Swin teachers have seen ImageNet-21K, its DeiT has not
     assert ('in21k-pre' in published['Name']) == ('_deit-small_' not in pair)
+
+
+def test_deit3_inherited_from_mmpretrain_is_the_corrected_one(tmp_path):
+    """MMEngine writes MMPretrain's scope, and so its DeiT3, into what is inherited."""
+    path = tmp_path / 'inherits.py'
+    path.write_text("_base_ = 'mmpretrain::deit3/deit3-small-p16_64xb64_in1k.py'")
+    cfg = Config.fromfile(path)
+    assert cfg.model._scope_ == 'mmpretrain'
+    teachers = Teacher(str(path), checkpoint='unread.pth').model
+    student = build({'type': 'ViTKDDistiller', 'student': cfg.model}).student
+    assert type(teachers.backbone) is type(student.backbone) is DeiT3

@@ -75,6 +75,7 @@ def loader(
             'type': 'Digits',
             'split': split,
             'indices': images,
+            'serialize_data': False,  # faster for so few
             'pipeline': pipeline,
         },
         'sampler': {

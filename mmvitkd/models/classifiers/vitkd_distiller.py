@@ -322,16 +322,12 @@ def _labels(data_samples: list[DataSample] | None) -> Tensor | None:
 
 
 def _check_finite(losses: dict[str, Tensor]) -> None:
-    names = [key for key in losses if 'loss' in key]
-    if not names:
+    values = {key: loss.detach() for key, loss in losses.items() if 'loss' in key}
+    if not values or bool(torch.stack(list(values.values())).isfinite().all()):
         return
-    finite = torch.stack([losses[name].detach().isfinite().all() for name in names])
-    if not bool(finite.all()):
-        bad = {
-            name: float(losses[name]) for name in names if not losses[name].isfinite()
-        }
-        raise FloatingPointError(
-            f'not finite: {bad}; the others: '
-            f'{ {name: float(losses[name]) for name in names if name not in bad} }. '
-            'Lower the learning rate or that loss_weight, or look at its inputs'
-        )
+    bad = {key: float(value) for key, value in values.items() if not value.isfinite()}
+    good = {key: float(value) for key, value in values.items() if key not in bad}
+    raise FloatingPointError(
+        f'not finite: {bad}; the others: {good}. Lower the learning rate or that '
+        'loss_weight, or look at its inputs'
+    )

@@ -1,0 +1,104 @@
+"""``tools/test.py``: of a distiller without its teacher, or of a plain classifier."""
+
+import pickle
+
+import pytest
+import torch
+
+from tests.test_tools.runs import PIPELINE, config, loader, message, run
+
+EMA = {'custom_hooks': [{'type': 'EMAHook', 'momentum': 0.1}]}
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory):
+    """A run with EMA that was validated on the test images, its teacher gone."""
+    folder = tmp_path_factory.mktemp('trained')
+    changes = {
+        **EMA,
+        'train_cfg.max_epochs': 1,
+        'val_dataloader': loader('test', PIPELINE),
+    }
+    cfg = config(folder, **changes)
+    runner = run('train', cfg, '--work-dir', folder / 'run')
+    (folder / 'teacher.pth').unlink()
+    top1 = runner.message_hub.get_scalar('val/accuracy/top1').current()
+    return cfg, folder / 'run' / 'epoch_1.pth', top1
+
+
+def scores(cfg, checkpoint, out, *args):
+    """What ``tools/test.py`` predicts, as (N, K)."""
+    run('test', cfg, checkpoint, '--work-dir', out.parent, '--out', out, *args)
+    return torch.stack([p['pred_score'] for p in pickle.loads(out.read_bytes())])  # noqa: S301
+
+
+def test_evaluates_as_in_training_without_the_teacher(trained, tmp_path):
+    cfg, checkpoint, top1 = trained
+    out = tmp_path / 'metrics.json'
+    runner = run(
+        'test', cfg, checkpoint, '--work-dir', tmp_path, '--out', out,
+        '--out-item', 'metrics',
+    )  # fmt: skip
+    assert f'"accuracy/top1": {top1}' in out.read_text()
+    assert not runner.model.teachers
+    assert not runner.model.terms
+
+
+def test_averaged_weights_are_those_that_are_tested(trained, tmp_path):
+    """With the hook and without it, as MMEngine saves them."""
+    cfg, checkpoint, _ = trained
+    plain, raw = tmp_path / 'ema.pth', tmp_path / 'raw.pth'
+    run('export_student', checkpoint, plain, '--ema', '--config', cfg)
+    run('export_student', checkpoint, raw, '--raw')
+    tested = scores(cfg, checkpoint, tmp_path / 'tested.pkl')
+    ema = scores(plain.with_suffix('.py'), plain, tmp_path / 'ema.pkl')
+    raw = scores(plain.with_suffix('.py'), raw, tmp_path / 'raw.pkl')
+    assert torch.equal(tested, ema)
+    assert not torch.allclose(tested, raw, atol=1e-4)
+
+
+def test_augmented_and_mixed_precision(trained, tmp_path):
+    cfg, checkpoint, _ = trained
+    plain = scores(cfg, checkpoint, tmp_path / 'plain.pkl')
+    both = scores(cfg, checkpoint, tmp_path / 'tta.pkl', '--tta', '--amp')
+    assert both.shape == plain.shape == (64, 10)
+    assert both.dtype != torch.float32
+    assert not torch.equal(plain, both.float())
+
+
+def test_training_config_in_the_work_dir_stays(trained):
+    cfg, checkpoint, _ = trained
+    before = (checkpoint.parent / cfg.name).read_text()
+    run('test', cfg, checkpoint, '--work-dir', checkpoint.parent)
+    assert (checkpoint.parent / cfg.name).read_text() == before
+    assert 'teacher=' in before
+
+
+def test_weights_that_do_not_fit_are_an_error(trained, tmp_path):
+    cfg, checkpoint, _ = trained
+    exported = tmp_path / 'student.pth'
+    run('export_student', checkpoint, exported, '--config', cfg)
+    where = ['--work-dir', tmp_path]
+    text = message('test', exported.with_suffix('.py'), checkpoint, *where)
+    assert 'It is a distillation checkpoint' in text
+    assert 'missing in the file: backbone.cls_token' in text
+    text = message('test', cfg, exported, *where)
+    assert 'It is no distillation checkpoint' in text
+    options = ['--cfg-options', 'model.student.backbone.arch.num_layers=2']
+    text = message('test', cfg, checkpoint, *where, *options)
+    assert 'unknown to the model: student.backbone.layers.2.' in text
+
+
+def test_options_that_contradict_are_refused(trained, tmp_path, capsys):
+    cfg, checkpoint, _ = trained
+    for options in (['--out-item', 'pred'], ['--out', 'predictions.json']):
+        assert message('test', cfg, checkpoint, *options) == '2'
+        assert '--out=FILE' in capsys.readouterr().err
+
+
+def test_untrusted_checkpoint_is_not_read(trained, tmp_path):
+    cfg, _, _ = trained
+    evil = tmp_path / 'evil.pth'
+    torch.save({'state_dict': {}, 'hook': print}, evil)
+    text = message('test', cfg, evil, '--work-dir', tmp_path)
+    assert 'could run code' in text
