@@ -57,7 +57,8 @@ def test_one_machine_meets_at_any_free_port():
     out = end(begin('bash', 'tools/dist_test.sh', 'c.py', 'w.pth', 2, '--tta', **ECHO))
     assert out.split() == [
         '-m', 'torch.distributed.run', '--standalone', '--nproc-per-node=2',
-        str(ROOT / 'tools' / 'test.py'), 'c.py', 'w.pth', '--tta', '--launcher', 'pytorch',
+        str(ROOT / 'tools' / 'test.py'), 'c.py', 'w.pth', '--tta',
+        '--launcher', 'pytorch',
     ]  # fmt: skip
 
 

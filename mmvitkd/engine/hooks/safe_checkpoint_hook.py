@@ -1,5 +1,6 @@
 import os
 from pathlib import Path
+from typing import Any
 
 from mmengine.dist import master_only
 from mmengine.fileio import LocalBackend, register_backend
@@ -31,10 +32,12 @@ class SafeCheckpointHook(CheckpointHook):
     that there is always one to resume from. Arguments as for ``CheckpointHook``.
     """
 
+    backend_args: dict[str, Any] | None
+
     def before_train(self, runner: Runner) -> None:
-        """Choose the backend; where it is the plain local one, ours."""
+        """Choose the backend: ours, unless the user or the folder asks for another."""
         super().before_train(runner)
-        if type(self.file_backend) is LocalBackend and self.file_client_args is None:
+        if self.backend_args is None and type(self.file_backend) is LocalBackend:
             self.backend_args = {'backend': ATOMIC}
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:

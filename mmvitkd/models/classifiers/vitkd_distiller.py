@@ -98,6 +98,11 @@ class ViTKDDistiller(BaseClassifier):
 
     def _build_terms(self, cfgs: dict[str, dict]) -> nn.ModuleDict:
         """Build the terms from what the taps yield on a blank image."""
+        if not isinstance(cfgs, dict):
+            raise ValueError(
+                f'terms must be a dict of terms by name, got {cfgs!r}; on the command '
+                'line, model.terms=None takes them all away'
+            )
         if cfgs and not self._teachers:
             raise ValueError(
                 f'the terms {sorted(cfgs)} need a teacher: give teacher=dict(cfg=..., '

@@ -271,6 +271,12 @@ def test_bad_terms_are_found_at_construction(tmp_path, terms, message):
         build(distiller(tmp_path, terms=terms))
 
 
+def test_terms_that_are_no_dict(tmp_path):
+    """As --cfg-options hands over model.terms="{...}"."""
+    with pytest.raises(ValueError, match="must be a dict of terms by name, got '{a}'"):
+        build(distiller(tmp_path, terms='{a}'))
+
+
 def test_class_counts_that_differ(tmp_path):
     with pytest.raises(
         ValueError, match="'nkd': the student has 7 classes and the teac"
