@@ -1,6 +1,6 @@
 # ViTKD between the small ViTs of configs/digits. The paper's sums run over 196 tokens
 # of 384 channels, here over 16 of 128: its weights times 196 * 384 / (16 * 128) = 37
-# would pull as hard. These were tuned, see configs/digits/README.md.
+# pull as hard, rounded. How they were chosen is in configs/digits/README.md.
 _base_ = './vitkd_vit.py'
 
 vitkd_terms = dict(
