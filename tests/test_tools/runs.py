@@ -4,8 +4,7 @@ import os
 import runpy
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -58,7 +57,7 @@ def config(folder: Path, name: str = 'tiny', **changes: Any) -> Path:
     )
     cfg.model.student.backbone.drop_path_rate = 0.3
     cfg.model.student.train_cfg = {'augments': {'type': 'Mixup', 'alpha': 0.8}}
-    cfg.merge_from_dict(changes)
+    cfg.merge_from_dict(deepcopy(changes))
     path = folder / f'{name}.py'
     cfg.dump(path)
     return path
@@ -85,17 +84,6 @@ def loader(
     }
 
 
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Tiny models wait for their threads more than they compute."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
 def run(tool: str, *args: Any, **env: str) -> Any:
     """Run a tool in this process; its runner comes back, if it has one."""
     path = ROOT / 'tools' / f'{tool}.py'
@@ -108,7 +96,6 @@ def run(tool: str, *args: Any, **env: str) -> Any:
         return runners[0]
 
     with (
-        one_thread(),
         mock.patch.object(sys, 'argv', [str(arg) for arg in (path, *args)]),
         mock.patch.object(cli, 'build_runner', keep),
         mock.patch.dict(os.environ, env),

@@ -42,7 +42,7 @@ def run(work_dir: Path) -> subprocess.CompletedProcess:
         env={**os.environ, 'PYTHONPATH': str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=550,
     )
 
 
@@ -127,7 +127,7 @@ def test_exported_student_needs_mmpretrain_alone(first):
         cwd=work_dir,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=400,
     )
     assert re.search(r'^answer \d$', done.stdout, re.M), done.stderr
     assert 'unexpected key' not in done.stdout + done.stderr

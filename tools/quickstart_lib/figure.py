@@ -97,7 +97,7 @@ def draw_digits(figure: SubFigure, answers: dict[str, Any]) -> None:
     for axes, image, label, teacher, student in cells:
         axes.imshow(image, interpolation='nearest')
         axes.set_title(str(label), fontsize=8.5, pad=2)
-        for side, name, answer in ((0.0, 'T', teacher), (0.54, 'S', student)):
+        for side, name, answer in ((0.0, 'T', teacher), (0.56, 'S', student)):
             right = answer == label
             axes.text(
                 side,
@@ -106,6 +106,6 @@ def draw_digits(figure: SubFigure, answers: dict[str, Any]) -> None:
                 color=RIGHT if right else WRONG,
                 weight='normal' if right else 'bold',
                 va='top',
-                fontsize=8.5,
+                fontsize=7.5,
                 transform=axes.transAxes,
             )
