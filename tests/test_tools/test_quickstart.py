@@ -120,7 +120,7 @@ def test_exported_student_needs_mmpretrain_alone(first):
         'sys.modules["mmvitkd"] = None\n'
         'from mmpretrain import ImageClassificationInferencer as Inferencer\n'
         'ask = Inferencer("student.py", pretrained="student.pth", device="cpu")\n'
-        'print("answer", ask("digit.png")[0]["pred_class"])\n'
+        'print("\\nanswer", ask("digit.png")[0]["pred_class"])\n'
     )
     done = subprocess.run(
         [sys.executable, '-c', code],
