@@ -12,6 +12,7 @@ from mmvitkd.utils.cli import (
     load_config,
     readable_errors,
     require_fit,
+    require_overlap,
     say,
 )
 from mmvitkd.utils.work_dir import claim_work_dir
@@ -119,6 +120,8 @@ def main() -> None:
         runner = build_runner(cfg)
         if cfg.get('resume'):
             require_fit(runner, cfg.load_from)
+        elif cfg.get('load_from'):
+            require_overlap(runner, cfg.load_from)
         runner.train()
 
 

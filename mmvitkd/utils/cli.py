@@ -147,6 +147,24 @@ def require_fit(runner: Runner, path: str, ignore: str | None = None) -> None:
         )
 
 
+def require_overlap(runner: Runner, path: str) -> None:
+    """Refuse a checkpoint to begin with that has not one of the model's weights.
+
+    Raises:
+        ValueError: If so.
+    """
+    if not isinstance(runner, Runner):
+        return
+    model = unwrap(runner.model)
+    weights = weights_of(load_checkpoint(path))
+    if not set(weights) & set(model.state_dict()):
+        raise ValueError(
+            f"load_from: checkpoint '{path}' has none of the model's weights. A "
+            "distiller's begin with 'student.'; for those of a plain classifier set "
+            "the student's init_cfg=dict(type='Pretrained', checkpoint=...)"
+        )
+
+
 def _hint(model: nn.Module, keys: list[str]) -> str:
     distiller, distilled = (
         any(key.startswith('student.') for key in names)

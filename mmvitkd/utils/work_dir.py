@@ -87,7 +87,7 @@ def _resume_given(cfg: Config, held: list[Path]) -> list[str]:
             f"'{cfg.work_dir}' holds {_names(later)}, which resuming from '{file}' "
             'would write over: give another --work-dir, or remove them first'
         )
-    return _changes_noted(file, changed_settings(load_checkpoint(cfg.load_from), cfg))
+    return _changes_noted(file, changed_settings(_training_state(cfg.load_from), cfg))
 
 
 def _resume_newest(cfg: Config, held: list[Path]) -> list[str]:
@@ -115,9 +115,9 @@ def _resume_newest(cfg: Config, held: list[Path]) -> list[str]:
     )
 
 
-def _training_state(file: Path) -> dict[str, Any]:
+def _training_state(file: str | Path) -> dict[str, Any]:
     """Read a checkpoint that a run can go on from."""
-    if file.is_dir():  # DeepSpeed's and FSDP's, which their strategies read
+    if Path(file).is_dir():  # DeepSpeed's and FSDP's, which their strategies read
         return {}
     checkpoint = load_checkpoint(file)
     if 'message_hub' not in checkpoint:

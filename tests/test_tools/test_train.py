@@ -8,7 +8,7 @@ from mmengine.device import get_device
 from mmengine.hooks import Hook
 
 from mmvitkd.registry import HOOKS
-from tests.helpers import distiller, save_weights
+from tests.helpers import distiller, save_weights, vit
 from tests.test_tools.kill_hook import Interrupted
 from tests.test_tools.runs import PLAIN, assert_same, config, message, run, weights
 
@@ -43,7 +43,15 @@ def test_options_reach_the_run(tmp_path):
 
 
 def test_work_dir_is_named_after_the_config(tmp_path, monkeypatch):
-    cfg = config(tmp_path, 'some_name', **ONE_EPOCH)
+    """In MMPretrain's scope, as the configs that inherit its own."""
+    scoped = {
+        'default_scope': 'mmpretrain',
+        'model.type': 'mmvitkd.ViTKDDistiller',
+        'custom_hooks': None,
+    }
+    for split in ('train', 'val', 'test'):
+        scoped[f'{split}_dataloader.dataset.type'] = 'mmvitkd.Digits'
+    cfg = config(tmp_path, 'some_name', **ONE_EPOCH, **scoped)
     monkeypatch.chdir(tmp_path)
     run('train', cfg)
     assert (tmp_path / 'work_dirs' / 'some_name' / 'epoch_1.pth').exists()
@@ -129,6 +137,19 @@ def test_mistakes_of_the_user_are_told_in_one_message(tmp_path):
         "error: checkpoint '.*teacher.pth' does not exist",
         message('train', cfg, *work_dir),
     )
+
+
+def test_loss_that_is_not_finite_ends_the_run_by_its_name(tmp_path):
+    cfg = config(tmp_path, **{'model.terms.gen.loss.loss_weight': 1e39})
+    text = message('train', cfg, '--work-dir', tmp_path / 'run')
+    assert text.startswith("error: not finite: {'loss_gen': inf}")
+
+
+def test_weights_to_begin_with_that_are_none_of_the_models_are_refused(tmp_path):
+    plain = str(save_weights(vit(16), tmp_path / 'plain.pth'))
+    cfg = config(tmp_path, load_from=plain)
+    text = message('train', cfg, '--work-dir', tmp_path / 'run')
+    assert "plain.pth' has none of the model's weights" in text
 
 
 def test_scaling_without_a_base_and_amp_beside_another_wrapper_are_errors(tmp_path):

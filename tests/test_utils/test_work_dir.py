@@ -66,6 +66,8 @@ def test_files_that_are_no_run_are_not_written_over_either(tmp_path):
     text = refusal(settings(tmp_path, resume=True))
     assert 'nothing to resume' in text
     assert 'no training state' in text
+    given = {'resume': True, 'load_from': str(tmp_path / 'student.pth')}
+    assert 'no training state' in refusal(settings(tmp_path / 'new', **given))
 
 
 def test_resume_takes_the_newest(tmp_path):
