@@ -22,6 +22,12 @@ from mmvitkd.registry import MODELS
 from tests.helpers import save_weights
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
+# what tools/train.py takes; tables are for tools/ablate.py
+RUNNABLE = [
+    path
+    for path in sorted(CONFIGS.rglob('*.py'))
+    if not {'_base_', 'ablations'} & set(path.relative_to(CONFIGS).parts)
+]
 IMAGE_SIZE = 64
 BATCH_SIZE = 4
 IMAGES = 8  # of each split
@@ -95,12 +101,12 @@ def teacher_config(cfg: Any) -> ConfigDict:
 
 
 def shrink_vit(backbone: ConfigDict) -> int:
-    """Shrink a ViT, DeiT or DeiT III to three layers, or four; return its width."""
+    """Shrink a ViT, DeiT or DeiT III, all but its depth; return its width."""
     arch = arch_settings(backbone)
     width = max(8, arch['embed_dims'] // 8)
     backbone.arch = {
         'embed_dims': width,
-        'num_layers': 3 if arch['num_layers'] <= 12 else 4,  # depths still differ
+        'num_layers': min(arch['num_layers'], 14),  # depths still differ
         'num_heads': 2,
         'feedforward_channels': 2 * width,
     }
@@ -144,7 +150,14 @@ def shrink_loader(loader: ConfigDict, folder: Path) -> None:
     if dataset.type in write and not Path(dataset.data_root).is_dir():
         dataset.data_root = str(write[dataset.type](folder / dataset.type))
     dataset.indices = IMAGES
-    for transform in dataset.pipeline:
+    shrink_pipeline(dataset.pipeline)
+
+
+def shrink_pipeline(pipeline: list[ConfigDict]) -> None:
+    """Let transforms give small images, those of several views too."""
+    for transform in pipeline:
+        for views in transform.get('transforms', []):
+            shrink_pipeline(views)
         for key in ('scale', 'crop_size'):
             if isinstance(transform.get(key), int) and transform[key] > IMAGE_SIZE:
                 transform[key] = transform[key] * IMAGE_SIZE // 224

@@ -1,4 +1,9 @@
-from .hooks import EpochSeedHook, SafeCheckpointHook
+from .hooks import EpochSeedHook, SafeCheckpointHook, TermWeightHook
 from .optimizers import Bfloat16OptimWrapper
 
-__all__ = ['Bfloat16OptimWrapper', 'EpochSeedHook', 'SafeCheckpointHook']
+__all__ = [
+    'Bfloat16OptimWrapper',
+    'EpochSeedHook',
+    'SafeCheckpointHook',
+    'TermWeightHook',
+]

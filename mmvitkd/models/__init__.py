@@ -1,15 +1,65 @@
 from .backbones import DeiT3
 from .classifiers import Teacher, ViTKDDistiller
-from .losses import KDLoss, NKDLoss, ViTKDGenLoss, ViTKDMimicLoss
-from .necks import ConvGenerativeProjector, LinearProjector
+from .heads import (
+    Contrast,
+    ContrastiveClsHead,
+    InterClassContrast,
+    IntraClassContrast,
+    SelfSupervisedContrast,
+)
+from .losses import (
+    CorrelationLoss,
+    DISTLoss,
+    DKDLoss,
+    HardKDLoss,
+    KDLoss,
+    ManifoldLoss,
+    NKDLoss,
+    NormalisedMSELoss,
+    RKDLoss,
+    ViTKDGenLoss,
+    ViTKDMimicLoss,
+)
+from .necks import (
+    ConvGenerativeProjector,
+    CrossAttentionGenerativeProjector,
+    DenseGenerativeProjector,
+    GenerativeProjector,
+    LinearProjector,
+    MGDProjector,
+    ResidualGenerativeProjector,
+    SelfAttentionGenerativeProjector,
+    TransformerGenerativeProjector,
+)
+from .preprocessors import TwoViewDataPreprocessor
 
 __all__ = [
+    'Contrast',
+    'ContrastiveClsHead',
     'ConvGenerativeProjector',
+    'CorrelationLoss',
+    'CrossAttentionGenerativeProjector',
+    'DISTLoss',
+    'DKDLoss',
     'DeiT3',
+    'DenseGenerativeProjector',
+    'GenerativeProjector',
+    'HardKDLoss',
+    'InterClassContrast',
+    'IntraClassContrast',
     'KDLoss',
     'LinearProjector',
+    'MGDProjector',
+    'ManifoldLoss',
     'NKDLoss',
+    'NormalisedMSELoss',
+    'RKDLoss',
+    'ResidualGenerativeProjector',
+    'SelfAttentionGenerativeProjector',
+    'SelfSupervisedContrast',
     'Teacher',
+    'TransformerGenerativeProjector',
+    'TwoViewDataPreprocessor',
     'ViTKDDistiller',
     'ViTKDGenLoss',
     'ViTKDMimicLoss',

@@ -1,7 +1,7 @@
-"""Small checks that losses and necks share."""
+"""Small checks and steps that losses and necks share."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def check_same_shape(student: Tensor, teacher: Tensor) -> None:
@@ -10,6 +10,12 @@ def check_same_shape(student: Tensor, teacher: Tensor) -> None:
     Raises:
         ValueError: If the shapes differ; the message tells both.
     """
+    if student.ndim != teacher.ndim:
+        raise ValueError(
+            f"the student's tap yields {tuple(student.shape)} and the teacher's "
+            f'{tuple(teacher.shape)}: tap the same kind of tokens on both sides, '
+            "e.g. dict(path=..., tokens='cls') for the class token"
+        )
     if student.shape != teacher.shape:
         raise ValueError(
             f"the student's tokens are {tuple(student.shape)} and the teacher's "
@@ -39,6 +45,35 @@ def check_logits(student: Tensor, teacher: Tensor) -> None:
         )
 
 
+def check_same_tokens(student: Tensor, teacher: Tensor) -> None:
+    """Refuse tokens that can't be related among themselves on both sides alike.
+
+    Raises:
+        ValueError: If either is not ``(B, N, C)``, or ``B`` or ``N`` differ; the
+            widths may.
+    """
+    if student.ndim != 3 or student.shape[:-1] != teacher.shape[:-1]:
+        raise ValueError(
+            f"the student's tokens are {tuple(student.shape)} and the teacher's "
+            f'{tuple(teacher.shape)}, but this loss relates the tokens of a side with '
+            'each other: it takes (B, N, C) from both, of any width but with the '
+            'same number of tokens; tap the same grid'
+        )
+
+
+def check_no_mask(mask: Tensor | None, loss: str) -> None:
+    """Refuse the mask of a neck, for a loss that compares every token.
+
+    Raises:
+        ValueError: If there is one.
+    """
+    if mask is not None:
+        raise ValueError(
+            f'{loss} compares every token, but the neck masked some: '
+            'use ViTKDGenLoss, or a neck without a mask'
+        )
+
+
 def check_choice(name: str, value: str, choices: tuple[str, ...]) -> str:
     """Return ``value`` if it is one of ``choices``, else raise ValueError."""
     if value not in choices:
@@ -53,6 +88,85 @@ def check_positive(name: str, value: float) -> float:
     return value
 
 
+def check_ratio(ratio: float) -> float:
+    """Return a mask ratio if it is in [0, 1), else raise ValueError."""
+    if not 0 <= ratio < 1:
+        raise ValueError(f'mask_ratio must be in [0, 1), got {ratio}')
+    return ratio
+
+
+def check_heads(num_heads: int, channels: int) -> int:
+    """Return a number of heads if it divides the width, else raise ValueError."""
+    if num_heads < 1 or channels % num_heads:
+        fitting = [n for n in range(1, min(channels, 32) + 1) if channels % n == 0]
+        raise ValueError(
+            f"num_heads must divide the teacher's width {channels}, got {num_heads}; "
+            f'{fitting} do'
+        )
+    return num_heads
+
+
+def check_grid(hw: tuple[int, int] | None, tokens: int) -> None:
+    """Refuse a grid that is not that of the patch tokens.
+
+    Raises:
+        ValueError: If there is no grid, or ``H * W`` is not the number of tokens.
+    """
+    if hw is None or hw[0] * hw[1] != tokens:
+        raise ValueError(
+            f'a grid {hw} does not match {tokens} patch tokens: H * W must be N'
+        )
+
+
+def hard_labels(target: Tensor | None, loss: str) -> Tensor:
+    """Return class indices ``(B,)``; of mixed labels, the class of largest share.
+
+    Raises:
+        ValueError: If there are no labels; the message names the loss.
+    """
+    if target is None:
+        raise ValueError(f'{loss} needs labels, but the data samples have none')
+    return target.argmax(1) if target.ndim == 2 else target
+
+
+def drop_label(logits: Tensor, label: Tensor) -> Tensor:
+    """Leave every sample's label out of its logits.
+
+    Args:
+        logits: ``(B, K)``.
+        label: Class indices ``(B,)``.
+
+    Returns:
+        ``(B, K - 1)``, the other classes in their order.
+    """
+    classes = torch.arange(logits.shape[1] - 1, device=logits.device)
+    return logits.gather(1, classes + (classes >= label.view(-1, 1)))
+
+
+def unit_length(x: Tensor, dim: int = -1, least: Tensor | float = 0.0) -> Tensor:
+    """Divide vectors by their length.
+
+    Those not longer than ``least`` become zero and get no gradient; that of a tiny
+    length would be huge.
+    """
+    length = x.norm(dim=dim, keepdim=True)
+    return x / length.masked_fill(length <= least, torch.inf)
+
+
+def gram(x: Tensor) -> Tensor:
+    """Multiply all rows with each other, in float32 even under autocast.
+
+    Args:
+        x: ``(..., N, C)``.
+
+    Returns:
+        ``(..., N, N)``.
+    """
+    with torch.autocast(x.device.type, enabled=False):
+        x = x.float()
+        return x @ x.transpose(-2, -1)
+
+
 def random_mask(batch: int, tokens: int, ratio: float, device: torch.device) -> Tensor:
     """Mask the same number of tokens in every sample, drawn at random.
 
@@ -65,3 +179,56 @@ def random_mask(batch: int, tokens: int, ratio: float, device: torch.device) -> 
     kept = max(int(tokens * (1 - ratio) + 1e-6), 1)  # 10 * (1 - 0.9) is 0.99...
     rank = torch.rand(batch, tokens, device=device).argsort(1).argsort(1)
     return rank >= kept
+
+
+def bernoulli_mask(
+    batch: int, tokens: int, ratio: float, device: torch.device
+) -> Tensor:
+    """Mask every token by itself, with probability ``ratio``.
+
+    A sample may come out with none masked; where all would be, the one whose draw
+    was the largest stays, so that the student always has a say.
+
+    Returns:
+        A bool tensor ``(batch, tokens)``, True where a token is masked.
+    """
+    draw = torch.rand(batch, tokens, device=device)
+    # the largest is below the ratio only where all are
+    return (draw < ratio).scatter(1, draw.argmax(1, keepdim=True), False)
+
+
+def sincos_positions(
+    hw: tuple[int, int], channels: int, device: torch.device
+) -> Tensor:
+    """Embed the places of a grid by sines and cosines of row and column.
+
+    As in MAE, with frequencies from 1 down to 1/10000, for any grid and width;
+    MMPretrain's own function is right on square grids only.
+
+    Returns:
+        ``(H * W, channels)``, row by row, in float32.
+    """
+    frequencies = -(-channels // 4)  # rounded up; the last ones are cut off
+    exponent = torch.arange(frequencies, device=device) / frequencies
+    rows, columns = (
+        torch.arange(size, device=device)[:, None] / 10000**exponent for size in hw
+    )
+    rows = rows[:, None].expand(-1, hw[1], -1)  # (H, W, F)
+    columns = columns[None].expand(hw[0], -1, -1)  # (H, W, F)
+    waves = torch.cat([rows.sin(), columns.sin(), rows.cos(), columns.cos()], -1)
+    return waves.flatten(0, 1)[:, :channels]
+
+
+def conv_relu_conv(channels: int) -> nn.Sequential:
+    """Two 3x3 convolutions with a ReLU between them."""
+    return nn.Sequential(
+        nn.Conv2d(channels, channels, 3, padding=1),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(channels, channels, 3, padding=1),
+    )
+
+
+def on_grid(layers: nn.Module, x: Tensor, hw: tuple[int, int]) -> Tensor:
+    """Run layers for maps ``(B, C, H, W)`` on patch tokens ``(B, N, C)``."""
+    x = x.transpose(1, 2).unflatten(2, hw)  # (B, C, H, W)
+    return layers(x).flatten(2).transpose(1, 2)  # (B, N, C)

@@ -4,12 +4,10 @@ import pytest
 import yaml
 from modelindex.load_model_index import load
 
-from tests.shrink import CONFIGS
+from tests.shrink import CONFIGS, RUNNABLE
 
 ROOT = CONFIGS.parent
-EVERY = {
-    str(p.relative_to(ROOT)) for p in CONFIGS.rglob('*.py') if '_base_' not in p.parts
-}
+EVERY = {str(path.relative_to(ROOT)) for path in RUNNABLE}
 METAFILES = sorted(CONFIGS.glob('*/metafile.yml'))
 
 
@@ -47,16 +45,21 @@ def test_no_figure_is_given_as_ours(models):
             assert all(metric.endswith('(paper)') for metric in result.metrics)
 
 
-def test_readme_shows_the_metafiles_figures(models):
-    """One row for a pair: its two configs, and the paper's top-1 for each."""
-    rows = (CONFIGS / 'vitkd' / 'README.md').read_text().splitlines()
-    pairs = {n: m for n, m in models.items() if m.config.startswith('configs/vitkd/')}
-    for name, model in pairs.items():
+def test_readmes_and_headers_show_the_metafiles_figures(models):
+    """Every config whose metafile names a teacher has one row, alone or by pair."""
+    taught = {
+        name: model
+        for name, model in models.items()
+        if model.metadata and 'Teacher' in model.metadata.data
+    }
+    assert taught
+    for name, model in taught.items():
+        config = ROOT / model.config
+        rows = (config.parent / 'README.md').read_text().splitlines()
         (row,) = (row for row in rows if f']({name}.py)' in row)
+        head = config.read_text().split('_base_ =')[0]
+        figures = [float(x) for x in re.findall(r'\d\d\.\d\d', head)]
         for result in model.results or []:
-            shown = f'| {result.metrics["Top 1 Accuracy (paper)"]:.2f} |'
-            assert shown in row
-        head = (ROOT / model.config).read_text().split('_base_ =')[0]
-        for result in model.results or []:
-            figures = [float(x) for x in re.findall(r'\d\d\.\d\d', head)]
-            assert result.metrics['Top 1 Accuracy (paper)'] in figures
+            top1 = result.metrics['Top 1 Accuracy (paper)']
+            assert f'| {top1:.2f} |' in row
+            assert top1 in figures

@@ -21,4 +21,7 @@ class KillHook(Hook):
         if os.environ.get('KILL_BEFORE_ITER') == str(runner.iter):
             os.kill(os.getpid(), signal.SIGKILL)
         if os.environ.get('RAISE_BEFORE_ITER') == str(runner.iter):
+            workers = runner.train_dataloader._iterator
+            if workers is not None:  # else some later test would wait for their end
+                workers._shutdown_workers()
             raise Interrupted

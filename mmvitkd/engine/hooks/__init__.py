@@ -1,4 +1,5 @@
 from .epoch_seed_hook import EpochSeedHook
 from .safe_checkpoint_hook import SafeCheckpointHook
+from .term_weight_hook import TermWeightHook
 
-__all__ = ['EpochSeedHook', 'SafeCheckpointHook']
+__all__ = ['EpochSeedHook', 'SafeCheckpointHook', 'TermWeightHook']

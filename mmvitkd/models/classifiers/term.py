@@ -1,3 +1,4 @@
+import difflib
 from typing import Any, NamedTuple
 
 import torch.nn.functional as F
@@ -54,14 +55,11 @@ def parse_term(name: str, cfg: Any, teachers: tuple[str, ...]) -> TermSpec:
             f"term '{name}': teacher='{cfg['teacher']}' names none of the teachers "
             f"{list(teachers)}; write 'name:path'"
         )
-    return TermSpec(
-        name,
-        Tap.parse(cfg['student']),
-        teacher,
-        Tap.parse(spec),
-        cfg.get('neck'),
-        cfg['loss'],
-    )
+    try:
+        taps = Tap.parse(cfg['student']), Tap.parse(spec)
+    except ValueError as error:
+        raise ValueError(f"term '{name}': {error}") from error
+    return TermSpec(name, taps[0], teacher, taps[1], cfg.get('neck'), cfg['loss'])
 
 
 class DistillTerm(BaseModule):
@@ -91,8 +89,8 @@ class DistillTerm(BaseModule):
                         f"{key}={spec.neck[key]} but the models' width is {seen}: "
                         'leave it out, it is inferred'
                     )
-            self.neck = MODELS.build({**widths, **spec.neck})
-        self.loss: nn.Module = MODELS.build(spec.loss)
+            self.neck = _build({**widths, **spec.neck})
+        self.loss: nn.Module = _build(spec.loss)
 
     def forward(
         self, student: Tapped, teacher: Tapped, target: Tensor | None
@@ -111,6 +109,23 @@ class DistillTerm(BaseModule):
             out = self.neck(x, hw)
             x, mask = out if isinstance(out, tuple) else (out, None)
         return self.loss(x, y, target=target, mask=mask)
+
+
+def _build(cfg: dict) -> nn.Module:
+    """Build a neck or a loss.
+
+    Raises:
+        ValueError: If no class of that name is registered.
+    """
+    name = cfg.get('type')
+    if isinstance(name, str) and MODELS.get(name) is None:
+        near = difflib.get_close_matches(name, MODELS.module_dict, n=3)
+        raise ValueError(
+            f"no class '{name}' is registered; did you mean {near}? One of your own "
+            "needs its import in the package's __init__.py, or the config's "
+            'custom_imports'
+        )
+    return MODELS.build(cfg)
 
 
 def resample(teacher: Tapped, hw: Grid | None) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mmvitkd.registry import MODELS, SCOPE
 
-from .tap import Tap, Tapped, record
+from .tap import Tap, Tapped, find_module, record
 from .teacher import Teacher, in_our_scope, natural_input_size
 from .term import DistillTerm, TermSpec, parse_term
 
@@ -118,6 +118,10 @@ class ViTKDDistiller(BaseClassifier):
             for name in dict.fromkeys(spec.teacher_name for spec in specs)
         }
         terms = nn.ModuleDict()
+        for spec in specs:
+            teacher = self._teachers[spec.teacher_name].model
+            _find(f"term '{spec.name}', student", self.student, spec.student)
+            _find(f"term '{spec.name}', teacher", teacher, spec.teacher)
         if specs:
             seen, answers = self._probe()
             for spec in specs:
@@ -292,6 +296,14 @@ def _build_teachers(one: dict | None, several: dict | None) -> dict[str, Teacher
     }
 
 
+def _find(whose: str, model: nn.Module, tap: Tap) -> None:
+    """Look a tap's module up, so that what is missing is told with the term."""
+    try:
+        find_module(model, tap.path)
+    except ValueError as error:
+        raise ValueError(f'{whose}: {error}') from error
+
+
 def _build_term(
     spec: TermSpec, seen: dict[Tap, Tapped], answers: Answers
 ) -> DistillTerm:
@@ -305,14 +317,39 @@ def _build_term(
             logger='current',
             level=logging.WARNING,
         )
-    labels = torch.zeros(len(student.value), dtype=torch.long)
     try:
         term = DistillTerm(spec, student, teacher)
-        with torch.no_grad():
-            term(student, teacher, labels)
+        _try(term, student, teacher)
     except (ValueError, TypeError, RuntimeError) as error:
         raise ValueError(f"term '{spec.name}': {error}") from error
     return term
+
+
+def _try(term: DistillTerm, student: Tapped, teacher: Tapped) -> None:
+    """Call a term once, as training will.
+
+    Raises:
+        ValueError: If it does not give one number that depends on the student.
+    """
+    labels = torch.zeros(len(student.value), dtype=torch.long)
+    with torch.enable_grad():
+        leaf = student.value.detach().requires_grad_()
+        loss = term(Tapped(leaf.clone(), student.hw), teacher, labels)
+        if not isinstance(loss, Tensor) or loss.ndim != 0:
+            shape = tuple(loss.shape) if isinstance(loss, Tensor) else ''
+            raise ValueError(
+                f'{type(term.loss).__name__} must return a tensor of one number, got '
+                f'{type(loss).__name__} {shape}'
+            )
+        attached = loss.requires_grad
+        if (
+            not attached
+            or torch.autograd.grad(loss, leaf, allow_unused=True)[0] is None
+        ):
+            raise ValueError(
+                f'{type(term.loss).__name__} does not depend on the student, who would '
+                'learn nothing from it: is something detached?'
+            )
 
 
 def _labels(data_samples: list[DataSample] | None) -> Tensor | None:

@@ -1,6 +1,25 @@
+from .correlation_loss import CorrelationLoss
+from .dist_loss import DISTLoss
+from .dkd_loss import DKDLoss
+from .hard_kd_loss import HardKDLoss
 from .kd_loss import KDLoss
+from .manifold_loss import ManifoldLoss
 from .nkd_loss import NKDLoss
+from .normalised_mse_loss import NormalisedMSELoss
+from .rkd_loss import RKDLoss
 from .vitkd_gen_loss import ViTKDGenLoss
 from .vitkd_mimic_loss import ViTKDMimicLoss
 
-__all__ = ['KDLoss', 'NKDLoss', 'ViTKDGenLoss', 'ViTKDMimicLoss']
+__all__ = [
+    'CorrelationLoss',
+    'DISTLoss',
+    'DKDLoss',
+    'HardKDLoss',
+    'KDLoss',
+    'ManifoldLoss',
+    'NKDLoss',
+    'NormalisedMSELoss',
+    'RKDLoss',
+    'ViTKDGenLoss',
+    'ViTKDMimicLoss',
+]

@@ -1,10 +1,9 @@
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmvitkd.registry import MODELS
 
-from ..utils import check_logits, check_positive
+from ..utils import check_logits, check_positive, drop_label, hard_labels
 
 
 @MODELS.register_module()
@@ -59,22 +58,17 @@ class NKDLoss(nn.Module):
                 there are no labels.
         """
         check_logits(student, teacher)
-        if target is None:
-            raise ValueError('NKDLoss needs labels, but the data samples have none')
-        label = target.argmax(1) if target.ndim == 2 else target
-        label = label.view(-1, 1)  # (B, 1)
+        label = hard_labels(target, 'NKDLoss')  # (B,)
         student, teacher = student.float(), teacher.float()
 
-        student_label = F.log_softmax(student, dim=1).gather(1, label)  # (B, 1)
-        teacher_label = F.softmax(teacher, dim=1).gather(1, label)  # (B, 1)
+        index = label.view(-1, 1)
+        student_label = F.log_softmax(student, dim=1).gather(1, index)  # (B, 1)
+        teacher_label = F.softmax(teacher, dim=1).gather(1, index)  # (B, 1)
         loss_label = -(teacher_label * student_label).mean()
 
-        # (B, K - 1): the classes beside the label, in their order
-        classes = torch.arange(student.shape[1] - 1, device=label.device)
-        others = classes + (classes >= label)
         t = self.temperature
-        student_others = F.log_softmax(student.gather(1, others) / t, dim=1)
-        teacher_others = F.softmax(teacher.gather(1, others) / t, dim=1)
+        student_others = F.log_softmax(drop_label(student, label) / t, dim=1)
+        teacher_others = F.softmax(drop_label(teacher, label) / t, dim=1)  # (B, K - 1)
         loss_others = -(teacher_others * student_others).sum(1).mean()
 
         return self.loss_weight * (loss_label + self.gamma * t**2 * loss_others)

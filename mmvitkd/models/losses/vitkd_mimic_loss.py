@@ -2,7 +2,7 @@ from torch import Tensor, nn
 
 from mmvitkd.registry import MODELS
 
-from ..utils import check_choice, check_same_shape
+from ..utils import check_choice, check_no_mask, check_same_shape
 
 
 @MODELS.register_module()
@@ -51,11 +51,7 @@ class ViTKDMimicLoss(nn.Module):
         Raises:
             ValueError: If the shapes differ, or a mask is given.
         """
-        if mask is not None:
-            raise ValueError(
-                'ViTKDMimicLoss compares every token, but the neck masked some: '
-                'use ViTKDGenLoss, or a neck without a mask'
-            )
+        check_no_mask(mask, 'ViTKDMimicLoss')
         check_same_shape(student, teacher)
         error = (student.float() - teacher.float()).square()  # (B, N, C_t)
         loss = error.sum() / len(error) if self.reduction == 'sum' else error.mean()

@@ -1,81 +1,32 @@
-import torch
-from mmengine.model import BaseModule
-from torch import Tensor, nn
+from typing import Any
+
+from torch import Tensor
 
 from mmvitkd.registry import MODELS
 
-from ..utils import random_mask
-from .linear_projector import LinearProjector
+from ..utils import conv_relu_conv, on_grid
+from .generative_projector import GenerativeProjector
 
 
 @MODELS.register_module()
-class ConvGenerativeProjector(BaseModule):
+class ConvGenerativeProjector(GenerativeProjector):
     """The conv projector that generates the teacher's last layer.
 
-    Equations 2 to 4 of `ViTKD <https://arxiv.org/abs/2209.02432>`_: align the
-    width by a linear layer, replace random tokens by a learnable mask token, and
-    generate the whole map by two convolutions on the grid.
+    The generative block that `ViTKD <https://arxiv.org/abs/2209.02432>`_ chose (the
+    best of its table 7): two convolutions on the grid, with a ReLU between them.
 
     Args:
         in_channels: The student's width; inferred by the distiller.
         out_channels: The teacher's width; inferred by the distiller.
-        mask_ratio: Share of the tokens that are masked in every sample, an exact
-            count as in the released code, in [0, 1). Defaults to 0.5.
-        init_cfg: MMEngine's initialisation config. Defaults to None.
-
-    Raises:
-        ValueError: If ``mask_ratio`` is outside [0, 1).
+        args: As for :class:`GenerativeProjector`.
+        kwargs: As for :class:`GenerativeProjector`.
     """
 
     def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        mask_ratio: float = 0.5,
-        init_cfg: dict | None = None,
+        self, in_channels: int, out_channels: int, *args: Any, **kwargs: Any
     ) -> None:
-        super().__init__(init_cfg)
-        if not 0 <= mask_ratio < 1:
-            raise ValueError(f'mask_ratio must be in [0, 1), got {mask_ratio}')
-        self.mask_ratio = mask_ratio
-        self.align = LinearProjector(in_channels, out_channels)
-        self.mask_token = nn.Parameter(torch.zeros(1, 1, out_channels))
-        self.generate = nn.Sequential(
-            nn.Conv2d(out_channels, out_channels, 3, padding=1),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(out_channels, out_channels, 3, padding=1),
-        )
+        super().__init__(in_channels, out_channels, *args, **kwargs)
+        self.generate = conv_relu_conv(out_channels)
 
-    def forward(
-        self, x: Tensor, hw: tuple[int, int], mask: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Generate the teacher's tokens from the student's unmasked ones.
-
-        Args:
-            x: The student's patch tokens ``(B, N, C_in)``.
-            hw: Their grid ``(H, W)`` with ``H * W == N``.
-            mask: Bool ``(B, N)``, True where a token is replaced; drawn at random
-                when None.
-
-        Returns:
-            The generated tokens ``(B, N, C_out)`` and the mask ``(B, N)``.
-
-        Raises:
-            ValueError: If the grid or the mask does not match the tokens.
-        """
-        batch, tokens, _ = x.shape
-        if hw is None or hw[0] * hw[1] != tokens:
-            raise ValueError(
-                f'a grid {hw} does not match {tokens} patch tokens: H * W must be N'
-            )
-        if mask is None:
-            mask = random_mask(batch, tokens, self.mask_ratio, x.device)
-        elif mask.shape != (batch, tokens):
-            raise ValueError(
-                f'mask must be (B, N) = {(batch, tokens)}, got {tuple(mask.shape)}'
-            )
-        x = self.align(x)  # (B, N, C_out)
-        x = torch.where(mask[..., None], self.mask_token.to(x.dtype), x)
-        x = x.transpose(1, 2).unflatten(2, hw)  # (B, C_out, H, W)
-        x = self.generate(x).flatten(2).transpose(1, 2)  # (B, N, C_out)
-        return x, mask
+    def _generate(self, x: Tensor, mask: Tensor, hw: tuple[int, int]) -> Tensor:
+        return on_grid(self.generate, x, hw)

@@ -4,7 +4,9 @@ import pytest
 import torch
 from mmengine.model import ExponentialMovingAverage
 from mmengine.runner.checkpoint import load_state_dict
+from torch import nn
 
+from mmvitkd.registry import MODELS
 from mmvitkd.utils import weights_of
 from tests.helpers import GEN, MIMIC, NKD, build, distiller, samples, save_weights, vit
 
@@ -255,7 +257,15 @@ def test_no_terms_is_plain_training(tmp_path, images):
         ({'m': {'student': 'head', 'loss': {}}}, r"missing: \['teacher'\]"),
         ({'m': 3}, "term 'm' must be a dict, got 3"),
         ({'m': {**MIMIC, 'teacher': 'big:head'}}, r"names none of the teachers"),
-        ({'m': {**MIMIC, 'student': 'backbone.layer.0'}}, 'did you mean'),
+        ({'m': {**MIMIC, 'student': 'backbone.layer.0'}},
+         "term 'm', student: tap 'backbone.layer.0'.*did you mean"),
+        ({'m': {**MIMIC, 'teacher': 'backbone.layer.0'}}, "term 'm', teacher: tap"),
+        ({'m': {**MIMIC, 'student': {'path': 'head', 'tokens': 'clss'}}},
+         "term 'm': .*tokens must be one of"),
+        ({'m': {**MIMIC, 'loss': {'type': 'ViTKDMimikLoss'}}},
+         "term 'm': no class 'ViTKDMimikLoss'.*'ViTKDMimicLoss'"),
+        ({'m': {**MIMIC, 'teacher': {'path': 'backbone.layers.0', 'tokens': 'cls'}}},
+         "term 'm': .*the same kind of tokens on both sides"),
         ({'m': {**MIMIC, 'neck': None}}, r"'m': .*\(2, 16, 16\).*give the term a neck"),
         ({'m': {**MIMIC, 'neck': {'type': 'LinearProjector', 'in_channels': 9}}},
          "in_channels=9 but the models' width is 16"),
@@ -269,6 +279,46 @@ def test_no_terms_is_plain_training(tmp_path, images):
 def test_bad_terms_are_found_at_construction(tmp_path, terms, message):
     with pytest.raises(ValueError, match=message):
         build(distiller(tmp_path, terms=terms))
+
+
+class OddLoss(nn.Module):
+    """What one's own loss may give by mistake."""
+
+    def __init__(self, answer: str) -> None:
+        super().__init__()
+        self.answer = answer
+
+    def forward(self, student, teacher, target=None, mask=None):
+        return {
+            'one an image': (student - teacher).square().flatten(1).sum(1),
+            'float': (student - teacher).square().mean().item(),
+            'detached': (student.detach() - teacher).square().mean(),
+            'neck alone': (self.scale(student) - teacher).square().mean(),
+        }[self.answer]
+
+    def scale(self, student):
+        return student.detach() * torch.ones(1, requires_grad=True)
+
+
+@pytest.mark.parametrize(
+    ('answer', 'message'),
+    [
+        ('one an image', r"term 'm': OddLoss must return .* got Tensor \(2,\)"),
+        ('float', "term 'm': OddLoss must return .* got float"),
+        ('detached', "term 'm': OddLoss does not depend on the student"),
+        ('neck alone', "term 'm': OddLoss does not depend on the student"),
+    ],
+)
+def test_a_loss_that_would_teach_nothing_is_found_at_construction(
+    tmp_path, answer, message
+):
+    MODELS.register_module(module=OddLoss)
+    try:
+        loss = {'type': 'OddLoss', 'answer': answer}
+        with pytest.raises(ValueError, match=message):
+            build(distiller(tmp_path, terms={'m': {**MIMIC, 'loss': loss}}))
+    finally:
+        MODELS._module_dict.pop('OddLoss')
 
 
 def test_terms_that_are_no_dict(tmp_path):

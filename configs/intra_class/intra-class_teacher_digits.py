@@ -1,0 +1,25 @@
+# The digits' teacher with a contrast within its classes, arXiv:2509.22053.
+#   python tools/train.py configs/intra_class/intra-class_teacher_digits.py
+_base_ = '../digits/digits_teacher.py'
+
+model = dict(
+    head=dict(
+        type='ContrastiveClsHead',
+        contrast=dict(type='IntraClassContrast', margin=0.5, loss_weight=0.03),
+    )
+)
+data_preprocessor = dict(type='TwoViewDataPreprocessor')
+train_dataloader = dict(
+    dataset=dict(
+        pipeline=[
+            _base_.train_pipeline[0],
+            # two views are what the random transforms make of one image
+            dict(
+                type='MultiView',
+                num_views=2,
+                transforms=[_base_.train_pipeline[1:-1]],
+            ),
+            _base_.train_pipeline[-1],
+        ]
+    )
+)

@@ -1,0 +1,142 @@
+import math
+from typing import Any, NamedTuple
+
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import IterBasedTrainLoop, Runner
+
+from mmvitkd.registry import HOOKS
+
+RAMP_KEYS = ('begin', 'end', 'start_factor', 'end_factor')
+KEYS = {'stop': ('end', 'factor_after'), 'ramp': RAMP_KEYS, 'cosine': RAMP_KEYS}
+
+
+class Schedule(NamedTuple):
+    """A factor as a function of the progress, in epochs or iterations."""
+
+    kind: str
+    begin: float
+    end: float
+    start_factor: float
+    end_factor: float
+
+    def factor(self, progress: float) -> float:
+        """Return the factor of the weight."""
+        if progress >= self.end:
+            return self.end_factor
+        if progress <= self.begin or self.kind == 'stop':
+            return self.start_factor
+        share = (progress - self.begin) / (self.end - self.begin)
+        if self.kind == 'cosine':
+            share = (1 - math.cos(math.pi * share)) / 2
+        return self.start_factor + share * (self.end_factor - self.start_factor)
+
+
+def parse_schedule(name: str, cfg: Any) -> Schedule:
+    """Read ``dict(kind=..., end=...)`` of a term.
+
+    Raises:
+        ValueError: If the kind or a key is unknown, or a value is out of range.
+    """
+    keys = dict(cfg) if isinstance(cfg, dict) else {}
+    kind = keys.pop('kind', None)
+    if kind not in KEYS:
+        raise ValueError(
+            f"term '{name}' needs dict(kind=...), one of {tuple(KEYS)}, got {cfg!r}"
+        )
+    unknown = sorted(set(keys) - set(KEYS[kind]))
+    if unknown or 'end' not in keys:
+        raise ValueError(
+            f"term '{name}': kind='{kind}' has the keys {KEYS[kind]}, of which 'end' "
+            f'must be given, got {keys}'
+        )
+    if kind == 'stop':
+        factors = (1.0, keys.get('factor_after', 0.0))
+    else:
+        factors = (keys.get('start_factor', 0.0), keys.get('end_factor', 1.0))
+    begin, end = keys.get('begin', 0), keys['end']
+    if not 0 <= begin < end:
+        raise ValueError(
+            f"term '{name}': begin={begin} must be at least 0 and below end={end}"
+        )
+    if not all(0 <= factor < math.inf for factor in factors):
+        raise ValueError(f"term '{name}': a factor must be at least 0, got {factors}")
+    return Schedule(kind, begin, end, *factors)
+
+
+@HOOKS.register_module()
+class TermWeightHook(Hook):
+    """Change the weights of a distiller's terms in the course of training.
+
+    .. code:: python
+
+        custom_hooks = [
+            dict(
+                type='mmvitkd.TermWeightHook',
+                terms=dict(
+                    mimic0=dict(kind='stop', end=150),
+                    gen=dict(kind='ramp', end=5),
+                    nkd=dict(kind='cosine', begin=5, end=300, end_factor=2)))]
+
+    The factor multiplies the ``loss_weight`` of the term's config and follows from
+    the number of the iteration alone, so that a resumed run has it right at once.
+    The log shows the factor as ``weight_<term>``. A term whose factor is 0 is
+    still run: its loss is 0, its parameters get gradients of zero.
+
+    Args:
+        terms: By the term's name, one of
+
+            - ``dict(kind='stop', end=..., factor_after=0)``: 1 until ``end``;
+            - ``dict(kind='ramp', begin=0, end=..., start_factor=0, end_factor=1)``:
+              a straight line between ``begin`` and ``end``, constant outside;
+            - ``dict(kind='cosine', ...)``: half a cosine between the same.
+        by_epoch: Whether ``begin`` and ``end`` count epochs, fractions of which are
+            allowed, or iterations. The factor changes with every iteration in
+            either case. Defaults to True.
+
+    Raises:
+        ValueError: If a schedule can't be read. Before training: if the model has
+            no such term, or the term's loss no ``loss_weight``, or epochs are
+            asked of a loop that counts iterations.
+    """
+
+    def __init__(self, terms: dict[str, dict], by_epoch: bool = True) -> None:
+        self.by_epoch = by_epoch
+        self.schedules = {name: parse_schedule(name, terms[name]) for name in terms}
+        self._losses: dict[str, tuple[Any, float]] = {}
+
+    def before_train(self, runner: Runner) -> None:
+        """Find the terms' losses and keep their configured weights."""
+        if self.by_epoch and isinstance(runner.train_loop, IterBasedTrainLoop):
+            raise ValueError(
+                'TermWeightHook: this training loop counts iterations, not epochs: '
+                'give by_epoch=False, and begin and end in iterations'
+            )
+        if self._losses:  # trained before; the weights are not as configured now
+            return
+        model = runner.model
+        while is_model_wrapper(model):
+            model = model.module
+        losses = {name: term.loss for name, term in getattr(model, 'terms', {}).items()}
+        weighted = [name for name in losses if hasattr(losses[name], 'loss_weight')]
+        unfit = [name for name in self.schedules if name not in weighted]
+        if unfit:
+            raise ValueError(
+                f'TermWeightHook: {unfit} are no terms whose loss has a loss_weight; '
+                f'of the terms {list(losses)}, these have: {weighted}'
+            )
+        self._losses = {
+            name: (losses[name], losses[name].loss_weight) for name in self.schedules
+        }
+
+    def before_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None
+    ) -> None:
+        """Set the weights of this iteration."""
+        progress = runner.iter
+        if self.by_epoch:
+            progress /= len(runner.train_dataloader)
+        for name, (loss, weight) in self._losses.items():
+            factor = self.schedules[name].factor(progress)
+            loss.loss_weight = weight * factor
+            runner.message_hub.update_scalar(f'train/weight_{name}', factor)

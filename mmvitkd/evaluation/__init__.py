@@ -1,0 +1,3 @@
+from .negative_log_likelihood import NegativeLogLikelihood
+
+__all__ = ['NegativeLogLikelihood']

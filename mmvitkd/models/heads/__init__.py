@@ -1,0 +1,13 @@
+from .contrast import Contrast
+from .contrastive_head import ContrastiveClsHead
+from .inter_class_contrast import InterClassContrast
+from .intra_class_contrast import IntraClassContrast
+from .self_supervised_contrast import SelfSupervisedContrast
+
+__all__ = [
+    'Contrast',
+    'ContrastiveClsHead',
+    'InterClassContrast',
+    'IntraClassContrast',
+    'SelfSupervisedContrast',
+]

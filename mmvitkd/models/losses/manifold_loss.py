@@ -1,0 +1,101 @@
+import torch
+from torch import Tensor, nn
+
+from mmvitkd.registry import MODELS
+
+from ..utils import (
+    check_choice,
+    check_no_mask,
+    check_positive,
+    check_same_tokens,
+    gram,
+    unit_length,
+)
+
+
+@MODELS.register_module()
+class ManifoldLoss(nn.Module):
+    r"""Relations among the tokens of a batch, from `Learning Efficient Vision
+    Transformers via Fine-Grained Manifold Distillation
+    <https://arxiv.org/abs/2107.01378>`_.
+
+    .. math::
+        L_{mf} = \frac{a}{B} \sum_{b=1}^{B} d(F_{b,:}) + \frac{b}{N} \sum_{i=1}^{N}
+            d(F_{:,i}) + c \, d(F_R), \quad
+        d(X) = \| X^S {X^S}^\top - X^T {X^T}^\top \|_F^2
+
+    Every token of :math:`F`, ``(B, N, C)``, has length 1. The three parts relate the
+    tokens of one image (intra), those of one place in all images (inter), and a
+    random set :math:`R` of ``num_samples`` tokens, the same on both sides. Widths
+    cancel, so the term needs no neck. The released code divides :math:`d` by the
+    number of entries, and its weights, the defaults, belong to that.
+
+    The inter part sees the images of this process alone, so it depends on their
+    number: an image's relation to itself, always equal, is one in ``B``.
+
+    Args:
+        intra: :math:`a`. Defaults to 4.0, as released.
+        inter: :math:`b`. Defaults to 0.1, as released.
+        random: :math:`c`. Defaults to 0.2, as released.
+        num_samples: Size of :math:`R`; all tokens where there are fewer. Defaults
+            to 192, as released.
+        loss_weight: Factor of the whole. Defaults to 1.0.
+        reduction: ``'mean'`` over the entries of a matrix, or ``'frobenius'``, their
+            sum, as above and in the paper. Defaults to ``'mean'``.
+
+    Raises:
+        ValueError: If ``num_samples`` is not above 0, or ``reduction`` is neither.
+    """
+
+    def __init__(
+        self,
+        intra: float = 4.0,
+        inter: float = 0.1,
+        random: float = 0.2,
+        num_samples: int = 192,
+        loss_weight: float = 1.0,
+        reduction: str = 'mean',
+    ) -> None:
+        super().__init__()
+        check_positive('num_samples', num_samples)
+        self.intra = intra
+        self.inter = inter
+        self.random = random
+        self.num_samples = num_samples
+        self.loss_weight = loss_weight
+        self.reduction = check_choice('reduction', reduction, ('mean', 'frobenius'))
+
+    def forward(
+        self,
+        student: Tensor,
+        teacher: Tensor,
+        target: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        """Compare the Gram matrices within images, across them, and at random.
+
+        Args:
+            student: ``(B, N, C_s)``.
+            teacher: ``(B, N, C_t)``.
+            target: Part of every loss's contract, unused by features.
+            mask: Must be None: a neck that masks goes with ``ViTKDGenLoss``.
+
+        Raises:
+            ValueError: If the batch or the token counts differ, or a mask is given.
+        """
+        check_no_mask(mask, 'ManifoldLoss')
+        check_same_tokens(student, teacher)
+        s, t = unit_length(student.float()), unit_length(teacher.float())
+        intra = self._distance(s, t)
+        inter = self._distance(s.transpose(0, 1), t.transpose(0, 1))  # (N, B, C)
+        s, t = s.flatten(0, 1), t.flatten(0, 1)  # (B * N, C)
+        rows = torch.randperm(len(s), device=s.device)[: self.num_samples]
+        random = self._distance(s[rows], t[rows])
+        return self.loss_weight * (
+            self.intra * intra + self.inter * inter + self.random * random
+        )
+
+    def _distance(self, s: Tensor, t: Tensor) -> Tensor:
+        """Compare Gram matrices of ``(..., rows, C)``, the mean over the first."""
+        error = (gram(s) - gram(t)).square()
+        return error.mean() if self.reduction == 'mean' else error.sum((-2, -1)).mean()
