@@ -1,0 +1,371 @@
+"""The tables of configs/ablations, and the tool that runs them."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+from tests.helpers import build
+from tests.shrink import CONFIGS, shrink
+
+ROOT = CONFIGS.parent
+TERMS = CONFIGS / 'ablations' / '_base_' / 'terms.py'
+TABLES = sorted(p.stem for p in (CONFIGS / 'ablations').glob('*.py'))
+
+
+@pytest.fixture
+def tables(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / 'tools'))
+    from ablation_lib import tables
+
+    return tables
+
+
+@pytest.fixture
+def results(tables):
+    from ablation_lib import results
+
+    return results
+
+
+# ------------------------------------------------------------ the tables themselves
+
+
+def test_every_table_of_the_paper_is_there():
+    topics = {name.partition('_')[0] for name in TABLES}
+    numbers = (1, 2, 3, 5, 6, 7, 8, 9, 10, 11, 12, 13)
+    assert topics >= {f'table{n}' for n in numbers}
+    assert topics >= {'figure3', 'figure5a', 'figure5b', 'plan1', 'plan2', 'plan3'}
+
+
+@pytest.mark.parametrize('dataset', ['digits', 'in1k'])
+@pytest.mark.parametrize('name', [n for n in TABLES if n != 'search_weights'])
+def test_every_cell_builds_a_model(name, dataset, tables, tmp_path):
+    """On ImageNet with shrunken models; terms, taps and teachers as they are."""
+    (path,) = tables.find(name, dataset)
+    table = tables.read(path, tables.Protocol(dataset))
+    for i, setting in enumerate(table.settings):
+        cfg = tables.Run(setting, 0, tmp_path).config()
+        if dataset == 'in1k':
+            (tmp_path / str(i)).mkdir()
+            cfg = shrink(cfg, tmp_path / str(i))
+        model = build({**cfg.model, 'data_preprocessor': cfg.data_preprocessor})
+        assert list(getattr(model, 'terms', ())) == list(cfg.model.get('terms', ()))
+    assert [c for c in table.cells if c.setting is None] == [
+        c for c in table.cells if c.absent
+    ]
+
+
+def test_the_weights_on_imagenet_are_the_papers(tables):
+    (path,) = tables.find('table6', 'in1k')
+    table = tables.read(path, tables.Protocol('in1k'))
+    (cell,) = (c for c in table.cells if (c.row, c.column) == ('both', 'DeiT-S'))
+    terms = cell.setting.cfg.model.terms
+    weights = {name: term.loss.loss_weight for name, term in terms.items()}
+    assert weights == {'mimic0': 3e-5, 'mimic1': 3e-5, 'gen': 3e-6}
+    assert cell.setting.cfg.model.teacher.checkpoint.endswith('.pth')
+    # the recipe of the student that it is compared with
+    assert cell.setting.cfg.model.student == cell.baseline.cfg.model
+    assert cell.setting.cfg.optim_wrapper == cell.baseline.cfg.optim_wrapper
+    assert cell.setting.cfg.train_dataloader == cell.baseline.cfg.train_dataloader
+
+
+def test_equal_cells_of_different_tables_are_one_setting(tables):
+    protocol = tables.Protocol('digits')
+    found = {}
+    for name in ('table6', 'table8', 'table11'):
+        (path,) = tables.find(name, 'digits')
+        found[name] = tables.read(path, protocol)
+
+    def setting(name, row, column=''):
+        (cell,) = (c for c in found[name].cells if (c.row, c.column) == (row, column))
+        return cell.setting
+
+    mimicking = setting('table6', 'mimicking', 'DeiT III-S*')
+    assert mimicking == setting('table8', 'linear layer', 'DeiT III-S*')
+    assert mimicking == setting('table11', 'mimicking, shallow')
+    assert mimicking != setting('table6', 'mimicking', 'DeiT-S')
+    baselines = {c.baseline for t in found.values() for c in t.cells}
+    assert len(baselines) == 1
+
+
+def test_names_that_are_not_there_are_answered_with_near_ones(tables):
+    with pytest.raises(ValueError, match=r"no table 'tabel5'; did you mean.*table5"):
+        tables.find('tabel5', 'digits')
+    with pytest.raises(ValueError, match='is for --dataset digits_val'):
+        tables.find('search_weights', 'digits')
+    with pytest.raises(ValueError, match="'mnist' is none of"):
+        tables.Protocol('mnist')
+
+
+@pytest.mark.parametrize(
+    ('row', 'message'),
+    [
+        ({'terms': ['mimic99'], 'teacher': 'DeiT-S'}, "terms.py has no.*'mimic99'"),
+        ({'terms': ['gen'], 'teacher': 'DeiT-X'}, "has no 'DeiT-X' among its"),
+        ({'terms': ['gen'], 'teacher': 'DeiT-S', 'chnge': {}}, "unknown keys.*'chnge'"),
+        (
+            {'terms': ['gen'], 'teacher': 'DeiT-S', 'change': {'mimic0.x': 1}},
+            'names none of',
+        ),
+    ],
+)
+def test_a_row_that_can_not_be_read_is_named(row, message, tables, tmp_path):
+    path = write_table(tmp_path / 'bad.py', [{'row': 'my row', **row}], 'DeiT-T')
+    with pytest.raises(ValueError, match=rf'bad.py, row my row: .*{message}'):
+        tables.read(path, tables.Protocol('digits'))
+
+
+# --------------------------------------------------------------- numbers and noise
+
+
+def line(results, tables, ours, alone, paper=None, is_baseline=False):
+    one, other = (
+        tables.Setting(name, Config({'name': name})) for name in ('alone', 'taught')
+    )
+    cell = tables.Cell('a', '', one if is_baseline else other, one, paper=paper)
+    return results.Line(cell, results.Measured(top1=ours), results.Measured(top1=alone))
+
+
+def test_difference_and_noise_by_hand(results, tables):
+    """Means 2 and 5, both of variance 1: t = 3 / sqrt(2/3) = 3.67, df = 4, p = 0.021;
+    means 2 and 3: t = 1.22, p = 0.29."""
+    clear = line(results, tables, [4.0, 5.0, 6.0], [1.0, 2.0, 3.0])
+    assert clear.difference == pytest.approx(3)
+    assert clear.is_noise is False
+    noisy = line(results, tables, [2.0, 3.0, 4.0], [1.0, 2.0, 3.0])
+    assert noisy.difference == pytest.approx(1)
+    assert noisy.is_noise is True
+
+
+def test_one_seed_says_nothing_of_noise(results, tables):
+    single = line(results, tables, [9.0], [1.0, 2.0, 3.0])
+    assert single.difference == pytest.approx(7)
+    assert single.is_noise is None
+
+
+def test_disagreement_with_the_paper_is_said(results, tables):
+    base = line(results, tables, [1.0, 2.0, 3.0], [1.0, 2.0, 3.0], 70.0, True)
+    for ours, paper, verdict in (
+        ([4.0, 5.0, 6.0], 71.0, 'yes'),
+        ([4.0, 5.0, 6.0], 69.0, '**no**'),
+        ([2.0, 3.0, 4.0], 69.0, 'not told apart'),
+        ([4.0, 5.0, 6.0], None, ''),
+        ([], 71.0, ''),
+    ):
+        mine = line(results, tables, ours, [1.0, 2.0, 3.0], paper)
+        assert results.agreement(mine, [base, mine]) == verdict
+
+
+# ---------------------------------------------------------------------- real runs
+
+
+def write_table(path: Path, rows: list[dict], student: str, **extra) -> Path:
+    lines = [f'_base_ = {str(TERMS)!r}', 'title = "mine"', f'student = {student!r}']
+    lines += [f'{key} = {value!r}' for key, value in {**extra, 'rows': rows}.items()]
+    path.write_text('\n'.join(lines))
+    return path
+
+
+def write_dataset(path: Path) -> Path:
+    """Models of three layers and a few images; two epochs for a student."""
+    vit = {
+        'model.backbone.arch': {
+            'embed_dims': 16,
+            'num_layers': 3,
+            'num_heads': 2,
+            'feedforward_channels': 32,
+        },
+        'model.head.in_channels': 16,
+    }
+    options = {
+        'train_dataloader.dataset.num_labels': 50,
+        'train_dataloader.batch_size': 10,
+        'train_cfg.max_epochs': 2,
+        'train_cfg.val_interval': 2,
+        'default_hooks.checkpoint.interval': 1,
+        'test_dataloader.dataset.indices': 200,
+        'test_evaluator': [
+            {'type': 'Accuracy', 'topk': (1, 5)},
+            {'type': 'mmvitkd.NegativeLogLikelihood'},
+        ],
+        'custom_imports': {'imports': ['tests.test_tools.kill_hook']},
+        'custom_hooks': [{'type': 'KillHook'}],
+    }
+    digits = CONFIGS / 'digits'
+    teacher = {'train': str(digits / 'digits_teacher.py'), 'options': vit}
+    broken = {**vit, 'model.backbone.patch_size': 'eight'}
+    student = {'config': str(digits / 'digits_student.py'), 'options': vit}
+    path.write_text(
+        f'options = {options!r}\n'
+        f'students = dict(S={student!r})\n'
+        f'teachers = dict(T={teacher!r}, Broken={ {**teacher, "options": broken}!r})\n'
+        'weight_factors = dict(mimic=100, gen=100)\n'
+    )
+    return path
+
+
+def ablate(folder: Path, *args, **env) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [
+            sys.executable,
+            ROOT / 'tools' / 'ablate.py',
+            *map(str, args),
+            *('--dataset', folder / 'tiny.py', '--work-dir', folder / 'work'),
+            *('--gpus', '0'),
+        ],
+        cwd=folder,
+        env={**os.environ, 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1', **env},
+        capture_output=True,
+        text=True,
+        timeout=400,
+    )
+
+
+ROWS = [
+    {'row': 'baseline', 'terms': [], 'paper': 70.0},
+    {'row': 'mimicking', 'terms': ['mimic0'], 'teacher': 'T', 'paper': 71.5},
+    {
+        'row': 'impossible',
+        'terms': ['gen'],
+        'teacher': 'T',
+        'change': {'gen.neck.mask_ratio': 2.0},
+        'paper': 72.0,
+    },
+    {'row': 'badly taught', 'terms': ['gen'], 'teacher': 'Broken'},
+    {'row': 'elsewhere', 'absent': 'not implemented', 'paper': 73.0},
+]
+
+
+@pytest.fixture(scope='module')
+def ran(tmp_path_factory):
+    """A folder in which a table of two seeds was run, and what was printed."""
+    folder = tmp_path_factory.mktemp('ablate')
+    write_dataset(folder / 'tiny.py')
+    write_table(folder / 'first.py', ROWS, 'S')
+    dry = ablate(folder, 'first.py', '--seeds', 2, '--dry-run')
+    assert not (folder / 'work').exists()
+    return folder, dry, ablate(folder, 'first.py', '--seeds', 2, '--jobs', 2)
+
+
+def finished(folder: Path) -> dict[str, dict]:
+    """What every finished run measured, by setting and seed."""
+    return {
+        f'{file.parents[1].name.rpartition("-")[0]} {file.parent.name}': json.loads(
+            file.read_text()
+        )
+        for file in folder.glob('work/tiny/*/seed*/result.json')
+    }
+
+
+def cells(folder: Path, table: str = 'first') -> dict[str, dict]:
+    with open(folder / 'work' / 'tiny' / 'results' / f'{table}.csv') as file:
+        return {row['row']: row for row in csv.DictReader(file)}
+
+
+def test_dry_run_lists_the_runs_and_about_how_long(ran):
+    _, dry, _ = ran
+    assert dry.returncode == 0, dry.stderr
+    lines = [line for line in dry.stdout.splitlines() if line.startswith('new')]
+    assert len([line for line in lines if 'S: alone' in line]) == 2
+    assert len([line for line in lines if 'teacher T' in line]) == 1
+    assert all(' s ' in line for line in lines if 'S: mimic0, T' in line)
+    assert 'no estimate for teacher Broken: ' in dry.stdout
+    assert '10 of 10 runs to do; training takes about' in dry.stdout
+
+
+def test_what_can_run_is_measured(ran):
+    folder, _, done = ran
+    runs = finished(folder)
+    names = {'S-alone', 'S-mimic0-T'}
+    assert set(runs) == {f'{n} seed{s}' for n in names for s in (0, 1)} | {
+        'teacher-T seed0'
+    }
+    for run in runs.values():
+        assert 0 < run['top1'] < 100
+        assert run['top1'] <= run['top5']
+        assert run['nll'] > 0
+    assert done.returncode == 1
+
+
+def test_a_failed_run_leaves_its_reason_in_its_cell(ran):
+    folder, _, done = ran
+    page = (folder / 'work' / 'tiny' / 'results' / 'first.md').read_text()
+    (row,) = (line for line in page.splitlines() if line.startswith('| impossible'))
+    assert 'seed 0 failed' in row
+    assert 'mask_ratio must be in [0, 1), got 2.0' in row
+    (row,) = (line for line in page.splitlines() if line.startswith('| badly'))
+    assert 'its teacher failed' in row
+    assert 'failed: S: gen mask_ratio=2.0, T, seed 0' in done.stdout
+
+
+def test_cells_hold_what_was_measured_and_nothing_else(ran):
+    folder, _, _ = ran
+    runs, found = finished(folder), cells(folder)
+    ours = [runs[f'S-mimic0-T seed{s}']['top1'] for s in (0, 1)]
+    alone = [runs[f'S-alone seed{s}']['top1'] for s in (0, 1)]
+    row = found['mimicking']
+    assert float(row['mean']) == pytest.approx(sum(ours) / 2, abs=1e-3)
+    assert float(row['difference']) == pytest.approx(
+        (sum(ours) - sum(alone)) / 2, abs=1e-3
+    )
+    assert float(row['paper_difference']) == pytest.approx(1.5)
+    for name in ('impossible', 'badly taught', 'elsewhere'):
+        assert found[name]['mean'] == found[name]['difference'] == ''
+        assert found[name]['seeds'] == '0'
+    assert found['elsewhere']['failures'] == 'not implemented'
+    for suffix in ('svg', 'png'):
+        plot = folder / 'work' / 'tiny' / 'results' / f'first.{suffix}'
+        assert plot.stat().st_size > 5000
+
+
+def test_another_table_shares_baseline_and_teacher_and_goes_on_after_a_kill(ran):
+    """A run that SIGKILL ended before its sixth step goes on from its first epoch."""
+    folder, _, _ = ran
+    before = {p: p.stat().st_mtime_ns for p in folder.glob('work/tiny/*/*/result.json')}
+    rows = [ROWS[0], {'row': 'gen', 'terms': ['gen'], 'teacher': 'T'}]
+    write_table(folder / 'second.py', rows, 'S')
+    killed = ablate(folder, 'second.py', '--seeds', 1, KILL_BEFORE_ITER='6')
+    assert killed.returncode == 1
+    assert '3 runs, 2 of them done' in killed.stdout
+    assert 'its process ended with code -9' in killed.stdout
+    assert cells(folder, 'second')['gen']['mean'] == ''
+
+    again = ablate(folder, 'second.py', '--seeds', 1)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert cells(folder, 'second')['gen']['mean'] != ''
+    (log,) = folder.glob('work/tiny/S-gen-T-*/seed0/console.log')
+    assert "resuming from '" in log.read_text()
+    assert 'epoch_1.pth' in log.read_text().split("resuming from '")[1].split("'")[0]
+    assert before == {p: p.stat().st_mtime_ns for p in before}
+
+
+def test_a_second_call_on_the_same_folder_is_refused(ran):
+    import fcntl
+
+    folder, _, _ = ran
+    with open(folder / 'work' / 'tiny' / 'lock', 'w') as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        refused = ablate(folder, 'first.py', '--seeds', 1)
+    assert refused.returncode == 1
+    assert refused.stderr.strip().splitlines()[-1].startswith('error: another call')
+
+
+def test_epochs_are_timed_side_by_side(ran):
+    folder, _, _ = ran
+    rows = [
+        {'row': 'baseline', 'terms': []},
+        {'row': 'gen', 'terms': ['gen'], 'teacher': 'T', 'paper_minutes': 7.6},
+    ]
+    write_table(folder / 'timed.py', rows, 'S', time_an_epoch=True)
+    done = ablate(folder, 'timed.py', '--seeds', 1)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = cells(folder, 'timed')
+    assert all(float(row['seconds_an_epoch']) > 0 for row in found.values())
+    assert float(found['gen']['ratio']) == 1
+    assert float(found['baseline']['ratio']) != 1

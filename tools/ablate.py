@@ -1,0 +1,310 @@
+"""Run a table of the paper, or an ablation plan, and write it with its noise.
+
+    python tools/ablate.py table5 --dry-run
+    python tools/ablate.py table5 --seeds 3
+    python tools/ablate.py all --dataset in1k --gpus 8
+
+What is finished is not run again, and what was killed goes on, so the same command
+is given until it is through. Tables share their baselines, teachers and equal rows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import statistics
+import sys
+from datetime import date
+from pathlib import Path
+from time import perf_counter
+
+os.environ.setdefault('OMP_NUM_THREADS', '1')
+# asking for GPUs must not start CUDA, which would not survive a fork
+os.environ.setdefault('PYTORCH_NVML_BASED_CUDA_CHECK', '1')
+
+import torch
+from ablation_lib.plot import draw
+from ablation_lib.results import Line, lines, markdown, write_csv
+from ablation_lib.runs import (
+    carry_out,
+    failure,
+    own_folder,
+    result,
+    state,
+    step_times,
+    versions,
+)
+from ablation_lib.tables import DATASETS, Protocol, Run, Table, find, read
+
+ROUNDS = 5  # steps that an estimate is made from
+TIMED_ROUNDS = 60  # steps that a table of times is made from
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        'table',
+        nargs='+',
+        help="of configs/ablations, e.g. 'table5' or 'table5_layers'; 'all' of them; "
+        'or a file of your own',
+    )
+    parser.add_argument(
+        '--dataset',
+        default='digits',
+        help=f'{", ".join(DATASETS)}, or a file of your own like those in '
+        "configs/ablations/_base_. Default: '%(default)s'",
+    )
+    parser.add_argument('--seeds', type=int, default=3, help='Default: 3')
+    parser.add_argument(
+        '--gpus',
+        type=int,
+        default=torch.cuda.device_count(),
+        help='for each run; 0 for the CPU. Default: all there are',
+    )
+    parser.add_argument(
+        '--jobs',
+        type=int,
+        help='runs at a time. Default: one on GPUs, else one for every core',
+    )
+    parser.add_argument(
+        '--dry-run', action='store_true', help='say what would run, and how long'
+    )
+    parser.add_argument(
+        '--report-only', action='store_true', help='write what is finished, run nothing'
+    )
+    parser.add_argument(
+        '--work-dir',
+        default='work_dirs/ablations',
+        help="folder of the runs, one in it for each data set. Default: '%(default)s'",
+    )
+    parser.add_argument(
+        '--out', help="folder of the tables and plots. Default: the work dir's results"
+    )
+    args = parser.parse_args()
+    if args.seeds < 1:
+        parser.error(f'--seeds must be at least 1, got {args.seeds}')
+    if not 0 <= args.gpus <= torch.cuda.device_count():
+        parser.error(f'--gpus {args.gpus}, but there are {torch.cuda.device_count()}')
+    if args.jobs is None:
+        args.jobs = 1 if args.gpus else len(os.sched_getaffinity(0))
+    if args.jobs < 1 or (args.jobs > 1 and args.gpus):
+        parser.error(f'--jobs {args.jobs}: at least 1, and no more on GPUs')
+    return args
+
+
+def plan(tables: list[Table], seeds: int, root: Path) -> list[Run]:
+    """List every run once: seed by seed, each after the teacher that it needs."""
+    runs = []
+    for seed in range(seeds):
+        for table in tables:
+            for setting in table.settings:
+                run = Run(setting, seed, root)
+                runs += [run.teacher, run] if run.teacher else [run]
+    return list(dict.fromkeys(runs))
+
+
+def estimate(runs: list[Run]) -> dict[str, float | str]:
+    """Time the first steps of a run of every kind; seconds, or why there are none."""
+    seconds: dict[str, float | str] = {}
+    for setting in dict.fromkeys(run.setting for run in runs):
+        kind = kind_of(setting)
+        if kind in seconds:
+            continue
+        try:
+            times = step_times({'run': Run(setting, 0, Path()).config()}, ROUNDS)
+            seconds[kind] = statistics.median(times['run'])
+        except ValueError as error:
+            seconds[kind] = str(error).splitlines()[0][:200]
+    return seconds
+
+
+def kind_of(setting) -> str:
+    """Name what the time of a step mostly depends on: student and teacher."""
+    student, _, rest = setting.name.partition(': ')
+    teacher = rest.rpartition(', ')[2] if setting.cfg.model.get('teacher') else ''
+    return f'{student}, {teacher}' if teacher else student
+
+
+def steps_of(run: Run) -> int | None:
+    """Count the training steps of a run; None if its data set can't be counted."""
+    loop = run.setting.cfg.train_cfg
+    if 'max_iters' in loop:
+        return loop.max_iters
+    per_epoch = epoch_steps(run.setting)
+    return per_epoch and loop.max_epochs * per_epoch
+
+
+def epoch_steps(setting) -> int | None:
+    """Count the steps of an epoch on one process."""
+    from mmengine.registry import DefaultScope
+
+    from mmvitkd.registry import DATASETS as REGISTRY
+
+    loader = setting.cfg.train_dataloader
+    try:
+        with DefaultScope.overwrite_default_scope('mmvitkd'):
+            images = len(REGISTRY.build({**loader.dataset, 'pipeline': []}))
+    except Exception:  # whatever a missing data set raises
+        return None
+    return -(-images // loader.batch_size)
+
+
+def show_plan(runs: list[Run], jobs: int, gpus: int) -> None:
+    """Print every run with its state, and about how long the rest takes."""
+    left = [run for run in runs if not result(run)]
+    kinds = estimate(left)
+    total, unknown = 0.0, 0
+    for run in runs:
+        note = state(run)
+        if note != 'done':
+            step, steps = kinds[kind_of(run.setting)], steps_of(run)
+            if isinstance(step, str) or steps is None:
+                unknown += 1
+            else:
+                total += step * steps / max(gpus, 1)
+                note += f', about {duration(step * steps / max(gpus, 1))}'
+        print(f'{note:28} seed {run.seed}  {run.setting.name}')
+    for kind, problem in kinds.items():
+        if isinstance(problem, str):
+            print(f'no estimate for {kind}: {problem}')
+    known = f'; training takes about {duration(total / jobs)}, {jobs} at a time'
+    print(
+        f'{len(left)} of {len(runs)} runs to do'
+        + (known if unknown < len(left) else '')
+        + (f'; {unknown} could not be estimated' if unknown else '')
+    )
+
+
+def duration(seconds: float) -> str:
+    """Write a duration in the unit that suits it."""
+    for unit, size in (('days', 86400), ('hours', 3600), ('minutes', 60)):
+        if seconds >= 2 * size:
+            return f'{seconds / size:.1f} {unit}'
+    return f'{seconds:.0f} s'
+
+
+def time_epochs(table: Table, table_lines: list[Line], gpus: int) -> None:
+    """Time all rows of a table side by side, a step of each in turn."""
+    configs = {
+        str(i): Run(line.cell.setting, 0, Path()).config()
+        for i, line in enumerate(table_lines)
+        if line.cell.setting is not None
+    }
+    times = step_times(configs, TIMED_ROUNDS)
+    reference = next(
+        (str(i) for i, x in enumerate(table_lines) if x.cell.paper_minutes), '0'
+    )
+    for i, line in enumerate(table_lines):
+        if str(i) not in times:
+            continue
+        steps = epoch_steps(line.cell.setting)
+        line.seconds = statistics.median(times[str(i)]) * steps / max(gpus, 1)
+        ratios = [a / b for a, b in zip(times[str(i)], times[reference], strict=True)]
+        low, middle, high = statistics.quantiles(ratios, n=4)
+        line.ratio = (middle, low, high)
+
+
+def write(table: Table, args: argparse.Namespace, root: Path, out: Path) -> None:
+    """Write a table as Markdown, CSV and plot."""
+    table_lines = lines(table, args.seeds, root)
+    if table.time_an_epoch and not args.report_only:
+        time_epochs(table, table_lines, args.gpus)
+    out.mkdir(parents=True, exist_ok=True)
+    stem = out / table.name
+    command = f'python tools/ablate.py {table.name} --dataset {args.dataset}'
+    device = torch.cuda.get_device_name() if args.gpus else f'CPU, {platform.machine()}'
+    facts = [
+        f'`{command} --seeds {args.seeds}`, {date.today().isoformat()}, {device}, '
+        + ', '.join(f'{k} {v}' for k, v in versions().items())
+        + '.',
+        *teacher_facts(table_lines, args, root),
+    ]
+    stem.with_suffix('.md').write_text(markdown(table, table_lines, facts))
+    write_csv(stem.with_suffix('.csv'), table_lines)
+    draw(table, table_lines, root.name, stem)
+    print(f'{stem}.md')
+
+
+def teacher_facts(
+    table_lines: list[Line], args: argparse.Namespace, root: Path
+) -> list[str]:
+    """Tell the accuracy of the teachers that were trained here and are shared."""
+    shared = {
+        line.cell.setting.teacher
+        for line in table_lines
+        if line.cell.setting
+        and line.cell.setting.teacher
+        and not line.cell.setting.own_teachers
+    }
+    found = {t.name: result(Run(t, 0, root)) for t in shared}
+    known = [f'{n} {r["top1"]:.1f}' for n, r in sorted(found.items()) if r]
+    return ['', 'Teachers, top-1: ' + ', '.join(known) + '.'] if known else []
+
+
+def main() -> None:
+    args = parse_args()
+    if not args.gpus:
+        os.environ['CUDA_VISIBLE_DEVICES'] = ''
+    try:
+        failed = ablate(args)
+    except ValueError as error:
+        sys.exit(f'error: {error}')
+    except KeyboardInterrupt:
+        sys.exit('stopped: give the same command to go on')
+    for run in failed:
+        print(f'failed: {run.setting.name}, seed {run.seed}: {failure(run)}')
+        print(f'  see {run.folder / "console.log"}')
+    sys.exit(1 if failed else 0)
+
+
+def ablate(args: argparse.Namespace) -> list[Run]:
+    """Do what the command line says; return the runs that failed.
+
+    Raises:
+        ValueError: If a table or a data set can't be read, or another call works in
+            the folder.
+    """
+    protocol = Protocol(args.dataset)
+    paths = [path for name in args.table for path in find(name, protocol.name)]
+    tables = [read(path, protocol) for path in dict.fromkeys(paths)]
+    root = Path(args.work_dir) / protocol.name
+    runs = plan(tables, args.seeds, root)
+    if args.dry_run:
+        show_plan(runs, args.jobs, args.gpus)
+        return []
+    with own_folder(root):
+        if not args.report_only:
+            run_all(runs, args)
+        for table in tables:
+            write(table, args, root, Path(args.out or root / 'results'))
+    return [run for run in runs if failure(run)]
+
+
+def run_all(runs: list[Run], args: argparse.Namespace) -> None:
+    """Carry the runs out and tell how it goes."""
+    left = [run for run in runs if not result(run)]
+    done = len(runs) - len(left)
+    print(f'{len(runs)} runs, {done} of them done, {args.jobs} at a time', flush=True)
+    start = perf_counter()
+    ended = 0
+
+    def report(run: Run, remaining: int) -> None:
+        nonlocal ended
+        ended += 1
+        line = result(run)
+        text = f'{line["top1"]:.1f}' if line else f'FAILED: {failure(run)}'
+        rest = duration((perf_counter() - start) / ended * remaining)
+        print(
+            f'{text:>5}  seed {run.seed}  {run.setting.name}  '
+            f'({remaining} left, about {rest})',
+            flush=True,
+        )
+
+    carry_out(runs, args.jobs, args.gpus, report)
+
+
+if __name__ == '__main__':
+    main()

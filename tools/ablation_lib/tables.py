@@ -1,0 +1,346 @@
+"""Read a table of configs/ablations and make the runs that fill it."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import re
+from copy import deepcopy
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config, ConfigDict
+from mmengine.hub import get_config
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / 'configs' / 'ablations'
+DATASETS = sorted(p.stem for p in (FOLDER / '_base_').glob('*.py') if p.stem != 'terms')
+CELL_KEYS = {
+    'row', 'column', 'student', 'teacher', 'terms', 'change', 'task_weight', 'options',
+    'paper', 'paper_top5', 'paper_minutes', 'absent',
+}  # fmt: skip
+PAPER_KEYS = ('paper', 'paper_top5', 'paper_minutes')
+
+
+@dataclass(frozen=True, eq=False)
+class Setting:
+    """A training that differs from others in more than its seed.
+
+    Two cells, also of two tables, with the same config are one setting.
+
+    Args:
+        name: For people; part of the folder's name.
+        cfg: The whole config, without seed and folder.
+        teacher: The training that makes its teacher, if it is trained here.
+        own_teachers: Every seed has a teacher of its own seed, else all share
+            that of seed 0.
+    """
+
+    name: str
+    cfg: Config
+    teacher: Setting | None = None
+    own_teachers: bool = False
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Setting) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    @cached_property
+    def key(self) -> str:
+        """Identify the setting by everything that its result depends on."""
+        teacher = self.teacher.key if self.teacher else None
+        own = self.own_teachers and teacher is not None
+        text = json.dumps([self.cfg.to_dict(), teacher, own], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+    @property
+    def folder(self) -> str:
+        """Name its folder, below that of the data set."""
+        slug = re.sub(r'[^\w.+-]+', '-', self.name).strip('-')[:80]
+        return f'{slug}-{self.key}'
+
+
+@dataclass(frozen=True)
+class Run:
+    """One setting at one seed, in a folder of its own."""
+
+    setting: Setting
+    seed: int
+    root: Path
+
+    @property
+    def folder(self) -> Path:
+        return self.root / self.setting.folder / f'seed{self.seed}'
+
+    @property
+    def teacher(self) -> Run | None:
+        """Return the run that must be finished before."""
+        if self.setting.teacher is None:
+            return None
+        seed = self.seed if self.setting.own_teachers else 0
+        return Run(self.setting.teacher, seed, self.root)
+
+    @property
+    def checkpoint(self) -> Path:
+        """Name the file that the run ends with."""
+        loop = self.setting.cfg.train_cfg
+        unit = 'iter' if 'max_iters' in loop else 'epoch'
+        return self.folder / f'{unit}_{loop[f"max_{unit}s"]}.pth'
+
+    def config(self) -> Config:
+        """Complete the config by seed and teacher."""
+        cfg = deepcopy(self.setting.cfg)
+        cfg.merge_from_dict({'randomness.seed': self.seed})
+        if self.teacher is not None:
+            cfg.model.teacher.checkpoint = str(self.teacher.checkpoint)
+        return cfg
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One place of a table: what fills it, and what the paper has there."""
+
+    row: str
+    column: str
+    setting: Setting | None
+    baseline: Setting | None
+    absent: str | None = None
+    paper: float | None = None
+    paper_top5: float | None = None
+    paper_minutes: float | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the paper, or of an ablation plan."""
+
+    name: str
+    title: str
+    cells: tuple[Cell, ...]
+    time_an_epoch: bool = False
+
+    @property
+    def settings(self) -> list[Setting]:
+        """List every setting once, baselines first."""
+        baselines = [c.baseline for c in self.cells if c.baseline]
+        return list(
+            dict.fromkeys([*baselines, *(c.setting for c in self.cells if c.setting)])
+        )
+
+
+class Protocol:
+    """What the tables' names of students and teachers stand for on a data set."""
+
+    def __init__(self, dataset: str) -> None:
+        own = Path(dataset)
+        self.name = own.stem
+        self.path = own if own.suffix == '.py' else FOLDER / '_base_' / f'{dataset}.py'
+        if not self.path.is_file():
+            raise ValueError(
+                f"--dataset '{dataset}' is none of {DATASETS} and no file of your own"
+            )
+        self.cfg = Config.fromfile(self.path)
+
+    def _entry(self, kind: str, name: str) -> ConfigDict:
+        entries = self.cfg[kind]
+        if name not in entries:
+            raise ValueError(f"{self.path} has no '{name}' among its {list(entries)}")
+        return entries[name]
+
+    def _read(self, config: str, options: dict) -> Config:
+        if '::' not in config:
+            config = str((self.path.parent / config).resolve())
+        cfg = deepcopy(_from_file(config))
+        # merging takes the `_delete_` keys out of what it is given
+        cfg.merge_from_dict(deepcopy({**self.cfg.get('options', {}), **options}))
+        return cfg
+
+    def baseline(self, student: str, options: dict) -> Setting:
+        """Train the student alone."""
+        entry = self._entry('students', student)
+        cfg = self._read(entry.config, {**entry.get('options', {}), **options})
+        if 'student' in cfg.model:
+            inner = cfg.model.student
+            for key in ('data_preprocessor', 'train_cfg'):
+                if cfg.model.get(key) is not None:
+                    inner[key] = cfg.model[key]
+            cfg.model = inner
+        return Setting(f'{student}: alone{_listed(options)}', _trained_only(cfg))
+
+    def teacher(self, name: str) -> tuple[dict, Setting | None]:
+        """Return the distiller's ``teacher=``, and how to train it if need be."""
+        entry = self._entry('teachers', name)
+        if 'train' in entry:
+            cfg = _trained_only(self._read(entry.train, entry.get('options', {})))
+            whole = {
+                key: cfg[key].to_dict()
+                for key in ('model', 'data_preprocessor')
+                if key in cfg
+            }
+            return dict(cfg=whole, checkpoint=''), Setting(f'teacher {name}', cfg)
+        if 'config' in entry:
+            cfg = self._read(entry.config, entry.get('options', {}))
+            return cfg.model.teacher.to_dict(), None
+        return entry.to_dict(), None
+
+    def terms(self, names: list[str], change: dict, library: dict) -> dict:
+        """Take terms by name, changed, with weights that suit the data set."""
+        unknown = [name for name in names if name not in library]
+        if unknown:
+            raise ValueError(f'terms.py has no {unknown}, only {list(library)}')
+        # the log's keys must be unique words, so '-' becomes '_'
+        terms = ConfigDict({n: deepcopy(library[n]) for n in names})
+        for key, value in change.items():
+            name, _, rest = key.partition('.')
+            if name not in terms or not rest:
+                raise ValueError(f"change={{'{key}': ...}} names none of {names}")
+            _set(terms[name], rest, value)
+        for name, factor in self.cfg.get('weight_factors', {}).items():
+            for key, term in terms.items():
+                if re.match('[a-z]+', key)[0] == name:
+                    term.loss.loss_weight *= factor
+        return {name.replace('-', '_'): term for name, term in terms.items()}
+
+    def setting(self, cell: dict, library: dict, own_teachers: bool) -> Setting:
+        """Make the training that fills a cell."""
+        alone = self.baseline(cell['student'], cell.get('options', {}))
+        if not cell['terms']:
+            return alone
+        teacher, training = self.teacher(cell['teacher'])
+        terms = self.terms(cell['terms'], cell.get('change', {}), library)
+        self._adapt_taps(terms, cell)
+        cfg = deepcopy(alone.cfg)
+        cfg.model = ConfigDict(
+            type='mmvitkd.ViTKDDistiller',
+            student=cfg.model,
+            teacher=teacher,
+            terms=terms,
+            task_weight=cell.get('task_weight', 1.0),
+        )
+        changes = {**cell.get('change', {}), **cell.get('options', {})}
+        name = (
+            f'{cell["student"]}: {"+".join(cell["terms"])}{_listed(changes)}, '
+            f'{cell["teacher"]}'
+        )
+        return Setting(name, cfg, training, own_teachers)
+
+    def _adapt_taps(self, terms: dict, cell: dict) -> None:
+        """Let a name's own paths stand in where its modules are named otherwise."""
+        for side, kind in (('student', 'students'), ('teacher', 'teachers')):
+            taps = self._entry(kind, cell[side]).get('taps', {})
+            for term in terms.values():
+                if isinstance(term[side], str):
+                    term[side] = taps.get(term[side], term[side])
+
+
+def _listed(changes: dict) -> str:
+    return ''.join(f' {key.rpartition(".")[2]}={v}' for key, v in changes.items())
+
+
+@lru_cache
+def _from_file(config: str) -> Config:
+    return get_config(config) if '::' in config else Config.fromfile(config)
+
+
+def _set(target: dict, dotted: str, value: Any) -> None:
+    *parents, last = dotted.split('.')
+    for key in parents:
+        target = target[key]
+    target[last] = value
+
+
+def _trained_only(cfg: Config) -> Config:
+    """Keep what a training reads: names that other configs take over are not."""
+    keep = {
+        key: value
+        for key, value in cfg.to_dict().items()
+        if not key.endswith(('_terms', '_term', 'teacher_model'))
+    }
+    return Config(keep)
+
+
+def find(name: str, dataset: str) -> list[Path]:
+    """Find tables by name: one, its beginning, ``'all'``, or a file of the user's.
+
+    Raises:
+        ValueError: If there is none, or several begin so, or it is of other data sets.
+    """
+    if name.endswith('.py') and Path(name).is_file():
+        return [Path(name)]
+    files = {p.stem: p for p in sorted(FOLDER.glob('*.py'), key=_order)}
+    if name == 'all':
+        return [path for path in files.values() if dataset in _datasets(path)]
+    stem = Path(name).stem
+    found = [stem] if stem in files else [n for n in files if n.startswith(f'{stem}_')]
+    if len(found) != 1:
+        near = difflib.get_close_matches(stem, files, n=3, cutoff=0.3)
+        raise ValueError(
+            f"there is no table '{name}'; did you mean {near or list(files)}?"
+        )
+    path = files[found[0]]
+    if dataset not in _datasets(path):
+        raise ValueError(
+            f'{path.name} is for --dataset {" or ".join(_datasets(path))}, '
+            f'not {dataset}'
+        )
+    return [path]
+
+
+def _datasets(path: Path) -> list[str]:
+    return Config.fromfile(path).get('datasets', ['digits', 'in1k'])
+
+
+def _order(path: Path) -> list[Any]:
+    """Sort table10 after table9."""
+    parts = re.split(r'(\d+)', path.stem)
+    return [(int(p), '') if p.isdigit() else (-1, p) for p in parts]
+
+
+def read(path: Path, protocol: Protocol) -> Table:
+    """Read a table's file.
+
+    Raises:
+        ValueError: If a row has a key that is not known, or names what is not there.
+    """
+    cfg = Config.fromfile(path)
+    shared = {k: cfg[k] for k in ('student', 'teacher', 'options') if k in cfg}
+    cells = []
+    for row in cfg.rows:
+        for i, column in enumerate(cfg.get('columns', [{}])):
+            cell = {**shared, **column, **row}
+            if set(cell) - CELL_KEYS:
+                unknown = sorted(set(cell) - CELL_KEYS)
+                raise ValueError(
+                    f'{path.name}, row {row.get("row")}: unknown keys {unknown}'
+                )
+            if 'columns' in cfg:  # one figure a column
+                for key in PAPER_KEYS:
+                    cell[key] = cell[key][i] if key in cell else None
+            try:
+                cells.append(_cell(cell, cfg, protocol))
+            except (ValueError, KeyError) as error:
+                raise ValueError(
+                    f'{path.name}, row {row.get("row")}: {error}'
+                ) from error
+    return Table(path.stem, cfg.title, tuple(cells), cfg.get('time_an_epoch', False))
+
+
+def _cell(cell: dict, cfg: Config, protocol: Protocol) -> Cell:
+    setting = baseline = None
+    if 'absent' not in cell:
+        own = cfg.get('teacher_of_each_seed', False)
+        setting = protocol.setting(cell, cfg.named_terms, own)
+        baseline = protocol.baseline(cell['student'], cell.get('options', {}))
+    return Cell(
+        row=cell['row'],
+        column=cell.get('column', ''),
+        setting=setting,
+        baseline=baseline,
+        absent=cell.get('absent'),
+        **{key: cell.get(key) for key in PAPER_KEYS},
+    )
