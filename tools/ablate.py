@@ -11,11 +11,10 @@ is given until it is through. Tables share their baselines, teachers and equal r
 from __future__ import annotations
 
 import argparse
+import json
 import os
-import platform
 import statistics
 import sys
-from datetime import date
 from pathlib import Path
 from time import perf_counter
 
@@ -33,9 +32,12 @@ from ablation_lib.runs import (
     result,
     state,
     step_times,
-    versions,
 )
-from ablation_lib.tables import DATASETS, Protocol, Run, Table, find, read
+from ablation_lib.tables import DATASETS, Protocol, Run, Setting, Table, find, read
+from mmengine.registry import DefaultScope
+
+from mmvitkd.registry import DATASETS as REGISTRY
+from mmvitkd.registry import SCOPE
 
 ROUNDS = 5  # steps that an estimate is made from
 TIMED_ROUNDS = 60  # steps that a table of times is made from
@@ -121,7 +123,7 @@ def estimate(runs: list[Run]) -> dict[str, float | str]:
     return seconds
 
 
-def kind_of(setting) -> str:
+def kind_of(setting: Setting) -> str:
     """Name what the time of a step mostly depends on: student and teacher."""
     student, _, rest = setting.name.partition(': ')
     teacher = rest.rpartition(', ')[2] if setting.cfg.model.get('teacher') else ''
@@ -137,15 +139,11 @@ def steps_of(run: Run) -> int | None:
     return per_epoch and loop.max_epochs * per_epoch
 
 
-def epoch_steps(setting) -> int | None:
+def epoch_steps(setting: Setting) -> int | None:
     """Count the steps of an epoch on one process."""
-    from mmengine.registry import DefaultScope
-
-    from mmvitkd.registry import DATASETS as REGISTRY
-
     loader = setting.cfg.train_dataloader
     try:
-        with DefaultScope.overwrite_default_scope('mmvitkd'):
+        with DefaultScope.overwrite_default_scope(SCOPE):
             images = len(REGISTRY.build({**loader.dataset, 'pipeline': []}))
     except Exception:  # whatever a missing data set raises
         return None
@@ -186,51 +184,81 @@ def duration(seconds: float) -> str:
     return f'{seconds:.0f} s'
 
 
-def time_epochs(table: Table, table_lines: list[Line], gpus: int) -> None:
-    """Time all rows of a table side by side, a step of each in turn."""
-    configs = {
-        str(i): Run(line.cell.setting, 0, Path()).config()
-        for i, line in enumerate(table_lines)
-        if line.cell.setting is not None
-    }
-    times = step_times(configs, TIMED_ROUNDS)
-    reference = next(
-        (str(i) for i, x in enumerate(table_lines) if x.cell.paper_minutes), '0'
+def time_epochs(table: Table, gpus: int) -> dict[str, list[float]]:
+    """Time all rows of a table side by side, a step of each in turn.
+
+    Returns:
+        By row and column: seconds an epoch, and the ratio of a step to that of the
+        first row that the paper timed, its median and quartiles.
+    """
+    cells = {f'{cell.row}, {cell.column}': cell for cell in table.cells if cell.setting}
+    times = step_times(
+        {name: Run(cell.setting, 0, Path()).config() for name, cell in cells.items()},
+        TIMED_ROUNDS,
     )
-    for i, line in enumerate(table_lines):
-        if str(i) not in times:
-            continue
-        steps = epoch_steps(line.cell.setting)
-        line.seconds = statistics.median(times[str(i)]) * steps / max(gpus, 1)
-        ratios = [a / b for a, b in zip(times[str(i)], times[reference], strict=True)]
+    timed = [name for name, cell in cells.items() if cell.paper_minutes]
+    reference = times[(timed or list(cells))[0]]
+    found = {}
+    for name, mine in times.items():
+        steps = epoch_steps(cells[name].setting)
+        epoch = statistics.median(mine) * steps / max(gpus, 1)
+        ratios = [a / b for a, b in zip(mine, reference, strict=True)]
         low, middle, high = statistics.quantiles(ratios, n=4)
-        line.ratio = (middle, low, high)
+        found[name] = [epoch, middle, low, high]
+    return found
+
+
+def add_times(
+    table: Table, table_lines: list[Line], root: Path, gpus: int | None
+) -> None:
+    """Fill the times in: measured now, or, with gpus=None, when they last were."""
+    file = root / f'{table.name}-times.json'
+    if gpus is not None:
+        try:
+            file.write_text(json.dumps(time_epochs(table, gpus)))
+        except ValueError as error:
+            print(f'{table.name}: the epochs could not be timed: {error}')
+    times = json.loads(file.read_text()) if file.is_file() else {}
+    for line in table_lines:
+        name = f'{line.cell.row}, {line.cell.column}'
+        if name in times:
+            line.seconds, *ratio = times[name]
+            line.ratio = tuple(ratio)
 
 
 def write(table: Table, args: argparse.Namespace, root: Path, out: Path) -> None:
     """Write a table as Markdown, CSV and plot."""
     table_lines = lines(table, args.seeds, root)
-    if table.time_an_epoch and not args.report_only:
-        time_epochs(table, table_lines, args.gpus)
+    if table.time_an_epoch:
+        add_times(table, table_lines, root, None if args.report_only else args.gpus)
     out.mkdir(parents=True, exist_ok=True)
     stem = out / table.name
-    command = f'python tools/ablate.py {table.name} --dataset {args.dataset}'
-    device = torch.cuda.get_device_name() if args.gpus else f'CPU, {platform.machine()}'
-    facts = [
-        f'`{command} --seeds {args.seeds}`, {date.today().isoformat()}, {device}, '
-        + ', '.join(f'{k} {v}' for k, v in versions().items())
-        + '.',
-        *teacher_facts(table_lines, args, root),
-    ]
+    runs = [run for run in plan([table], args.seeds, root) if result(run)]
+    facts = [provenance(table, runs, args), *teacher_facts(table_lines, root)]
     stem.with_suffix('.md').write_text(markdown(table, table_lines, facts))
     write_csv(stem.with_suffix('.csv'), table_lines)
     draw(table, table_lines, root.name, stem)
     print(f'{stem}.md')
 
 
-def teacher_facts(
-    table_lines: list[Line], args: argparse.Namespace, root: Path
-) -> list[str]:
+def provenance(table: Table, runs: list[Run], args: argparse.Namespace) -> str:
+    """Tell what made a table: the command, and when and by what its runs were done."""
+    measured = [result(run) for run in runs]
+    facts = {
+        'dates': {one['date'] for one in measured},
+        'devices': {one['device'] for one in measured},
+        'versions': {
+            f'{k} {v}' for one in measured for k, v in one['versions'].items()
+        },
+    }
+    told = '; '.join(', '.join(sorted(values)) for values in facts.values())
+    command = f'python tools/ablate.py {table.name} --dataset {args.dataset}'
+    return (
+        f'`{command} --seeds {args.seeds}`; {told if runs else "nothing is run yet"}.'
+    )
+
+
+def teacher_facts(table_lines: list[Line], root: Path) -> list[str]:
     """Tell the accuracy of the teachers that were trained here and are shared."""
     shared = {
         line.cell.setting.teacher
@@ -241,7 +269,7 @@ def teacher_facts(
     }
     found = {t.name: result(Run(t, 0, root)) for t in shared}
     known = [f'{n} {r["top1"]:.1f}' for n, r in sorted(found.items()) if r]
-    return ['', 'Teachers, top-1: ' + ', '.join(known) + '.'] if known else []
+    return ['', 'Top-1 of the teachers: ' + ', '.join(known) + '.'] if known else []
 
 
 def main() -> None:

@@ -12,8 +12,8 @@ rows = [
             row=f'{alpha}e-5',
             terms=['mimic0', 'mimic1', 'gen'],
             change={
-                'mimic0.loss.loss_weight': alpha * 1e-5,
-                'mimic1.loss.loss_weight': alpha * 1e-5,
+                'mimic0.loss.loss_weight': float(f'{alpha}e-5'),
+                'mimic1.loss.loss_weight': float(f'{alpha}e-5'),
             },
             paper=76.06 if alpha == 3 else None,
         )

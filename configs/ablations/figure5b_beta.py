@@ -11,7 +11,7 @@ rows = [
         dict(
             row=f'{beta}e-6',
             terms=['mimic0', 'mimic1', 'gen'],
-            change={'gen.loss.loss_weight': beta * 1e-6},
+            change={'gen.loss.loss_weight': float(f'{beta}e-6')},
             paper=76.06 if beta == 3 else None,
         )
         for beta in (1, 2, 3, 4, 5)

@@ -78,7 +78,7 @@ def test_the_weights_on_imagenet_are_the_papers(tables):
 def test_equal_cells_of_different_tables_are_one_setting(tables):
     protocol = tables.Protocol('digits')
     found = {}
-    for name in ('table6', 'table8', 'table11'):
+    for name in ('table6', 'table8', 'table11', 'figure5a', 'figure5b'):
         (path,) = tables.find(name, 'digits')
         found[name] = tables.read(path, protocol)
 
@@ -90,6 +90,8 @@ def test_equal_cells_of_different_tables_are_one_setting(tables):
     assert mimicking == setting('table8', 'linear layer', 'DeiT III-S*')
     assert mimicking == setting('table11', 'mimicking, shallow')
     assert mimicking != setting('table6', 'mimicking', 'DeiT-S')
+    vitkd = setting('table6', 'both', 'DeiT III-S*')
+    assert vitkd == setting('figure5a', '3e-5') == setting('figure5b', '3e-6')
     baselines = {c.baseline for t in found.values() for c in t.cells}
     assert len(baselines) == 1
 
@@ -129,24 +131,35 @@ def line(results, tables, ours, alone, paper=None, is_baseline=False):
         tables.Setting(name, Config({'name': name})) for name in ('alone', 'taught')
     )
     cell = tables.Cell('a', '', one if is_baseline else other, one, paper=paper)
-    return results.Line(cell, results.Measured(top1=ours), results.Measured(top1=alone))
+    sides = [
+        results.Measured(seeds=list(values), top1=list(values.values()))
+        for values in (dict(enumerate(ours)), dict(enumerate(alone)))
+    ]
+    return results.Line(cell, *sides)
 
 
 def test_difference_and_noise_by_hand(results, tables):
-    """Means 2 and 5, both of variance 1: t = 3 / sqrt(2/3) = 3.67, df = 4, p = 0.021;
-    means 2 and 3: t = 1.22, p = 0.29."""
-    clear = line(results, tables, [4.0, 5.0, 6.0], [1.0, 2.0, 3.0])
-    assert clear.difference == pytest.approx(3)
+    """Differences 4, 5, 6: t = 5 / (1 / sqrt 3) = 8.7, df = 2, p = 0.013; differences
+    1, 3, 5: t = 2.6, p = 0.12. The seeds' own spread plays no part."""
+    clear = line(results, tables, [14.0, 5.0, 36.0], [10.0, 0.0, 30.0])
+    assert clear.difference == pytest.approx(5)
     assert clear.is_noise is False
-    noisy = line(results, tables, [2.0, 3.0, 4.0], [1.0, 2.0, 3.0])
-    assert noisy.difference == pytest.approx(1)
+    noisy = line(results, tables, [11.0, 3.0, 35.0], [10.0, 0.0, 30.0])
+    assert noisy.difference == pytest.approx(3)
     assert noisy.is_noise is True
 
 
-def test_one_seed_says_nothing_of_noise(results, tables):
+def test_equal_runs_are_noise_and_one_seed_says_nothing_of_it(results, tables):
+    assert line(results, tables, [1.0, 2.0], [1.0, 2.0]).is_noise is True
     single = line(results, tables, [9.0], [1.0, 2.0, 3.0])
-    assert single.difference == pytest.approx(7)
+    assert single.difference == pytest.approx(8)
     assert single.is_noise is None
+
+
+def test_only_equal_seeds_are_compared(results, tables):
+    mine = line(results, tables, [9.0, 8.0], [1.0, 2.0])
+    mine.measured.seeds = [1, 2]
+    assert mine.differences == [7.0]
 
 
 def test_disagreement_with_the_paper_is_said(results, tables):
@@ -154,7 +167,7 @@ def test_disagreement_with_the_paper_is_said(results, tables):
     for ours, paper, verdict in (
         ([4.0, 5.0, 6.0], 71.0, 'yes'),
         ([4.0, 5.0, 6.0], 69.0, '**no**'),
-        ([2.0, 3.0, 4.0], 69.0, 'not told apart'),
+        ([2.0, 2.0, 5.0], 69.0, 'not told apart'),
         ([4.0, 5.0, 6.0], None, ''),
         ([], 71.0, ''),
     ):

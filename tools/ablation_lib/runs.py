@@ -198,7 +198,9 @@ def _tool(name: str, args: list[str], gpus: int) -> None:
         command = ['bash', str(TOOLS / f'dist_{name}.sh'), config]
         if name == 'test':
             command.append(rest.pop(0))
-        subprocess.run([*command, str(gpus), *rest], check=True)
+        code = subprocess.run([*command, str(gpus), *rest], check=False).returncode
+        if code:
+            sys.exit(f'tools/dist_{name}.sh ended with code {code}')
         return
     if gpus == 0:
         torch.set_num_threads(1)
