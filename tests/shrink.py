@@ -26,7 +26,7 @@ CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
 RUNNABLE = [
     path
     for path in sorted(CONFIGS.rglob('*.py'))
-    if not {'_base_', 'ablations'} & set(path.relative_to(CONFIGS).parts)
+    if not {'_base_', 'ablations', 'downstream'} & set(path.relative_to(CONFIGS).parts)
 ]
 IMAGE_SIZE = 64
 BATCH_SIZE = 4

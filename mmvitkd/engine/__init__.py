@@ -1,7 +1,8 @@
 from .hooks import EpochSeedHook, SafeCheckpointHook, TermWeightHook
-from .optimizers import Bfloat16OptimWrapper
+from .optimizers import BackboneLayerDecayConstructor, Bfloat16OptimWrapper
 
 __all__ = [
+    'BackboneLayerDecayConstructor',
     'Bfloat16OptimWrapper',
     'EpochSeedHook',
     'SafeCheckpointHook',

@@ -1,4 +1,4 @@
-from .backbones import DeiT3
+from .backbones import DeiT3, ViTDet
 from .classifiers import Teacher, ViTKDDistiller
 from .heads import (
     Contrast,
@@ -7,6 +7,7 @@ from .heads import (
     IntraClassContrast,
     SelfSupervisedContrast,
 )
+from .initializers import StrictPretrained
 from .losses import (
     CorrelationLoss,
     DISTLoss,
@@ -29,6 +30,7 @@ from .necks import (
     MGDProjector,
     ResidualGenerativeProjector,
     SelfAttentionGenerativeProjector,
+    SimpleFPN,
     TransformerGenerativeProjector,
 )
 from .preprocessors import TwoViewDataPreprocessor
@@ -57,9 +59,12 @@ __all__ = [
     'ResidualGenerativeProjector',
     'SelfAttentionGenerativeProjector',
     'SelfSupervisedContrast',
+    'SimpleFPN',
+    'StrictPretrained',
     'Teacher',
     'TransformerGenerativeProjector',
     'TwoViewDataPreprocessor',
+    'ViTDet',
     'ViTKDDistiller',
     'ViTKDGenLoss',
     'ViTKDMimicLoss',

@@ -7,8 +7,13 @@ from modelindex.load_model_index import load
 from tests.shrink import CONFIGS, RUNNABLE
 
 ROOT = CONFIGS.parent
-EVERY = {str(path.relative_to(ROOT)) for path in RUNNABLE}
-METAFILES = sorted(CONFIGS.glob('*/metafile.yml'))
+DOWNSTREAM = [
+    path
+    for path in CONFIGS.glob('downstream/**/*.py')
+    if '_base_' not in path.relative_to(CONFIGS).parts
+]
+EVERY = {str(path.relative_to(ROOT)) for path in [*RUNNABLE, *DOWNSTREAM]}
+METAFILES = sorted(CONFIGS.rglob('metafile.yml'))
 
 
 @pytest.fixture(scope='module')

@@ -6,6 +6,7 @@ from .linear_projector import LinearProjector
 from .mgd_projector import MGDProjector
 from .residual_generative_projector import ResidualGenerativeProjector
 from .self_attention_generative_projector import SelfAttentionGenerativeProjector
+from .simple_fpn import SimpleFPN
 from .transformer_generative_projector import TransformerGenerativeProjector
 
 __all__ = [
@@ -17,5 +18,6 @@ __all__ = [
     'MGDProjector',
     'ResidualGenerativeProjector',
     'SelfAttentionGenerativeProjector',
+    'SimpleFPN',
     'TransformerGenerativeProjector',
 ]

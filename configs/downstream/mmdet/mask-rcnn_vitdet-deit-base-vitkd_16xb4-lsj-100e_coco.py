@@ -1,0 +1,11 @@
+# As its base, with the DeiT-Base that was distilled by ViTKD (configs/vitkd)
+# ViTKD's table 14: box AP 48.13; not yet reproduced.
+_base_ = './mask-rcnn_vitdet-deit-base_16xb4-lsj-100e_coco.py'
+
+model = dict(
+    backbone=dict(
+        init_cfg=dict(
+            checkpoint='work_dirs/vitkd_deit-base_deit3-large_8xb128_in1k/epoch_300.pth'
+        )
+    )
+)
