@@ -61,6 +61,12 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--seeds', type=int, default=3, help='Default: 3')
     parser.add_argument(
+        '--baseline-seeds',
+        type=int,
+        help='of the students alone, with which all others are compared. Default: as '
+        '--seeds',
+    )
+    parser.add_argument(
         '--gpus',
         type=int,
         default=torch.cuda.device_count(),
@@ -88,6 +94,9 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     if args.seeds < 1:
         parser.error(f'--seeds must be at least 1, got {args.seeds}')
+    args.baseline_seeds = args.baseline_seeds or args.seeds
+    if args.baseline_seeds < args.seeds:
+        parser.error(f'--baseline-seeds {args.baseline_seeds} is below --seeds')
     if not 0 <= args.gpus <= torch.cuda.device_count():
         parser.error(f'--gpus {args.gpus}, but there are {torch.cuda.device_count()}')
     if args.jobs is None:
@@ -97,14 +106,17 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-def plan(tables: list[Table], seeds: int, root: Path) -> list[Run]:
+def plan(tables: list[Table], args: argparse.Namespace, root: Path) -> list[Run]:
     """List every run once: seed by seed, each after the teacher that it needs."""
     runs = []
-    for seed in range(seeds):
+    for seed in range(args.seeds):
         for table in tables:
             for setting in table.settings:
                 run = Run(setting, seed, root)
                 runs += [run.teacher, run] if run.teacher else [run]
+    alone = [cell.baseline for table in tables for cell in table.cells if cell.baseline]
+    for seed in range(args.seeds, args.baseline_seeds):
+        runs += [Run(setting, seed, root) for setting in alone]
     return list(dict.fromkeys(runs))
 
 
@@ -228,12 +240,12 @@ def add_times(
 
 def write(table: Table, args: argparse.Namespace, root: Path, out: Path) -> None:
     """Write a table as Markdown, CSV and plot."""
-    table_lines = lines(table, args.seeds, root)
+    table_lines = lines(table, args.seeds, args.baseline_seeds, root)
     if table.time_an_epoch:
         add_times(table, table_lines, root, None if args.report_only else args.gpus)
     out.mkdir(parents=True, exist_ok=True)
     stem = out / table.name
-    runs = [run for run in plan([table], args.seeds, root) if result(run)]
+    runs = [run for run in plan([table], args, root) if result(run)]
     facts = [provenance(table, runs, args), *teacher_facts(table_lines, root)]
     stem.with_suffix('.md').write_text(markdown(table, table_lines, facts))
     write_csv(stem.with_suffix('.csv'), table_lines)
@@ -299,7 +311,7 @@ def ablate(args: argparse.Namespace) -> list[Run]:
     paths = [path for name in args.table for path in find(name, protocol.name)]
     tables = [read(path, protocol) for path in dict.fromkeys(paths)]
     root = Path(args.work_dir) / protocol.name
-    runs = plan(tables, args.seeds, root)
+    runs = plan(tables, args, root)
     if args.dry_run:
         show_plan(runs, args.jobs, args.gpus)
         return []

@@ -131,7 +131,8 @@ def test_mistakes_of_the_user_are_told_in_one_message(tmp_path):
     text = message(
         'train', cfg, *work_dir, '--cfg-options', 'model.terms.gen.student=backbone.l1'
     )
-    assert re.match(r"error: tap 'backbone\.l1': .* did you mean 'backbone\.ln1'", text)
+    told = r"error: term 'gen', student: tap 'backbone\.l1': .* mean 'backbone\.ln1'"
+    assert re.match(told, text)
     (tmp_path / 'teacher.pth').unlink()
     assert re.match(
         "error: checkpoint '.*teacher.pth' does not exist",

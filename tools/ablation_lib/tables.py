@@ -32,17 +32,20 @@ class Setting:
     Two cells, also of two tables, with the same config are one setting.
 
     Args:
-        name: For people; part of the folder's name.
+        name: For people.
         cfg: The whole config, without seed and folder.
         teacher: The training that makes its teacher, if it is trained here.
         own_teachers: Every seed has a teacher of its own seed, else all share
             that of seed 0.
+        stem: The folder's name begins with it; equal for equal configs. Defaults to
+            the name.
     """
 
     name: str
     cfg: Config
     teacher: Setting | None = None
     own_teachers: bool = False
+    stem: str = ''
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Setting) and self.key == other.key
@@ -61,7 +64,7 @@ class Setting:
     @property
     def folder(self) -> str:
         """Name its folder, below that of the data set."""
-        slug = re.sub(r'[^\w.+-]+', '-', self.name).strip('-')[:80]
+        slug = re.sub(r'[^\w.+-]+', '-', self.stem or self.name).strip('-')[:80]
         return f'{slug}-{self.key}'
 
 
@@ -170,7 +173,11 @@ class Protocol:
                 if cfg.model.get(key) is not None:
                     inner[key] = cfg.model[key]
             cfg.model = inner
-        return Setting(f'{student}: alone{_listed(options)}', _trained_only(cfg))
+        return Setting(
+            f'{student}: alone{_listed(options)}',
+            _trained_only(cfg),
+            stem='alone',
+        )
 
     def teacher(self, name: str) -> tuple[dict, Setting | None]:
         """Return the distiller's ``teacher=``, and how to train it if need be."""
@@ -182,7 +189,9 @@ class Protocol:
                 for key in ('model', 'data_preprocessor')
                 if key in cfg
             }
-            return dict(cfg=whole, checkpoint=''), Setting(f'teacher {name}', cfg)
+            return dict(cfg=whole, checkpoint=''), Setting(
+                f'teacher {name}', cfg, stem='alone'
+            )
         if 'config' in entry:
             cfg = self._read(entry.config, entry.get('options', {}))
             return cfg.model.teacher.to_dict(), None
@@ -223,11 +232,10 @@ class Protocol:
             task_weight=cell.get('task_weight', 1.0),
         )
         changes = {**cell.get('change', {}), **cell.get('options', {})}
-        name = (
-            f'{cell["student"]}: {"+".join(cell["terms"])}{_listed(changes)}, '
-            f'{cell["teacher"]}'
-        )
-        return Setting(name, cfg, training, own_teachers)
+        stem = f'{cell["student"]}: {"+".join(cell["terms"])}'
+        name = f'{stem}{_listed(changes)}, {cell["teacher"]}'
+        stem = f'{stem}, {cell["teacher"]}'
+        return Setting(name, cfg, training, own_teachers, stem)
 
     def _adapt_taps(self, terms: dict, cell: dict) -> None:
         """Let a name's own paths stand in where its modules are named otherwise."""
