@@ -13,8 +13,10 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import statistics
 import sys
+from functools import lru_cache
 from pathlib import Path
 from time import perf_counter
 
@@ -24,7 +26,7 @@ os.environ.setdefault('PYTORCH_NVML_BASED_CUDA_CHECK', '1')
 
 import torch
 from ablation_lib.plot import draw
-from ablation_lib.results import Line, lines, markdown, write_csv
+from ablation_lib.results import Line, lines, markdown, timed_reference, write_csv
 from ablation_lib.runs import (
     carry_out,
     failure,
@@ -33,7 +35,17 @@ from ablation_lib.runs import (
     state,
     step_times,
 )
-from ablation_lib.tables import DATASETS, Protocol, Run, Setting, Table, find, read
+from ablation_lib.tables import (
+    DATASETS,
+    Cell,
+    Protocol,
+    Run,
+    Setting,
+    Table,
+    find,
+    kind_of_term,
+    read,
+)
 from mmengine.registry import DefaultScope
 
 from mmvitkd.registry import DATASETS as REGISTRY
@@ -142,50 +154,61 @@ def kind_of(setting: Setting) -> str:
     return f'{student}, {teacher}' if teacher else student
 
 
-def steps_of(run: Run) -> int | None:
-    """Count the training steps of a run; None if its data set can't be counted."""
-    loop = run.setting.cfg.train_cfg
+def steps_of(setting: Setting, gpus: int) -> int | None:
+    """Count the training steps; None if the data set can't be counted."""
+    loop = setting.cfg.train_cfg
     if 'max_iters' in loop:
         return loop.max_iters
-    per_epoch = epoch_steps(run.setting)
+    per_epoch = epoch_steps(setting, gpus)
     return per_epoch and loop.max_epochs * per_epoch
 
 
-def epoch_steps(setting: Setting) -> int | None:
-    """Count the steps of an epoch on one process."""
+def epoch_steps(setting: Setting, gpus: int = 1) -> int | None:
+    """Count the steps of an epoch."""
     loader = setting.cfg.train_dataloader
+    images = count_images(json.dumps(loader.dataset, sort_keys=True))
+    return images and -(-images // (loader.batch_size * max(gpus, 1)))
+
+
+@lru_cache
+def count_images(dataset: str) -> int | None:
+    """Count the images of a data set, its config given as JSON."""
     try:
         with DefaultScope.overwrite_default_scope(SCOPE):
-            images = len(REGISTRY.build({**loader.dataset, 'pipeline': []}))
+            return len(REGISTRY.build({**json.loads(dataset), 'pipeline': []}))
     except Exception:  # whatever a missing data set raises
         return None
-    return -(-images // loader.batch_size)
 
 
-def show_plan(runs: list[Run], jobs: int, gpus: int) -> None:
-    """Print every run with its state, and about how long the rest takes."""
+def show_plan(runs: list[Run], jobs: int, gpus: int) -> dict[Run, float]:
+    """Print every run with its state, and about how long the rest takes.
+
+    Returns:
+        About how many seconds each of the runs to do takes, if that is known.
+    """
     left = [run for run in runs if not result(run)]
     kinds = estimate(left)
-    total, unknown = 0.0, 0
+    times = {}
     for run in runs:
         note = state(run)
         if note != 'done':
-            step, steps = kinds[kind_of(run.setting)], steps_of(run)
-            if isinstance(step, str) or steps is None:
-                unknown += 1
-            else:
-                total += step * steps / max(gpus, 1)
-                note += f', about {duration(step * steps / max(gpus, 1))}'
+            step, steps = kinds[kind_of(run.setting)], steps_of(run.setting, gpus)
+            if isinstance(step, float) and steps is not None:
+                times[run] = step * steps
+                note += f', about {duration(times[run])}'
         print(f'{note:28} seed {run.seed}  {run.setting.name}')
     for kind, problem in kinds.items():
         if isinstance(problem, str):
             print(f'no estimate for {kind}: {problem}')
-    known = f'; training takes about {duration(total / jobs)}, {jobs} at a time'
+    whole = duration(sum(times.values()) / jobs)
+    unknown = len(left) - len(times)
     print(
         f'{len(left)} of {len(runs)} runs to do'
-        + (known if unknown < len(left) else '')
-        + (f'; {unknown} could not be estimated' if unknown else '')
+        + (f'; training takes about {whole}, {jobs} at a time' if times else '')
+        + (f'; {unknown} could not be estimated' if unknown else ''),
+        flush=True,
     )
+    return times
 
 
 def duration(seconds: float) -> str:
@@ -196,57 +219,64 @@ def duration(seconds: float) -> str:
     return f'{seconds:.0f} s'
 
 
-def time_epochs(table: Table, gpus: int) -> dict[str, list[float]]:
+def time_epochs(table: Table) -> dict[str, list[float]]:
     """Time all rows of a table side by side, a step of each in turn.
 
     Returns:
-        By row and column: seconds an epoch, and the ratio of a step to that of the
-        first row that the paper timed, its median and quartiles.
+        By row and column: seconds an epoch takes one process, and the ratio of a
+        step to that of the first row that the paper timed, its median and quartiles.
     """
-    cells = {f'{cell.row}, {cell.column}': cell for cell in table.cells if cell.setting}
+    cells = {place(cell): cell for cell in table.cells if cell.setting}
     times = step_times(
         {name: Run(cell.setting, 0, Path()).config() for name, cell in cells.items()},
         TIMED_ROUNDS,
     )
-    timed = [name for name, cell in cells.items() if cell.paper_minutes]
-    reference = times[(timed or list(cells))[0]]
+    reference = times[place(timed_reference(list(cells.values())))]
     found = {}
     for name, mine in times.items():
         steps = epoch_steps(cells[name].setting)
-        epoch = statistics.median(mine) * steps / max(gpus, 1)
+        epoch = statistics.median(mine) * steps
         ratios = [a / b for a, b in zip(mine, reference, strict=True)]
         low, middle, high = statistics.quantiles(ratios, n=4)
         found[name] = [epoch, middle, low, high]
     return found
 
 
-def add_times(
-    table: Table, table_lines: list[Line], root: Path, gpus: int | None
-) -> None:
-    """Fill the times in: measured now, or, with gpus=None, when they last were."""
+def place(cell: Cell) -> str:
+    """Name a cell within its table."""
+    return f'{cell.row}, {cell.column}'
+
+
+def add_times(table: Table, table_lines: list[Line], root: Path, measure: bool) -> None:
+    """Fill the times in: measured now, or when they last were."""
     file = root / f'{table.name}-times.json'
-    if gpus is not None:
+    if measure:
         try:
-            file.write_text(json.dumps(time_epochs(table, gpus)))
+            file.write_text(json.dumps(time_epochs(table)))
         except ValueError as error:
             print(f'{table.name}: the epochs could not be timed: {error}')
     times = json.loads(file.read_text()) if file.is_file() else {}
     for line in table_lines:
-        name = f'{line.cell.row}, {line.cell.column}'
-        if name in times:
-            line.seconds, *ratio = times[name]
+        if place(line.cell) in times:
+            line.seconds, *ratio = times[place(line.cell)]
             line.ratio = tuple(ratio)
 
 
-def write(table: Table, args: argparse.Namespace, root: Path, out: Path) -> None:
+def write(
+    table: Table, protocol: Protocol, args: argparse.Namespace, root: Path, out: Path
+) -> None:
     """Write a table as Markdown, CSV and plot."""
     table_lines = lines(table, args.seeds, args.baseline_seeds, root)
     if table.time_an_epoch:
-        add_times(table, table_lines, root, None if args.report_only else args.gpus)
+        add_times(table, table_lines, root, not args.report_only)
     out.mkdir(parents=True, exist_ok=True)
     stem = out / table.name
     runs = [run for run in plan([table], args, root) if result(run)]
-    facts = [provenance(table, runs, args), *teacher_facts(table_lines, root)]
+    facts = [
+        provenance(table, runs, args),
+        *teacher_facts(table_lines, root),
+        *weight_facts(table, protocol),
+    ]
     stem.with_suffix('.md').write_text(markdown(table, table_lines, facts))
     write_csv(stem.with_suffix('.csv'), table_lines)
     draw(table, table_lines, root.name, stem)
@@ -264,10 +294,11 @@ def provenance(table: Table, runs: list[Run], args: argparse.Namespace) -> str:
         },
     }
     told = '; '.join(', '.join(sorted(values)) for values in facts.values())
-    command = f'python tools/ablate.py {table.name} --dataset {args.dataset}'
-    return (
-        f'`{command} --seeds {args.seeds}`; {told if runs else "nothing is run yet"}.'
-    )
+    command = f'python tools/ablate.py {table.argument} --dataset {args.dataset}'
+    command += f' --seeds {args.seeds}'
+    if args.baseline_seeds != args.seeds:
+        command += f' --baseline-seeds {args.baseline_seeds}'
+    return f'`{command}`; {told if runs else "nothing is run yet"}.'
 
 
 def teacher_facts(table_lines: list[Line], root: Path) -> list[str]:
@@ -284,7 +315,24 @@ def teacher_facts(table_lines: list[Line], root: Path) -> list[str]:
     return ['', 'Top-1 of the teachers: ' + ', '.join(known) + '.'] if known else []
 
 
+def weight_facts(table: Table, protocol: Protocol) -> list[str]:
+    """Tell by what the data set multiplies the weights that rows and terms name."""
+    names = {
+        name
+        for cell in table.cells
+        if cell.setting
+        for name in cell.setting.cfg.model.get('terms', {})
+    }
+    factors = {kind_of_term(name): protocol.factor(name) for name in sorted(names)}
+    told = [f'{kind} {factor:g}' for kind, factor in factors.items() if factor != 1]
+    if not told:
+        return []
+    text = 'Weights on features are given as on ImageNet, and multiplied here: '
+    return ['', text + ', '.join(told) + '.']
+
+
 def main() -> None:
+    signal.signal(signal.SIGTERM, stop)
     args = parse_args()
     if not args.gpus:
         os.environ['CUDA_VISIBLE_DEVICES'] = ''
@@ -292,12 +340,17 @@ def main() -> None:
         failed = ablate(args)
     except ValueError as error:
         sys.exit(f'error: {error}')
-    except KeyboardInterrupt:
+    except KeyboardInterrupt:  # also by SIGTERM, see stop
         sys.exit('stopped: give the same command to go on')
     for run in failed:
         print(f'failed: {run.setting.name}, seed {run.seed}: {failure(run)}')
         print(f'  see {run.folder / "console.log"}')
     sys.exit(1 if failed else 0)
+
+
+def stop(*_: object) -> None:
+    """End as by Ctrl-C, which ends the runs in hand first."""
+    raise KeyboardInterrupt
 
 
 def ablate(args: argparse.Namespace) -> list[Run]:
@@ -319,27 +372,27 @@ def ablate(args: argparse.Namespace) -> list[Run]:
         if not args.report_only:
             run_all(runs, args)
         for table in tables:
-            write(table, args, root, Path(args.out or root / 'results'))
+            write(table, protocol, args, root, Path(args.out or root / 'results'))
     return [run for run in runs if failure(run)]
 
 
 def run_all(runs: list[Run], args: argparse.Namespace) -> None:
     """Carry the runs out and tell how it goes."""
-    left = [run for run in runs if not result(run)]
-    done = len(runs) - len(left)
-    print(f'{len(runs)} runs, {done} of them done, {args.jobs} at a time', flush=True)
+    times = show_plan(runs, args.jobs, args.gpus)
     start = perf_counter()
-    ended = 0
+    trained = 0.0
 
-    def report(run: Run, remaining: int) -> None:
-        nonlocal ended
-        ended += 1
+    def report(run: Run, left: list[Run]) -> None:
+        nonlocal trained
         line = result(run)
         text = f'{line["top1"]:.1f}' if line else f'FAILED: {failure(run)}'
-        rest = duration((perf_counter() - start) / ended * remaining)
+        trained += times.get(run, 0.0) if line else 0.0
+        rest = ''
+        if trained and all(one in times for one in left):
+            work = sum(times[one] for one in left)
+            rest = f', about {duration((perf_counter() - start) / trained * work)}'
         print(
-            f'{text:>5}  seed {run.seed}  {run.setting.name}  '
-            f'({remaining} left, about {rest})',
+            f'{text:>5}  seed {run.seed}  {run.setting.name}  ({len(left)} left{rest})',
             flush=True,
         )
 

@@ -1,5 +1,5 @@
 # Figure 5b of the ViTKD paper: beta, the weight of generation. The paper draws a curve
-# and prints one of its values.
+# and prints one of its values; the others that are tried here are ours.
 _base_ = './_base_/terms.py'
 
 title = 'Weight of generation, beta (figure 5b)'

@@ -1,6 +1,7 @@
 # Table 12 of the ViTKD paper: methods that use features and logits, on DeiT-Small. The
 # figures of DearKD and of manifold distillation are their authors', with teachers of
-# their own; here manifold distillation has ViTKD's teacher.
+# their own; here manifold distillation has ViTKD's teacher. The baseline is
+# table 3's.
 _base_ = './_base_/terms.py'
 
 title = 'Features and logits (table 12)'

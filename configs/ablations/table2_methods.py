@@ -1,5 +1,5 @@
 # Table 2 of the ViTKD paper: logit and feature distillation under two teachers; below
-# its rows, other methods on logits and class tokens, for which it has none.
+# its rows, other methods on logits and class tokens; the figure of NKD is table 13's.
 _base_ = './_base_/terms.py'
 
 title = 'Methods under two teachers (table 2)'

@@ -1,15 +1,18 @@
 """The tables of configs/ablations, and the tool that runs them."""
 
 import csv
+import inspect
 import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from mmengine.config import Config
 
+from mmvitkd.models import losses
 from tests.helpers import build
 from tests.shrink import CONFIGS, shrink
 
@@ -44,7 +47,9 @@ def test_every_table_of_the_paper_is_there():
 
 
 @pytest.mark.parametrize('dataset', ['digits', 'in1k'])
-@pytest.mark.parametrize('name', [n for n in TABLES if n != 'search_weights'])
+@pytest.mark.parametrize(
+    'name', [n for n in TABLES if n not in ('search_weights', 'fitnet-weights')]
+)
 def test_every_cell_builds_a_model(name, dataset, tables, tmp_path):
     """On ImageNet with shrunken models; terms, taps and teachers as they are."""
     (path,) = tables.find(name, dataset)
@@ -105,6 +110,50 @@ def test_names_that_are_not_there_are_answered_with_near_ones(tables):
         tables.find('search_weights', 'digits')
     with pytest.raises(ValueError, match="'mnist' is none of"):
         tables.Protocol('mnist')
+
+
+def test_a_data_set_of_ones_own_takes_every_table_that_names_none(tables):
+    ours = tables.find('all', 'my_dataset')
+    assert ours == tables.find('all', 'in1k')
+    assert tables.find('table6', 'my_dataset')[0] in ours
+    with pytest.raises(ValueError, match='is for --dataset digits, not my_dataset'):
+        tables.find('fitnet-weights', 'my_dataset')
+
+
+LAYERS = {'last': [], 'last6': range(6, 11), 'all12': range(11)}
+SAME_TERMS = {
+    'kd/kd': ['kd'],
+    'hard_kd/hard-kd': ['hard'],
+    'nkd/nkd': ['nkd'],
+    'dkd/dkd': ['dkd'],
+    'dist/dist': ['dist'],
+    'mgd/mgd': ['mgd'],
+    **{
+        f'fitnet/fitnet-{name}': ['mimic-last', *(f'mimic{i}' for i in layers)]
+        for name, layers in LAYERS.items()
+    },
+    'correlation/correlation': ['correlation0', 'correlation1'],
+    'pkd/pkd-last': ['kd', *(f'pkd{i}' for i in range(6, 11))],
+    'manifold/manifold': [f'manifold{i}' for i in (0, 1, 2, 3, 8, 9, 10, 11)],
+}
+
+
+@pytest.mark.parametrize('method', SAME_TERMS)
+def test_a_tables_terms_are_those_of_the_methods_own_config(method):
+    config = CONFIGS / f'{method}_deit-tiny_deit3-small_8xb128_in1k.py'
+    theirs = [whole(term) for term in Config.fromfile(config).model.terms.values()]
+    named = Config.fromfile(TERMS).named_terms
+    for name in SAME_TERMS[method]:
+        theirs.remove(whole(named[name]))
+    # manifold distillation is used beside KD, at a weight of its own
+    assert [term['student'] for term in theirs] in ([], ['head'])
+
+
+def whole(term: dict) -> dict:
+    """Complete a term's loss by the defaults."""
+    parameters = inspect.signature(getattr(losses, term['loss']['type'])).parameters
+    defaults = {name: one.default for name, one in parameters.items()}
+    return {**term, 'loss': {**defaults, **term['loss']}}
 
 
 @pytest.mark.parametrize(
@@ -318,7 +367,42 @@ def test_a_failed_run_leaves_its_reason_in_its_cell(ran):
     assert 'mask_ratio must be in [0, 1), got 2.0' in row
     (row,) = (line for line in page.splitlines() if line.startswith('| badly'))
     assert 'its teacher failed' in row
-    assert 'failed: S: gen mask_ratio=2.0, T, seed 0' in done.stdout
+    assert 'failed: S: gen gen.mask_ratio=2.0, T, seed 0' in done.stdout
+
+
+def test_a_page_tells_its_command_and_its_weights(ran):
+    folder, _, _ = ran
+    page = (folder / 'work' / 'tiny' / 'results' / 'first.md').read_text()
+    data = folder / 'tiny.py'
+    assert f'`python tools/ablate.py first.py --dataset {data} --seeds 2`; ' in page
+    assert 'multiplied here: gen 100, mimic 100.' in page
+
+
+def test_a_reason_of_several_lines_stays_in_its_cell(tables, tmp_path):
+    from ablation_lib import runs
+
+    run = tables.Run(tables.Setting('a', Config({})), 0, tmp_path)
+    runs._fail(run, 'does not fit:\n  missing: x\n  left over: ' + 'y ' * 999)
+    reason = runs.failure(run)
+    assert reason.startswith('does not fit: missing: x left over: y')
+    assert len(reason) <= 300
+
+
+def test_a_run_that_is_ended_ends_what_it_started(tables, tmp_path):
+    """As torchrun, which a run on several GPUs starts."""
+    from ablation_lib import runs
+
+    script = f'echo $$ > {tmp_path}/pid; mv {tmp_path}/pid {tmp_path}/begun; sleep 100'
+    process = runs.FORK.Process(target=runs._call, args=(['bash', '-c', script],))
+    process.start()
+    begun = tmp_path / 'begun'
+    while not begun.is_file():
+        time.sleep(0.05)
+    process.terminate()
+    process.join(20)
+    assert process.exitcode == 1
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(begun.read_text()), 0)
 
 
 def test_cells_hold_what_was_measured_and_nothing_else(ran):
@@ -349,7 +433,7 @@ def test_another_table_shares_baseline_and_teacher_and_goes_on_after_a_kill(ran)
     write_table(folder / 'second.py', rows, 'S')
     killed = ablate(folder, 'second.py', '--seeds', 1, KILL_BEFORE_ITER='6')
     assert killed.returncode == 1
-    assert '3 runs, 2 of them done' in killed.stdout
+    assert '1 of 3 runs to do; training takes about' in killed.stdout
     assert 'its process ended with code -9' in killed.stdout
     assert cells(folder, 'second')['gen']['mean'] == ''
 
@@ -370,6 +454,8 @@ def test_the_students_alone_may_have_more_seeds(ran):
     assert done.returncode == 0, done.stdout + done.stderr
     found = cells(folder, 'third')
     assert [found[row]['seeds'] for row in ('baseline', 'mimicking')] == ['3', '1']
+    page = (folder / 'work' / 'tiny' / 'results' / 'third.md').read_text()
+    assert '--seeds 1 --baseline-seeds 3`; ' in page
     assert float(found['mimicking']['baseline_mean']) == float(
         found['baseline']['mean']
     )
@@ -398,4 +484,9 @@ def test_epochs_are_timed_side_by_side(ran):
     found = cells(folder, 'timed')
     assert all(float(row['seconds_an_epoch']) > 0 for row in found.values())
     assert float(found['gen']['ratio']) == 1
+    times = {row: float(found[row]['seconds_an_epoch']) for row in found}
+    written = ablate(folder, 'timed.py', '--seeds', 1, '--report-only')
+    assert written.returncode == 0, written.stderr
+    again = cells(folder, 'timed')
+    assert {row: float(again[row]['seconds_an_epoch']) for row in again} == times
     assert float(found['baseline']['ratio']) != 1

@@ -72,7 +72,9 @@ def _ours(axes: Axes, lines: list[Line], dataset: str) -> None:
     }
     if len(alone) == 1:
         axes.axvline(alone.pop(), color=GREY, lw=1, ls=':')
-    axes.set_title(f'{dataset}, here (hollow: within the noise)', fontsize=9)
+    axes.set_title(
+        f'{dataset}, here (hollow: within the noise, or one seed)', fontsize=9
+    )
     _finish(axes)
 
 

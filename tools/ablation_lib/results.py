@@ -121,6 +121,12 @@ def _difference(line: Line) -> str:
     return f'{line.difference:+.1f}{mark}'
 
 
+def timed_reference(cells: list[Cell]) -> Cell:
+    """Return the cell that times are compared with: the first that the paper timed."""
+    filled = [cell for cell in cells if cell.setting]
+    return next((cell for cell in filled if cell.paper_minutes), filled[0])
+
+
 def paper_difference(line: Line, all_lines: Iterable[Line]) -> float | None:
     """Return the paper's gain over its own baseline, in points."""
     if line.cell.paper is None or line.is_baseline:
@@ -156,10 +162,10 @@ def _columns(all_lines: list[Line]) -> dict[str, list[str]]:
     if any(len(set(line.measured.teacher)) > 1 for line in all_lines):
         columns['teacher'] = [spread(line.measured.teacher) for line in all_lines]
     if any(line.seconds for line in all_lines):
-        columns['s an epoch'] = [
+        columns['s an epoch, one process'] = [
             f'{line.seconds:.2f}' if line.seconds else '-' for line in all_lines
         ]
-        columns['ratio'] = [
+        columns[f'a step, to {timed_reference([x.cell for x in all_lines]).row}'] = [
             '{:.2f} ({:.2f} to {:.2f})'.format(*line.ratio) if line.ratio else '-'
             for line in all_lines
         ]

@@ -13,13 +13,14 @@ import signal
 import subprocess
 import sys
 import tempfile
+import textwrap
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from time import monotonic, perf_counter
+from time import monotonic
 from typing import Any
 
 import torch
@@ -94,7 +95,7 @@ def own_folder(root: Path) -> Iterator[None]:
 
 
 def carry_out(
-    runs: list[Run], jobs: int, gpus: int, report: Callable[[Run, int], None]
+    runs: list[Run], jobs: int, gpus: int, report: Callable[[Run, list[Run]], None]
 ) -> None:
     """Carry out what is not finished, ``jobs`` at a time.
 
@@ -105,30 +106,32 @@ def carry_out(
         runs: In their order of preference, teachers included.
         jobs: How many at once.
         gpus: For each; 0 for the CPU.
-        report: Called with every run that ends, and how many are left.
+        report: Called with every run that ends, and those that are left.
     """
     waiting = [run for run in runs if not result(run)]
     for run in waiting:
         (run.folder / 'failure.txt').unlink(missing_ok=True)
     active: dict[int, tuple[Any, Run]] = {}
+
+    def left() -> list[Run]:
+        return [*waiting, *(run for _, run in active.values())]
+
     try:
         while waiting or active:
-            for run in [r for r in waiting if len(active) < jobs and _ready(r)]:
-                if len(active) >= jobs:
-                    break
+            for run in [r for r in waiting if _ready(r)][: jobs - len(active)]:
                 waiting.remove(run)
                 process = FORK.Process(target=_child, args=(run, gpus))
                 process.start()
                 active[process.sentinel] = (process, run)
             for run in [r for r in waiting if r.teacher and failure(r.teacher)]:
                 waiting.remove(run)
-                report(run, len(waiting) + len(active))
+                report(run, left())
             for sentinel in multiprocessing.connection.wait(list(active), timeout=1):
                 process, run = active.pop(sentinel)
                 process.join()
                 if not result(run) and not failure(run):
                     _fail(run, f'its process ended with code {process.exitcode}')
-                report(run, len(waiting) + len(active))
+                report(run, left())
     finally:
         for process, _ in active.values():
             process.terminate()
@@ -140,8 +143,10 @@ def _ready(run: Run) -> bool:
 
 
 def _fail(run: Run, reason: str) -> None:
+    """Keep why a run failed, as one line: it goes into a cell of a table."""
     run.folder.mkdir(parents=True, exist_ok=True)
-    (run.folder / 'failure.txt').write_text(f'{reason}\n')
+    line = textwrap.shorten(reason, 300, placeholder=' ...')
+    (run.folder / 'failure.txt').write_text(f'{line}\n')
 
 
 def _child(run: Run, gpus: int) -> None:
@@ -159,15 +164,13 @@ def _child(run: Run, gpus: int) -> None:
             _fail(run, str(end.code))
     except BaseException as error:  # the reason is all that is left of a run
         traceback.print_exc()
-        lines = str(error).strip().splitlines() or ['']
-        _fail(run, f'{type(error).__name__}: {lines[0]}')
+        _fail(run, f'{type(error).__name__}: {error}')
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)
 
 
 def _train_and_test(run: Run, gpus: int) -> None:
-    start = perf_counter()
     config = run.folder / 'config.json'
     run.config().dump(config)
     where = ['--work-dir', str(run.folder)]
@@ -181,7 +184,6 @@ def _train_and_test(run: Run, gpus: int) -> None:
         'top1': measured['accuracy/top1'],
         'top5': measured.get('accuracy/top5'),
         'nll': measured.get('nll'),
-        'seconds': perf_counter() - start,
         'date': date.today().isoformat(),
         'versions': versions(),
         'device': torch.cuda.get_device_name() if gpus else 'CPU',
@@ -198,7 +200,7 @@ def _tool(name: str, args: list[str], gpus: int) -> None:
         command = ['bash', str(TOOLS / f'dist_{name}.sh'), config]
         if name == 'test':
             command.append(rest.pop(0))
-        code = subprocess.run([*command, str(gpus), *rest], check=False).returncode
+        code = _call([*command, str(gpus), *rest])
         if code:
             sys.exit(f'tools/dist_{name}.sh ended with code {code}')
         return
@@ -206,6 +208,22 @@ def _tool(name: str, args: list[str], gpus: int) -> None:
         torch.set_num_threads(1)
     sys.argv = [str(TOOLS / f'{name}.py'), *args]
     runpy.run_path(sys.argv[0], run_name='__main__')
+
+
+def _call(command: list[str]) -> int:
+    """Run a command, and end it with all that it started when this process is ended."""
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, stop)
+    process = subprocess.Popen(command, start_new_session=True)
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait()
+        os._exit(1)
 
 
 def step_times(

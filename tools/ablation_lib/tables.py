@@ -37,8 +37,7 @@ class Setting:
         teacher: The training that makes its teacher, if it is trained here.
         own_teachers: Every seed has a teacher of its own seed, else all share
             that of seed 0.
-        stem: The folder's name begins with it; equal for equal configs. Defaults to
-            the name.
+        stem: The folder's name begins with it. Defaults to the name.
     """
 
     name: str
@@ -48,10 +47,10 @@ class Setting:
     stem: str = ''
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Setting) and self.key == other.key
+        return isinstance(other, Setting) and self.folder == other.folder
 
     def __hash__(self) -> int:
-        return hash(self.key)
+        return hash(self.folder)
 
     @cached_property
     def key(self) -> str:
@@ -61,7 +60,7 @@ class Setting:
         text = json.dumps([self.cfg.to_dict(), teacher, own], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
-    @property
+    @cached_property
     def folder(self) -> str:
         """Name its folder, below that of the data set."""
         slug = re.sub(r'[^\w.+-]+', '-', self.stem or self.name).strip('-')[:80]
@@ -122,10 +121,20 @@ class Cell:
 class Table:
     """A table of the paper, or of an ablation plan."""
 
-    name: str
+    path: Path
     title: str
     cells: tuple[Cell, ...]
     time_an_epoch: bool = False
+
+    @property
+    def name(self) -> str:
+        """Name its files."""
+        return self.path.stem
+
+    @property
+    def argument(self) -> str:
+        """Name it as ``tools/ablate.py`` takes it."""
+        return self.name if self.path.parent == FOLDER else str(self.path)
 
     @property
     def settings(self) -> list[Setting]:
@@ -197,6 +206,10 @@ class Protocol:
             return cfg.model.teacher.to_dict(), None
         return entry.to_dict(), None
 
+    def factor(self, term: str) -> float:
+        """Return what the weight of a term is multiplied by."""
+        return self.cfg.get('weight_factors', {}).get(kind_of_term(term), 1)
+
     def terms(self, names: list[str], change: dict, library: dict) -> dict:
         """Take terms by name, changed, with weights that suit the data set."""
         unknown = [name for name in names if name not in library]
@@ -209,10 +222,8 @@ class Protocol:
             if name not in terms or not rest:
                 raise ValueError(f"change={{'{key}': ...}} names none of {names}")
             _set(terms[name], rest, value)
-        for name, factor in self.cfg.get('weight_factors', {}).items():
-            for key, term in terms.items():
-                if re.match('[a-z]+', key)[0] == name:
-                    term.loss.loss_weight *= factor
+        for key, term in terms.items():
+            term.loss.loss_weight *= self.factor(key)
         return {name.replace('-', '_'): term for name, term in terms.items()}
 
     def setting(self, cell: dict, library: dict, own_teachers: bool) -> Setting:
@@ -232,6 +243,8 @@ class Protocol:
             task_weight=cell.get('task_weight', 1.0),
         )
         changes = {**cell.get('change', {}), **cell.get('options', {})}
+        if cell.get('task_weight', 1.0) != 1.0:
+            changes['task_weight'] = cell['task_weight']
         stem = f'{cell["student"]}: {"+".join(cell["terms"])}'
         name = f'{stem}{_listed(changes)}, {cell["teacher"]}'
         stem = f'{stem}, {cell["teacher"]}'
@@ -246,8 +259,18 @@ class Protocol:
                     term[side] = taps.get(term[side], term[side])
 
 
+def kind_of_term(name: str) -> str:
+    """Tell ``'mimic'`` from ``'mimic0'`` or ``'mimic_last'``."""
+    return re.match('[a-z]+', name)[0]
+
+
 def _listed(changes: dict) -> str:
-    return ''.join(f' {key.rpartition(".")[2]}={v}' for key, v in changes.items())
+    def short(key: str) -> str:
+        return (
+            f'{key.partition(".")[0]}.{key.rpartition(".")[2]}' if '.' in key else key
+        )
+
+    return ''.join(f' {short(key)}={value}' for key, value in changes.items())
 
 
 @lru_cache
@@ -282,7 +305,7 @@ def find(name: str, dataset: str) -> list[Path]:
         return [Path(name)]
     files = {p.stem: p for p in sorted(FOLDER.glob('*.py'), key=_order)}
     if name == 'all':
-        return [path for path in files.values() if dataset in _datasets(path)]
+        return [path for path in files.values() if _is_for(path, dataset)]
     stem = Path(name).stem
     found = [stem] if stem in files else [n for n in files if n.startswith(f'{stem}_')]
     if len(found) != 1:
@@ -291,16 +314,15 @@ def find(name: str, dataset: str) -> list[Path]:
             f"there is no table '{name}'; did you mean {near or list(files)}?"
         )
     path = files[found[0]]
-    if dataset not in _datasets(path):
-        raise ValueError(
-            f'{path.name} is for --dataset {" or ".join(_datasets(path))}, '
-            f'not {dataset}'
-        )
+    if not _is_for(path, dataset):
+        named = ' or '.join(Config.fromfile(path).datasets)
+        raise ValueError(f'{path.name} is for --dataset {named}, not {dataset}')
     return [path]
 
 
-def _datasets(path: Path) -> list[str]:
-    return Config.fromfile(path).get('datasets', ['digits', 'in1k'])
+def _is_for(path: Path, dataset: str) -> bool:
+    """Tell whether a table names no data sets, or this one."""
+    return dataset in Config.fromfile(path).get('datasets', [dataset])
 
 
 def _order(path: Path) -> list[Any]:
@@ -335,7 +357,7 @@ def read(path: Path, protocol: Protocol) -> Table:
                 raise ValueError(
                     f'{path.name}, row {row.get("row")}: {error}'
                 ) from error
-    return Table(path.stem, cfg.title, tuple(cells), cfg.get('time_an_epoch', False))
+    return Table(path, cfg.title, tuple(cells), cfg.get('time_an_epoch', False))
 
 
 def _cell(cell: dict, cfg: Config, protocol: Protocol) -> Cell:

@@ -2,10 +2,13 @@
 # of configs/vitkd. Teachers have their published weights.
 
 # a run's last epoch counts, as in the paper
-options = {'test_evaluator': [
-    dict(type='Accuracy', topk=(1, 5)),
-    dict(type='mmvitkd.NegativeLogLikelihood'),
-]}  # fmt: skip
+options = {
+    'default_hooks.checkpoint.max_keep_ckpts': 3,
+    'test_evaluator': [
+        dict(type='Accuracy', topk=(1, 5)),
+        dict(type='mmvitkd.NegativeLogLikelihood'),
+    ],
+}
 
 swin_taps = {
     'backbone.layers.0': 'backbone.stages.0.blocks.0',

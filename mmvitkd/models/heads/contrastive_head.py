@@ -51,7 +51,7 @@ class ContrastiveClsHead(VisionTransformerClsHead):
         Raises:
             ValueError: If labels are mixed, or there is one view only.
         """
-        labels = hard_labels(data_samples)  # (B,)
+        labels = unmixed_labels(data_samples)  # (B,)
         features = self.pre_logits(feats)  # (2B, C)
         if len(features) != 2 * len(labels):
             raise ValueError(
@@ -67,7 +67,7 @@ class ContrastiveClsHead(VisionTransformerClsHead):
         return losses
 
 
-def hard_labels(data_samples: list[DataSample]) -> Tensor:
+def unmixed_labels(data_samples: list[DataSample]) -> Tensor:
     """Return the class indices ``(B,)`` of samples that belong to one class each.
 
     Raises:

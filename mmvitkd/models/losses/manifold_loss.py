@@ -30,8 +30,8 @@ class ManifoldLoss(nn.Module):
     cancel, so the term needs no neck. The released code divides :math:`d` by the
     number of entries, and its weights, the defaults, belong to that.
 
-    The inter part sees the images of this process alone, so it depends on their
-    number: an image's relation to itself, always equal, is one in ``B``.
+    The inter and the random part see the images of this process alone, so they depend
+    on their number: an image's relation to itself, always equal, is one in ``B``.
 
     Args:
         intra: :math:`a`. Defaults to 4.0, as released.

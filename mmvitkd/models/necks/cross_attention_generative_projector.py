@@ -5,7 +5,7 @@ from mmvitkd.registry import MODELS
 from .self_attention_generative_projector import SelfAttentionGenerativeProjector
 
 
-class CrossAttentionBlock(nn.Module):
+class _CrossAttentionBlock(nn.Module):
     """``x + attention(norm(x), norm(keys))``.
 
     Args:
@@ -49,7 +49,7 @@ class CrossAttentionGenerativeProjector(SelfAttentionGenerativeProjector):
 
     @staticmethod
     def _block(channels: int, num_heads: int) -> nn.Module:
-        return CrossAttentionBlock(channels, num_heads)
+        return _CrossAttentionBlock(channels, num_heads)
 
     def _attend(self, x: Tensor, mask: Tensor) -> Tensor:
         # a softmax over no key at all is NaN: a sample that was given without a

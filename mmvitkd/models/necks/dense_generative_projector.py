@@ -9,7 +9,7 @@ from ..utils import check_positive, on_grid
 from .generative_projector import GenerativeProjector
 
 
-class DenseBlock(nn.Module):
+class _DenseBlock(nn.Module):
     """Convolutions, each of which sees the input and all outputs before its own.
 
     Args:
@@ -69,7 +69,7 @@ class DenseGenerativeProjector(GenerativeProjector):
         growth = (out_channels + 1) // 2 if growth is None else growth
         check_positive('growth', growth)
         check_positive('num_layers', num_layers)
-        self.generate = DenseBlock(out_channels, growth, num_layers)
+        self.generate = _DenseBlock(out_channels, growth, num_layers)
 
     def _generate(self, x: Tensor, mask: Tensor, hw: tuple[int, int]) -> Tensor:
         return on_grid(self.generate, x, hw)

@@ -8,7 +8,7 @@ from ..utils import conv_relu_conv, on_grid
 from .generative_projector import GenerativeProjector
 
 
-class ResidualBlock(nn.Module):
+class _ResidualBlock(nn.Module):
     """``x + conv(relu(conv(x)))`` on a map.
 
     Without normalisation, as in the conv projector, and without a ReLU behind the
@@ -47,7 +47,7 @@ class ResidualGenerativeProjector(GenerativeProjector):
     ) -> None:
         super().__init__(in_channels, out_channels, *args, **kwargs)
         self.generate = nn.Sequential(
-            ResidualBlock(out_channels), ResidualBlock(out_channels)
+            _ResidualBlock(out_channels), _ResidualBlock(out_channels)
         )
 
     def _generate(self, x: Tensor, mask: Tensor, hw: tuple[int, int]) -> Tensor:

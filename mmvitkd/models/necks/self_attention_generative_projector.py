@@ -9,7 +9,7 @@ from ..utils import check_heads, check_positive, sincos_positions
 from .generative_projector import GenerativeProjector
 
 
-class SelfAttentionBlock(nn.Module):
+class _SelfAttentionBlock(nn.Module):
     """``x + attention(norm(x))``, half of a transformer's layer.
 
     Args:
@@ -75,7 +75,7 @@ class SelfAttentionGenerativeProjector(GenerativeProjector):
 
     @staticmethod
     def _block(channels: int, num_heads: int) -> nn.Module:
-        return SelfAttentionBlock(channels, num_heads)
+        return _SelfAttentionBlock(channels, num_heads)
 
     def _generate(self, x: Tensor, mask: Tensor, hw: tuple[int, int]) -> Tensor:
         positions = sincos_positions(hw, x.shape[-1], x.device)  # (N, C_out)

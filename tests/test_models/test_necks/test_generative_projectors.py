@@ -45,7 +45,7 @@ def neck_of(cls, in_channels=4, out_channels=6, *args, **kwargs):
 
 
 def some_mask(batch=2):
-    """A third, in other places in each sample."""
+    """A quarter, in other places in each sample."""
     return torch.arange(batch * TOKENS).view(batch, TOKENS) % 4 == 1
 
 
@@ -91,16 +91,14 @@ def test_gradient_reaches_neck_and_visible_tokens_alone(cls, masking, ratio):
 
 
 @pytest.mark.parametrize('cls', EVERY)
-def test_loss_on_masked_tokens_reaches_the_student_and_not_the_teacher(cls):
+def test_loss_on_masked_tokens_reaches_student_and_neck(cls):
     neck = neck_of(cls)
     x = torch.randn(2, TOKENS, 4, requires_grad=True)
-    teacher = torch.randn(2, TOKENS, 6, requires_grad=True)
     out, mask = neck(x, HW)
-    ViTKDGenLoss()(out, teacher.detach(), mask=mask).backward()
+    ViTKDGenLoss()(out, torch.randn(2, TOKENS, 6), mask=mask).backward()
     assert x.grad.any()
     assert neck.align.fc.weight.grad.any()
     assert neck.mask_token.grad.any()
-    assert teacher.grad is None
 
 
 @pytest.mark.parametrize('cls', EVERY)
