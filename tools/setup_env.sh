@@ -3,7 +3,8 @@
 #   source tools/setup_env.sh PROFILE [--no-venv]   and $PYTHON is the interpreter to use
 #   bash tools/setup_env.sh PROFILE [--no-venv]     only sets up
 # PROFILE   run       .venv            torch, the OneDL stack, this package
-#           dev       .venv-dev        + mmcv's compiled ops, mmdet, mmseg, test tools
+#           dev       .venv-dev        + mmcv's compiled ops, mmdet, mmseg, mmpose,
+#                                      test tools
 #           official  .venv-official   the official OpenMMLab stack, test tools
 # --no-venv installs nothing: the active `python` is checked and used as it is, with
 #           this checkout on PYTHONPATH.
@@ -63,7 +64,7 @@ case $profile in
     venv=.venv-dev stack=onedl time='2 minutes' venv_gb=7 cache_gb=7
     requirements='onedl onedl-downstream digits tests onedl-dev'
     modules='cv2 torch torchvision mmengine mmcv mmpretrain.models sklearn matplotlib
-             mmcv.ops mmdet mmseg timm transformers mim
+             mmcv.ops mmdet mmseg mmpose.datasets timm transformers mim
              pytest pytest_timeout ruff mypy pre_commit setuptools pip'
     ;;
   official)
@@ -134,7 +135,7 @@ if [ -n "$no_venv" ]; then
   files=
   for name in $requirements; do files="$files -r requirements/$name.txt"; done
   hint="get it with: python -m pip install torch torchvision$files -c $constraints"
-  [ "$profile" != dev ] || hint="$hint (mmcv.ops: see docs/installation.md)"
+  [ "$profile" != dev ] || hint="$hint (mmcv.ops and mmpose: see docs/installation.md)"
   check_imports "$python" "$hint"
   exit 0
 fi
@@ -172,17 +173,18 @@ py=$("$base" -c 'import sys; print("py%d%d" % sys.version_info[:2])')
 
 cache=${MMVITKD_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/mmvitkd}
 uv_cache=${UV_CACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/uv}
-wheels=$cache/wheels/$py-torch$(pinned torch)-mmcv$(pinned onedl-mmcv)
+mmcv_wheels=$cache/wheels/$py-torch$(pinned torch)-mmcv$(pinned onedl-mmcv)
+coco_wheels=$cache/wheels/$py-xtcocotools$(pinned xtcocotools)
 
-# Is there a whole wheel of mmcv with its ops?
-ops_wheel() { # FOLDER
+# Is there a whole wheel with this compiled module?
+built_wheel() { # FOLDER, MODULE
   local wheel
-  for wheel in "$1"/onedl_mmcv-*.whl; do
+  for wheel in "$1"/*.whl; do
     [ -f "$wheel" ] || continue
     if "$base" -c 'import sys, zipfile
 archive = zipfile.ZipFile(sys.argv[1])
-ops = [n for n in archive.namelist() if n.startswith("mmcv/_ext.")]
-sys.exit(bool(archive.testzip()) or not ops)' "$wheel" 2> /dev/null; then
+compiled = [n for n in archive.namelist() if n.startswith(sys.argv[2])]
+sys.exit(bool(archive.testzip()) or not compiled)' "$wheel" "$2" 2> /dev/null; then
       echo "$wheel"
       return
     fi
@@ -192,19 +194,22 @@ sys.exit(bool(archive.testzip()) or not ops)' "$wheel" 2> /dev/null; then
   return 1
 }
 
-wheel=
-if [ "$profile" = dev ] && ! wheel=$(ops_wheel "$wheels"); then
-  wheel=
-  compiler=
-  for name in "${CXX:-g++}" c++; do
-    ! command -v "${name%% *}" > /dev/null || compiler=$name
-  done
-  [ -n "$compiler" ] ||
-    die "no C++ compiler (g++ or c++), which mmcv's ops need: install one, e.g. 'apt install g++'"
+mmcv_wheel() { built_wheel "$1" mmcv/_ext.; }
+coco_wheel() { built_wheel "$1" xtcocotools/_mask.; }
+
+need_compiler() { # LANGUAGE, COMMAND, ANOTHER, WHAT NEEDS IT
+  command -v "${2%% *}" > /dev/null || command -v "$3" > /dev/null ||
+    die "no $1 compiler (${2%% *} or $3), which $4 needs: install one, e.g. 'apt install g++'"
   "$base" -c 'import os, sys, sysconfig
 header = os.path.join(sysconfig.get_path("include"), "Python.h")
 sys.exit(not os.path.exists(header))' ||
-    die "$base has no Python.h, which mmcv's ops need: install its headers, e.g. 'apt install python3-dev'"
+    die "$base has no Python.h, which $4 needs: install its headers, e.g. 'apt install python3-dev'"
+}
+
+mmcv='' coco=''
+if [ "$profile" = dev ]; then
+  mmcv=$(mmcv_wheel "$mmcv_wheels") || need_compiler C++ "${CXX:-g++}" c++ mmcv
+  coco=$(coco_wheel "$coco_wheels") || need_compiler C "${CC:-gcc}" cc xtcocotools
 fi
 
 existing_parent() {
@@ -268,7 +273,7 @@ scratch=$(mktemp -d "$cache/tmp.XXXXXX")
 
 started=$SECONDS
 note="about $time with a fast network"
-if [ "$profile" = dev ] && [ -z "$wheel" ]; then
+if [ "$profile" = dev ] && [ -z "$mmcv" ]; then
   note="$note, and about 14 CPU minutes, once, for mmcv's ops"
 fi
 say "making $venv for '$profile' with $base: $note, up to $cache_gb GB of disk"
@@ -295,27 +300,47 @@ echo unfinished > "$stamp"
 say "torch $(pinned torch) and torchvision"
 install pip torch torchvision
 
-if [ "$profile" = dev ] && [ -z "$wheel" ]; then
+# Compiles the pinned version with what the venv has, and keeps it. No pip cache, in
+# which builds with and without ops have the same name.
+build_wheel() { # PACKAGE, FOLDER, CHECK
+  "$python" -m pip wheel --quiet --disable-pip-version-check --no-cache-dir --no-deps \
+    --no-build-isolation --no-binary "$1" --wheel-dir "$scratch/$1" \
+    "$1==$(pinned "$1")" >&2 || die "$1 could not be built"
+  "$3" "$scratch/$1" > /dev/null || die "$1 was built without its compiled part"
+  mkdir -p "$2"
+  mv -f "$scratch/$1"/*.whl "$2/"
+  "$3" "$2"
+}
+
+if [ "$profile" = dev ] && [ -z "$mmcv" ]; then
   jobs=${MAX_JOBS:-$(getconf _NPROCESSORS_ONLN 2> /dev/null || echo 2)}
   say "compiling mmcv's ops with $jobs jobs: about $((14 / jobs + 1)) minutes, once"
   install -r requirements/mmcv-build.txt
-  # CPU ops, whatever the machine has: compiling for CUDA needs its toolkit. No pip
-  # cache, in which builds with and without ops have the same name.
-  PATH=$PWD/$venv/bin:$PATH CFLAGS='-O1 -g0' MAX_JOBS=$jobs CUDA_VISIBLE_DEVICES='' \
-    "$python" -m pip wheel --quiet --disable-pip-version-check --no-cache-dir --no-deps \
-    --no-build-isolation --no-binary onedl-mmcv --wheel-dir "$scratch/wheels" \
-    "onedl-mmcv==$(pinned onedl-mmcv)" || die "mmcv's ops could not be built"
-  ops_wheel "$scratch/wheels" > /dev/null || die "mmcv was built without its ops"
-  mkdir -p "$wheels"
-  mv -f "$scratch"/wheels/*.whl "$wheels/"
-  wheel=$(ops_wheel "$wheels")
+  # CPU ops, whatever the machine has: compiling for CUDA needs its toolkit
+  mmcv=$(
+    export PATH=$PWD/$venv/bin:$PATH CFLAGS='-O1 -g0' MAX_JOBS=$jobs CUDA_VISIBLE_DEVICES=''
+    build_wheel onedl-mmcv "$mmcv_wheels" mmcv_wheel
+  )
+fi
+
+if [ "$profile" = dev ] && [ -z "$coco" ]; then
+  say 'compiling xtcocotools, which mmpose needs: a few seconds, once'
+  install -r requirements/xtcocotools-build.txt
+  coco=$(build_wheel xtcocotools "$coco_wheels" coco_wheel)
 fi
 
 set --
 for name in $requirements; do set -- "$@" -r "requirements/$name.txt"; done
-[ -z "$wheel" ] || set -- "$@" "$wheel"
+[ -z "$mmcv" ] || set -- "$@" "$mmcv"
 say "the $stack stack and the package"
 install --editable . opencv-python-headless "$@"
+if [ -n "$coco" ]; then
+  install --no-deps -r requirements/onedl-pose.txt "$coco"
+  # where onedl-mim looks for a package's configs and tools: beside its first file
+  first=$("$python" -c 'from importlib.metadata import files
+print(files("mmpose")[0].locate().parent)')
+  [ -e "$first/.mim" ] || ln -s ../mmpose/.mim "$first/.mim"
+fi
 
 say 'checking that everything imports'
 check_imports "$python" 'please report it'

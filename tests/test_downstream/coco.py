@@ -68,8 +68,8 @@ def coco(root: Path) -> Path:
 
 
 def classifier(backbone: dict[str, Any]) -> dict[str, Any]:
-    """The classifier whose backbone a shrunken detector has."""
-    if backbone['type'] == 'mmvitkd.ViTDet':
+    """The classifier whose backbone a shrunken downstream model has."""
+    if 'Swin' not in backbone['type']:
         arch = backbone['arch']
         plain = {'type': 'VisionTransformer', 'arch': arch, 'img_size': 64}
         head = {'type': 'VisionTransformerClsHead', 'in_channels': arch['embed_dims']}

@@ -17,7 +17,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 COPIED = ('tools/setup_env.sh', 'pyproject.toml', 'setup.py', 'requirements', 'mmvitkd')
-COMPILERS = ('g++', 'c++')
+COMPILERS = {'mmcv': ('g++', 'c++'), 'xtcocotools': ('gcc', 'cc')}
+MODULES = {'mmcv': 'mmcv/_ext.', 'xtcocotools': 'xtcocotools/_mask.'}
 
 # what `uv venv` and `uv pip install` leave behind, without the downloads; the
 # first $UV_FAILURES installations break off
@@ -86,7 +87,7 @@ class Machine:
         uv.chmod(0o755)
         self.env |= {'REAL_PYTHON': sys.executable, 'UV_FAILURES': str(failures)}
 
-    def cached_wheel(self) -> Path:
+    def cached_wheel(self, package: str) -> Path:
         pins = dict(
             line.split(' ;')[0].split('==')
             for line in (self.tree / 'requirements/constraints.txt')
@@ -95,11 +96,14 @@ class Machine:
             if '==' in line
         )
         python = f'py{sys.version_info[0]}{sys.version_info[1]}'
-        key = f'{python}-torch{pins["torch"]}-mmcv{pins["onedl-mmcv"]}'
-        wheel = self.cache / 'wheels' / key / 'onedl_mmcv-2-cp311-cp311-any.whl'
+        key = {
+            'mmcv': f'{python}-torch{pins["torch"]}-mmcv{pins["onedl-mmcv"]}',
+            'xtcocotools': f'{python}-xtcocotools{pins["xtcocotools"]}',
+        }[package]
+        wheel = self.cache / 'wheels' / key / f'{package}-2-cp311-cp311-any.whl'
         wheel.parent.mkdir(parents=True)
         with zipfile.ZipFile(wheel, 'w') as archive:
-            archive.writestr('mmcv/_ext.cpython-311.so', b'op' * 1000)
+            archive.writestr(f'{MODULES[package]}cpython-311.so', b'op' * 1000)
         return wheel
 
     def set_up(self, *args: str) -> tuple[int, list[str]]:
@@ -139,10 +143,22 @@ def assert_starts_anew(machine: Machine, profile: str) -> None:
     assert 'disk full' in lines[0]
 
 
-def test_missing_compiler_is_named_before_anything_is_made(machine: Machine) -> None:
-    machine.lose(*COMPILERS)
-    assert_refused(machine, ['dev'], 'no C++ compiler')
-    assert not machine.cache.exists()
+@pytest.mark.parametrize(
+    ('package', 'message'),
+    [
+        ('mmcv', 'no C++ compiler (g++ or c++), which mmcv needs'),
+        ('xtcocotools', 'no C compiler (gcc or cc), which xtcocotools needs'),
+    ],
+)
+def test_missing_compiler_is_named_before_anything_is_made(
+    machine: Machine, package: str, message: str
+) -> None:
+    for other in set(MODULES) - {package}:
+        machine.cached_wheel(other)
+    cached = sorted(machine.cache.rglob('*'))
+    machine.lose(*COMPILERS[package])
+    assert_refused(machine, ['dev'], message)
+    assert sorted(machine.cache.rglob('*')) == cached
 
 
 def test_full_disk_is_named_before_anything_is_made(machine: Machine) -> None:
@@ -160,29 +176,34 @@ def test_unknown_profile_is_named(machine: Machine) -> None:
     assert_refused(machine, ['prod'], "unknown argument 'prod'")
 
 
-def test_cached_wheel_makes_the_compiler_unnecessary(machine: Machine) -> None:
-    machine.cached_wheel()
-    machine.lose(*COMPILERS)
+def test_cached_wheels_make_the_compilers_unnecessary(machine: Machine) -> None:
+    for package in MODULES:
+        machine.cached_wheel(package)
+    machine.lose(*COMPILERS['mmcv'], *COMPILERS['xtcocotools'])
     machine.env['MMVITKD_MIN_FREE_GB'] = str(10**9)
     assert_refused(machine, ['dev'], 'disk full')  # the check after the compiler's
 
 
-@pytest.mark.parametrize('damage', ['truncated', 'flipped', 'without_ops'])
-def test_damaged_cached_wheel_is_built_again(machine: Machine, damage: str) -> None:
-    wheel = machine.cached_wheel()
+@pytest.mark.parametrize('package', MODULES)
+@pytest.mark.parametrize('damage', ['truncated', 'flipped', 'without_module'])
+def test_damaged_cached_wheel_is_built_again(
+    machine: Machine, damage: str, package: str
+) -> None:
+    wheel = {name: machine.cached_wheel(name) for name in MODULES}[package]
     content = bytearray(wheel.read_bytes())
     if damage == 'truncated':
         del content[len(content) // 2 :]
     elif damage == 'flipped':
         content[200] ^= 1
     else:
-        content = bytearray(content.replace(b'mmcv/_ext.', b'mmcv/_not.'))
+        module = MODULES[package].encode()
+        content = bytearray(content.replace(module, b'x' * len(module)))
     wheel.write_bytes(content)
-    machine.lose(*COMPILERS)  # so that it stops where it would compile
+    machine.lose(*COMPILERS[package])  # so that it stops where it would compile
     code, lines = machine.set_up('dev')
     assert code == 1
     assert 'damaged: building it again' in lines[0]
-    assert 'no C++ compiler' in lines[1]
+    assert f'which {package} needs' in lines[1]
     assert not wheel.exists()
 
 

@@ -1,10 +1,13 @@
 import re
 from collections.abc import Iterable, Sequence
+from math import isqrt
 from typing import Any
 
 from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from mmengine.model.weight_init import update_init_info
+from mmpretrain.models import VisionTransformer
+from mmpretrain.models.utils import resize_pos_embed
 from torch import Tensor, nn
 
 from mmvitkd.registry import WEIGHT_INITIALIZERS
@@ -20,7 +23,8 @@ class StrictPretrained:
 
     For a backbone's ``init_cfg``, in place of MMEngine's ``Pretrained``, which passes
     over what does not fit. What differs on purpose is listed; the log tells what was
-    loaded.
+    loaded. Into a ViT without a class token, its position is left out and the others
+    are resized to the map of the ViT's ``img_size``.
 
     Args:
         checkpoint: File or URL of a distillation run, of a student exported from
@@ -55,6 +59,7 @@ class StrictPretrained:
                 listed.
         """
         prefix, weights = self._read()
+        weights = _without_class_position(module, weights)
         _initialise_children(module)
         problems, missing, unused = self._load(module, weights)
         name = type(module).__name__
@@ -97,11 +102,13 @@ class StrictPretrained:
         problems = []
         try:
             missing, unused = module.load_state_dict(weights, strict=False)
-        except (RuntimeError, AssertionError) as error:  # the latter is MMPretrain's
+        except (RuntimeError, AssertionError) as error:
             own = module.state_dict()
             missing = [name for name in own if name not in weights]
             unused = [name for name in weights if name not in own]
             _, *shapes = [line.strip() for line in str(error).splitlines()]
+            if isinstance(error, AssertionError):  # MMPretrain's, of pos_embed's length
+                shapes = _other_shapes(weights, own)
             problems.append(
                 f'- {max(len(shapes), 1)} have another shape, for example: '
                 f'{(shapes or [str(error)])[0]} Is it of another width or architecture?'
@@ -118,6 +125,36 @@ class StrictPretrained:
         return problems, expected, spare
 
 
+def _without_class_position(
+    module: Any, weights: dict[str, Tensor]
+) -> dict[str, Tensor]:
+    """Fit a classifier's position embedding to MMPretrain's ViT without a class token.
+
+    Its own hook resizes without a class token, or drops its position where the numbers
+    of tokens agree, but does not do both. What is of another form is left to the hook,
+    as are subclasses to theirs.
+    """
+    if type(module) is not VisionTransformer or module.with_cls_token:
+        return weights
+    stored = weights.get('pos_embed')  # (1, extra + N, C)
+    extra = sum(name in weights for name in ('cls_token', 'dist_token'))
+    if stored is None or extra == 0:
+        return weights
+    side = isqrt(stored.shape[1] - extra)
+    if side**2 != stored.shape[1] - extra:
+        return weights
+    height, width = module.patch_resolution
+    print_log(
+        f"pos_embed: left out the class token's, resized the others from {side}x{side} "
+        f'to {height}x{width} tokens',
+        logger='current',
+    )
+    fitted = resize_pos_embed(
+        stored[:, extra:], (side, side), (height, width), module.interpolate_mode, 0
+    )
+    return {**weights, 'pos_embed': fitted}
+
+
 def _initialise_children(module: nn.Module) -> None:
     """Let a module's parts draw their own weights first.
 
@@ -129,6 +166,16 @@ def _initialise_children(module: nn.Module) -> None:
         if hasattr(child, 'init_weights') and not getattr(child, 'is_init', False):
             child.init_weights()
             child.is_init = True
+
+
+def _other_shapes(weights: dict[str, Tensor], own: dict[str, Tensor]) -> list[str]:
+    """Tell which weights have another shape than the module's own."""
+    return [
+        f'size mismatch for {name}: {list(weights[name].shape)} in the file, '
+        f'{list(tensor.shape)} in the model.'
+        for name, tensor in own.items()
+        if name in weights and weights[name].shape != tensor.shape
+    ]
 
 
 def _matching(names: Iterable[str], patterns: Sequence[str]) -> list[str]:

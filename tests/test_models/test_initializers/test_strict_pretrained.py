@@ -87,6 +87,71 @@ def test_vitdet_loads_all_but_what_is_listed(plain, weights):
     assert torch.equal(backbone.pos_embed, reference.pos_embed)
 
 
+@pytest.mark.parametrize(
+    ('source', 'target'),
+    # of as many tokens as well
+    [(14, (16, 12)), (14, (12, 16)), (14, (14, 14)), (12, (16, 9)), (4, (5, 3))],
+)
+@pytest.mark.parametrize('extra', [['cls_token'], ['cls_token', 'dist_token']])
+def test_positions_without_the_class_token_keep_rows_and_columns(
+    tmp_path, source, target, extra
+):
+    """They hold their own coordinates, which bicubic resizing nearly keeps."""
+    own = vit(16, img_size=8 * source)
+    path = save_weights(own, tmp_path / 'classifier.pth')
+    weights = torch.load(path)['state_dict']
+    grid = torch.zeros(1, source, source, 16)
+    grid[..., 0] = torch.arange(source)[:, None]  # its row
+    grid[..., 1] = torch.arange(source)  # its column
+    leading = torch.full((1, len(extra), 16), 1e6)
+    positions = torch.cat([leading, grid.flatten(1, 2)], 1)
+    weights['backbone.pos_embed'] = positions
+    weights |= {f'backbone.{name}': torch.zeros(1, 1, 16) for name in extra}
+    torch.save({'state_dict': weights}, path)
+
+    img_size = tuple(8 * side for side in target)
+    backbone = initialised(
+        {**VIT, 'img_size': img_size, 'with_cls_token': False, 'out_type': 'featmap'},
+        path,
+        expected_unused=extra,
+    )
+    fitted = backbone.pos_embed.detach().unflatten(1, target)[0]
+    rows, columns = (
+        (torch.arange(side) + 0.5) * source / side - 0.5 for side in target
+    )
+    torch.testing.assert_close(
+        fitted[..., 0], rows[:, None].expand(target), rtol=0, atol=0.15
+    )
+    torch.testing.assert_close(
+        fitted[..., 1], columns.expand(target), rtol=0, atol=0.15
+    )
+
+
+def test_a_position_for_every_token_is_left_to_the_model(tmp_path):
+    """With the class token; and of an estimator, whose map is not square."""
+    for with_cls_token in (True, False):
+        own = {
+            **VIT,
+            'img_size': (64, 48),
+            'with_cls_token': with_cls_token,
+            'out_type': 'featmap',
+        }
+        model = build(own)
+        weights = {f'backbone.{n}': v for n, v in model.state_dict().items()}
+        weights['backbone.pos_embed'] = torch.randn_like(model.pos_embed)
+        torch.save(weights, tmp_path / 'own.pth')
+        backbone = initialised(own, tmp_path / 'own.pth')
+        assert torch.equal(backbone.pos_embed, weights['backbone.pos_embed'])
+
+
+def test_positions_of_another_width_are_refused_as_such(tmp_path):
+    path = save_weights(vit(24), tmp_path / 'wide.pth')
+    narrow = {**VIT, 'img_size': (64, 48), 'with_cls_token': False}
+    message = r'mismatch for pos_embed: \[1, 48, 24\] in the file, \[1, 48, 16\]'
+    with pytest.raises(ValueError, match=message):
+        initialised({**narrow, 'out_type': 'featmap'}, path)
+
+
 def test_swin_loads_all_but_the_norms_of_its_stages(tmp_path):
     cfg = {**SWIN, 'out_indices': (3,)}
     head = {'type': 'LinearClsHead', 'num_classes': 2, 'in_channels': 64}
