@@ -1,0 +1,127 @@
+"""A tiny ADE20K data set of real photographs, and segmentors that fit it."""
+
+import copy
+import uuid
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmengine.config import Config, ConfigDict
+from PIL import Image
+from sklearn.datasets import load_sample_images
+
+from tests.helpers import distiller, save_weights
+
+IMAGES = 4
+SIZE = 64  # where the configs have 512
+WIDTHS = {'deit-small': 16, 'deit-base': 24}
+# the archive's numbers: 0 is what no class covers
+OTHER, BUILDING, SKY, PLANT, FLOWER = 0, 2, 3, 18, 67
+
+
+def ade(root: Path) -> Path:
+    """Write two crops of each of two photographs, with a label map each."""
+    # a pagoda and a flower, (427, 640, 3), at half their size
+    photographs = [image[::2, ::2] for image in load_sample_images().images]
+    labels = [label[::2, ::2] for label in (pagoda(), flower())]
+    for split, short in (('training', 'train'), ('validation', 'val')):
+        for kind in ('images', 'annotations'):
+            (root / kind / split).mkdir(parents=True)
+        for i in range(IMAGES):
+            x, y = 30 + 20 * (i // 2), 5 * (i // 2)  # the crop's corner
+            name = f'ADE_{short}_{i + 1:08d}'
+            image, label = (
+                Image.fromarray(pixels[i % 2][y : y + 200, x : x + 260])
+                for pixels in (photographs, labels)
+            )
+            image.save(root / 'images' / split / f'{name}.jpg')
+            label.save(root / 'annotations' / split / f'{name}.png')
+    return root
+
+
+def pagoda() -> np.ndarray:
+    """Label the photograph of a pagoda, by eye."""
+    label = np.full((427, 640), OTHER, np.uint8)
+    label[:250] = SKY
+    label[28:380, 68:348] = BUILDING
+    return label
+
+
+def flower() -> np.ndarray:
+    """Label the photograph of a flower, by eye."""
+    label = np.full((427, 640), PLANT, np.uint8)
+    label[86:358, 172:448] = FLOWER
+    label[:, 600:] = OTHER
+    return label
+
+
+def classifier(backbone: dict[str, Any]) -> dict[str, Any]:
+    """The classifier of 224-pixel images whose backbone a shrunken segmentor has."""
+    arch = backbone['arch']
+    return {
+        'type': 'ImageClassifier',
+        'backbone': {'type': 'VisionTransformer', 'arch': arch, 'img_size': 224},
+        'head': {
+            'type': 'VisionTransformerClsHead',
+            'num_classes': 10,
+            'in_channels': arch['embed_dims'],
+        },
+    }
+
+
+def save_student(backbone: dict[str, Any], path: Path, distilled: bool) -> Path:
+    """Write random weights as a classifier's training, or a distiller's, would."""
+    cfg = classifier(backbone)
+    return save_weights(distiller(path.parent, student=cfg) if distilled else cfg, path)
+
+
+def shrink(cfg: Config, folder: Path, data: Path) -> Config:
+    """Return a small copy of a segmentor's config that trains for two steps.
+
+    Its backbone begins with a checkpoint of its own small student: of a distillation
+    run where the config names one of ours, or else of a plain classifier.
+    """
+    cfg = copy.deepcopy(cfg)
+    shrink_model(cfg.model)
+    init = cfg.model.backbone.init_cfg
+    distilled = init.checkpoint.startswith('work_dirs/')
+    init.checkpoint = str(folder / 'student.pth')
+    save_student(cfg.model.backbone, Path(init.checkpoint), distilled)
+    for split in ('train', 'val', 'test'):
+        shrink_loader(cfg[f'{split}_dataloader'], data)
+    cfg.train_cfg.update(max_iters=2, val_interval=2)
+    cfg.default_hooks.checkpoint.interval = 2
+    cfg.default_hooks.logger.interval = 1
+    warmup, decay = cfg.param_scheduler
+    warmup.end = decay.begin = 2  # the second step has the whole rate
+    cfg.randomness = {'seed': 0}
+    cfg.work_dir = str(folder / 'work_dir')
+    cfg.experiment_name = uuid.uuid4().hex
+    return cfg
+
+
+def shrink_model(model: ConfigDict) -> None:
+    """Let a UPerNet of 512-pixel images be one of 64-pixel images."""
+    width = WIDTHS[model.backbone.arch]
+    model.backbone.arch = {
+        'embed_dims': width,
+        'num_layers': 12,
+        'num_heads': 2,
+        'feedforward_channels': 2 * width,
+    }
+    model.backbone.img_size = SIZE
+    model.data_preprocessor.size = (SIZE, SIZE)
+    model.neck.update(in_channels=[width] * 4, out_channels=width)
+    model.decode_head.update(in_channels=[width] * 4, channels=16)
+    model.auxiliary_head.update(in_channels=width, channels=16)
+
+
+def shrink_loader(loader: ConfigDict, data: Path) -> None:
+    """Let a dataloader give small images, in this process."""
+    loader.update(num_workers=0, persistent_workers=False)
+    # a list as short as this is quicker as it is
+    loader.dataset.update(data_root=str(data), serialize_data=False)
+    for transform in loader.dataset.pipeline:
+        for key in ('scale', 'crop_size'):
+            if key in transform:
+                transform[key] = tuple(n * SIZE // 512 for n in transform[key])
