@@ -223,7 +223,8 @@ class Protocol:
                 raise ValueError(f"change={{'{key}': ...}} names none of {names}")
             _set(terms[name], rest, value)
         for key, term in terms.items():
-            term.loss.loss_weight *= self.factor(key)
+            if (factor := self.factor(key)) != 1:
+                term.loss.loss_weight *= factor
         return {name.replace('-', '_'): term for name, term in terms.items()}
 
     def setting(self, cell: dict, library: dict, own_teachers: bool) -> Setting:
