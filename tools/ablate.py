@@ -16,6 +16,7 @@ import os
 import signal
 import statistics
 import sys
+from contextlib import nullcontext
 from functools import lru_cache
 from pathlib import Path
 from time import perf_counter
@@ -93,7 +94,9 @@ def parse_args() -> argparse.Namespace:
         '--dry-run', action='store_true', help='say what would run, and how long'
     )
     parser.add_argument(
-        '--report-only', action='store_true', help='write what is finished, run nothing'
+        '--report-only',
+        action='store_true',
+        help='write what is finished, run nothing; also beside a call that runs',
     )
     parser.add_argument(
         '--work-dir',
@@ -310,7 +313,7 @@ def teacher_facts(table_lines: list[Line], root: Path) -> list[str]:
         and line.cell.setting.teacher
         and not line.cell.setting.own_teachers
     }
-    found = {t.name: result(Run(t, 0, root)) for t in shared}
+    found = {t.name.removeprefix('teacher '): result(Run(t, 0, root)) for t in shared}
     known = [f'{n} {r["top1"]:.1f}' for n, r in sorted(found.items()) if r]
     return ['', 'Top-1 of the teachers: ' + ', '.join(known) + '.'] if known else []
 
@@ -368,7 +371,7 @@ def ablate(args: argparse.Namespace) -> list[Run]:
     if args.dry_run:
         show_plan(runs, args.jobs, args.gpus)
         return []
-    with own_folder(root):
+    with nullcontext() if args.report_only else own_folder(root):
         if not args.report_only:
             run_all(runs, args)
         for table in tables:

@@ -468,6 +468,8 @@ def test_a_second_call_on_the_same_folder_is_refused(ran):
     with open(folder / 'work' / 'tiny' / 'lock', 'w') as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         refused = ablate(folder, 'first.py', '--seeds', 1)
+        written = ablate(folder, 'first.py', '--seeds', 1, '--report-only')
+    assert 'first.md' in written.stdout
     assert refused.returncode == 1
     assert refused.stderr.strip().splitlines()[-1].startswith('error: another call')
 
