@@ -60,6 +60,25 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    add_what_to_run(parser)
+    add_how_to_run(parser)
+    args = parser.parse_args()
+    if args.seeds < 1:
+        parser.error(f'--seeds must be at least 1, got {args.seeds}')
+    args.baseline_seeds = args.baseline_seeds or args.seeds
+    if args.baseline_seeds < args.seeds:
+        parser.error(f'--baseline-seeds {args.baseline_seeds} is below --seeds')
+    if not 0 <= args.gpus <= torch.cuda.device_count():
+        parser.error(f'--gpus {args.gpus}, but there are {torch.cuda.device_count()}')
+    if args.jobs is None:
+        args.jobs = 1 if args.gpus else len(os.sched_getaffinity(0))
+    if args.jobs < 1 or (args.jobs > 1 and args.gpus):
+        parser.error(f'--jobs {args.jobs}: at least 1, and no more on GPUs')
+    return args
+
+
+def add_what_to_run(parser: argparse.ArgumentParser) -> None:
+    """Add what decides which runs there are."""
     parser.add_argument(
         'table',
         nargs='+',
@@ -79,6 +98,10 @@ def parse_args() -> argparse.Namespace:
         help='of the students alone, with which all others are compared. Default: as '
         '--seeds',
     )
+
+
+def add_how_to_run(parser: argparse.ArgumentParser) -> None:
+    """Add by what, whether and where they are done."""
     parser.add_argument(
         '--gpus',
         type=int,
@@ -106,19 +129,6 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--out', help="folder of the tables and plots. Default: the work dir's results"
     )
-    args = parser.parse_args()
-    if args.seeds < 1:
-        parser.error(f'--seeds must be at least 1, got {args.seeds}')
-    args.baseline_seeds = args.baseline_seeds or args.seeds
-    if args.baseline_seeds < args.seeds:
-        parser.error(f'--baseline-seeds {args.baseline_seeds} is below --seeds')
-    if not 0 <= args.gpus <= torch.cuda.device_count():
-        parser.error(f'--gpus {args.gpus}, but there are {torch.cuda.device_count()}')
-    if args.jobs is None:
-        args.jobs = 1 if args.gpus else len(os.sched_getaffinity(0))
-    if args.jobs < 1 or (args.jobs > 1 and args.gpus):
-        parser.error(f'--jobs {args.jobs}: at least 1, and no more on GPUs')
-    return args
 
 
 def plan(tables: list[Table], args: argparse.Namespace, root: Path) -> list[Run]:

@@ -1,16 +1,13 @@
 """A tiny ADE20K data set of real photographs, and segmentors that fit it."""
 
-import copy
-import uuid
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from mmengine.config import Config, ConfigDict
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from tests.helpers import distiller, save_weights
+from tests.test_downstream.common import shrink_run
 
 IMAGES = 4
 SIZE = 64  # where the configs have 512
@@ -55,48 +52,13 @@ def flower() -> np.ndarray:
     return label
 
 
-def classifier(backbone: dict[str, Any]) -> dict[str, Any]:
-    """The classifier of 224-pixel images whose backbone a shrunken segmentor has."""
-    arch = backbone['arch']
-    return {
-        'type': 'ImageClassifier',
-        'backbone': {'type': 'VisionTransformer', 'arch': arch, 'img_size': 224},
-        'head': {
-            'type': 'VisionTransformerClsHead',
-            'num_classes': 10,
-            'in_channels': arch['embed_dims'],
-        },
-    }
-
-
-def save_student(backbone: dict[str, Any], path: Path, distilled: bool) -> Path:
-    """Write random weights as a classifier's training, or a distiller's, would."""
-    cfg = classifier(backbone)
-    return save_weights(distiller(path.parent, student=cfg) if distilled else cfg, path)
-
-
 def shrink(cfg: Config, folder: Path, data: Path) -> Config:
-    """Return a small copy of a segmentor's config that trains for two steps.
-
-    Its backbone begins with a checkpoint of its own small student: of a distillation
-    run where the config names one of ours, or else of a plain classifier.
-    """
-    cfg = copy.deepcopy(cfg)
-    shrink_model(cfg.model)
-    init = cfg.model.backbone.init_cfg
-    distilled = init.checkpoint.startswith('work_dirs/')
-    init.checkpoint = str(folder / 'student.pth')
-    save_student(cfg.model.backbone, Path(init.checkpoint), distilled)
-    for split in ('train', 'val', 'test'):
-        shrink_loader(cfg[f'{split}_dataloader'], data)
+    """Return a small copy of a segmentor's config that trains for two steps."""
+    cfg = shrink_run(cfg, folder, data, shrink_model, shrink_loader)
     cfg.train_cfg.update(max_iters=2, val_interval=2)
     cfg.default_hooks.checkpoint.interval = 2
-    cfg.default_hooks.logger.interval = 1
     warmup, decay = cfg.param_scheduler
     warmup.end = decay.begin = 2  # the second step has the whole rate
-    cfg.randomness = {'seed': 0}
-    cfg.work_dir = str(folder / 'work_dir')
-    cfg.experiment_name = uuid.uuid4().hex
     return cfg
 
 

@@ -1,21 +1,19 @@
 """A tiny COCO data set of real photographs, and detectors that fit it."""
 
-import copy
 import json
-import uuid
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from mmengine.config import Config, ConfigDict
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from tests.helpers import save_weights
+from tests.test_downstream.common import shrink_run
 
 WIDTHS = {'deit-small': 16, 'deit-base': 24}
 IMAGES = 4
+SPLITS = ('train2017', 'val2017')
 
 
 def coco(root: Path) -> Path:
@@ -34,11 +32,7 @@ def coco(root: Path) -> Path:
         )
         x, y = 60 + 40 * (i // 2), 10 * (i // 2)  # the crop's corner
         crop = photograph[y : y + 400, x : x + 520]
-        file = f'{i:012d}.jpg'
-        for split in ('train2017', 'val2017'):
-            (root / split).mkdir(parents=True, exist_ok=True)
-            Image.fromarray(crop).save(root / split / file)
-        images.append({'id': i, 'file_name': file, 'height': 400, 'width': 520})
+        images.append(save_image(root, i, Image.fromarray(crop)))
         # an octagon within the box
         angles = np.arange(8) * np.pi / 4
         centre = np.array([(left + right) / 2 - x, (top + bottom) / 2 - y])
@@ -58,65 +52,41 @@ def coco(root: Path) -> Path:
             }
         )
     categories = [{'id': i + 1, 'name': name} for i, name in enumerate(names)]
-    text = json.dumps(
-        {'images': images, 'annotations': annotations, 'categories': categories}
-    )
-    (root / 'annotations').mkdir()
-    for split in ('train2017', 'val2017'):
-        (root / 'annotations' / f'instances_{split}.json').write_text(text)
+    labels = {'images': images, 'annotations': annotations, 'categories': categories}
+    for split in SPLITS:
+        write(root / 'annotations' / f'instances_{split}.json', labels)
     return root
 
 
-def classifier(backbone: dict[str, Any]) -> dict[str, Any]:
-    """The classifier whose backbone a shrunken downstream model has."""
-    if 'Swin' not in backbone['type']:
-        arch = backbone['arch']
-        plain = {'type': 'VisionTransformer', 'arch': arch, 'img_size': 64}
-        head = {'type': 'VisionTransformerClsHead', 'in_channels': arch['embed_dims']}
-    else:
-        plain = {'type': 'SwinTransformer', 'arch': backbone['arch'], 'img_size': 64}
-        head = {'type': 'LinearClsHead', 'in_channels': 128}
-    return {
-        'type': 'ImageClassifier',
-        'backbone': plain,
-        'head': {**head, 'num_classes': 3},
-    }
+def save_image(root: Path, number: int, image: Image.Image) -> dict[str, Any]:
+    """Write an image into both splits; return what COCO's labels say about it."""
+    file = f'{number:012d}.jpg'
+    for split in SPLITS:
+        (root / split).mkdir(parents=True, exist_ok=True)
+        image.save(root / split / file)
+    size = {'height': image.height, 'width': image.width}
+    return {'id': number, 'file_name': file, **size}
+
+
+def write(path: Path, content: Any) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(content))
 
 
 def shrink(cfg: Config, folder: Path, data: Path) -> Config:
-    """Return a small copy of a detector's config that trains for one step.
-
-    Its backbone begins with a checkpoint of its own small student: of a distillation
-    run where the config names one of ours, or else of a plain classifier.
-    """
-    cfg = copy.deepcopy(cfg)
-    shrink_model(cfg.model)
-    init = cfg.model.backbone.init_cfg
-    distilled = init.checkpoint.startswith('work_dirs/')
-    init.checkpoint = str(folder / 'student.pth')
-    save_student(cfg.model.backbone, Path(init.checkpoint), distilled)
-    for split in ('train', 'val', 'test'):
-        shrink_loader(cfg[f'{split}_dataloader'], data)
-    for split in ('val', 'test'):
-        file = data / 'annotations' / 'instances_val2017.json'
-        cfg[f'{split}_evaluator'].ann_file = str(file)
-    cfg.train_cfg.update(max_epochs=1, val_interval=1)
-    cfg.param_scheduler = [s for s in cfg.param_scheduler if not s.by_epoch]
-    cfg.default_hooks.logger.interval = 1
-    cfg.randomness = {'seed': 0}
-    cfg.work_dir = str(folder / 'work_dir')
-    cfg.experiment_name = uuid.uuid4().hex
+    """Return a small copy of a detector's config that trains for one step."""
+    cfg = shrink_run(cfg, folder, data, shrink_model, shrink_loader)
+    one_epoch(cfg, data / 'annotations' / 'instances_val2017.json')
     return cfg
 
 
-def save_student(backbone: dict[str, Any], path: Path, distilled: bool) -> None:
-    """Write random weights as a classifier's training, or a distiller's, would."""
-    save_weights(classifier(backbone), path)
-    if distilled:
-        weights = torch.load(path)['state_dict']
-        weights = {f'student.{name}': weight for name, weight in weights.items()}
-        weights['terms.mimic0.neck.fc.weight'] = torch.zeros(1)
-        torch.save({'state_dict': weights}, path)
+def one_epoch(cfg: Config, labels: Path) -> None:
+    """Let a COCO config train for one epoch, and be evaluated by a file of labels."""
+    for split in ('val', 'test'):
+        cfg[f'{split}_evaluator'].ann_file = str(labels)
+    cfg.train_cfg.update(max_epochs=1, val_interval=1)
+    cfg.param_scheduler = [s for s in cfg.param_scheduler if not s.by_epoch]
+    cfg.default_hooks.checkpoint.interval = 1
 
 
 def shrink_model(model: ConfigDict) -> None:

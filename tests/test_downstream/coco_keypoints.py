@@ -1,10 +1,6 @@
 """A tiny COCO keypoints data set of figures in photographs, and estimators for it."""
 
-import copy
-import json
-import uuid
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from mmengine.config import Config, ConfigDict
@@ -12,12 +8,10 @@ from PIL import Image, ImageDraw
 from sklearn.datasets import load_sample_images
 
 from tests.shrink import arch_settings
-from tests.test_downstream.coco import save_student
+from tests.test_downstream.coco import SPLITS, one_epoch, save_image, write
+from tests.test_downstream.common import shrink_run
 
-FILES = {
-    split: f'annotations/person_keypoints_{split}.json'
-    for split in ('train2017', 'val2017')
-}
+FILES = {split: f'annotations/person_keypoints_{split}.json' for split in SPLITS}
 DETECTED = 'person_detection_results/COCO_val2017_detections_AP_H_56_person.json'
 IMAGES = 3
 SHORTER = 4  # the models' images, 256x192, by this factor
@@ -44,8 +38,6 @@ def coco_keypoints(root: Path) -> Path:
     skeleton = names['skeleton_links']
     photographs = load_sample_images().images  # (427, 640, 3) each
     images, annotations, detected = [], [], []
-    for split in FILES:
-        (root / split).mkdir(parents=True)
     for i in range(IMAGES):
         corner = 40 * i
         crop = Image.fromarray(photographs[i % 2][10:410, corner : corner + 520])
@@ -75,10 +67,7 @@ def coco_keypoints(root: Path) -> Path:
             box = [left - 3, top + 2, *(size * 1.02).tolist()]
             detected.append(detection(i, 1, box, 0.9 - 0.2 * j))
         detected.append(detection(i, 64, [5, 5, 100, 100], 0.8))
-        file = f'{i:012d}.jpg'
-        for split in FILES:
-            crop.save(root / split / file)
-        images.append({'id': i, 'file_name': file, 'height': 400, 'width': 520})
+        images.append(save_image(root, i, crop))
     category = {
         'id': 1,
         'name': 'person',
@@ -97,34 +86,10 @@ def detection(image: int, category: int, box: list[float], score: float) -> dict
     return {'image_id': image, 'category_id': category, 'bbox': box, 'score': score}
 
 
-def write(path: Path, content: Any) -> None:
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(content))
-
-
 def shrink(cfg: Config, folder: Path, data: Path) -> Config:
-    """Return a small copy of an estimator's config that trains for one step.
-
-    Its backbone begins with a checkpoint of its own small student: of a distillation
-    run where the config names one of ours, or else of a plain classifier.
-    """
-    cfg = copy.deepcopy(cfg)
-    shrink_model(cfg.model)
-    init = cfg.model.backbone.init_cfg
-    distilled = init.checkpoint.startswith('work_dirs/')
-    init.checkpoint = str(folder / 'student.pth')
-    save_student(cfg.model.backbone, Path(init.checkpoint), distilled)
-    for split in ('train', 'val', 'test'):
-        shrink_loader(cfg[f'{split}_dataloader'], data)
-    for split in ('val', 'test'):
-        cfg[f'{split}_evaluator'].ann_file = str(data / FILES['val2017'])
-    cfg.train_cfg.update(max_epochs=1, val_interval=1)
-    cfg.param_scheduler = [s for s in cfg.param_scheduler if not s.by_epoch]
-    cfg.default_hooks.logger.interval = 1
-    cfg.default_hooks.checkpoint.interval = 1
-    cfg.randomness = {'seed': 0}
-    cfg.work_dir = str(folder / 'work_dir')
-    cfg.experiment_name = uuid.uuid4().hex
+    """Return a small copy of an estimator's config that trains for one step."""
+    cfg = shrink_run(cfg, folder, data, shrink_model, shrink_loader)
+    one_epoch(cfg, data / FILES['val2017'])
     return cfg
 
 

@@ -1,28 +1,25 @@
-import copy
-import json
 import math
-import re
 
 import pytest
 import torch
-import yaml
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
-from mmengine.runner import Runner
 from mmpretrain.models import VisionTransformer
 
 from mmvitkd.registry import MODELS
-from mmvitkd.utils import load_checkpoint, weights_of
-from tests.helpers import save_weights
-from tests.shrink import CONFIGS
-from tests.test_downstream.coco import IMAGES, classifier, coco, save_student, shrink
-from tests.test_tools.runs import run
+from tests.test_downstream.coco import IMAGES, coco, shrink
+from tests.test_downstream.common import (
+    load,
+    names,
+    pop_collation,
+    refused,
+    student_weights,
+    train,
+)
 
 pytestmark = pytest.mark.onedl_only
 
-FOLDER = CONFIGS / 'downstream' / 'mmdet'
-EVERY = {path.stem: path for path in sorted(FOLDER.glob('*.py'))}
-PLAIN = [name for name in EVERY if 'vitkd' not in name]
+EVERY = names('mmdet')
 LARGE = 'mask-rcnn_vitdet-deit-small_16xb4-lsj-100e_coco'
 LIGHT = 'mask-rcnn_vitdet-deit-small_1xb4-ms-1x_coco'
 SCORES = [f'coco/{kind}_mAP' for kind in ('bbox', 'segm')]
@@ -33,39 +30,13 @@ def data(tmp_path_factory):
     return coco(tmp_path_factory.mktemp('coco') / 'coco')
 
 
-def load(name: str) -> Config:
-    return Config.fromfile(EVERY[name])
-
-
-def variant(name: str, kind: str) -> str:
-    """The config of the same detector on another student."""
-    head, tail = name.rsplit('_', 2)[0], name.rsplit('_', 2)[1:]
-    return '_'.join([f'{head}-{kind}', *tail])
-
-
-def student_weights(path: str) -> dict[str, torch.Tensor]:
-    weights = weights_of(load_checkpoint(path))
-    prefix = 'student.backbone.' if 'terms.mimic0.neck.fc.weight' in weights else None
-    return weights_of(weights, prefix or 'backbone.')
-
-
 @pytest.mark.parametrize('name', EVERY)
 def test_trains_a_step_and_is_evaluated(name, tmp_path, data):
     """From the student's checkpoint to COCO's mAP, by the real runner."""
     cfg = shrink(load(name), tmp_path, data)
-    runner = Runner.from_cfg(cfg)
-    before = {}
-    original = runner.load_or_resume
+    runner, before = train(cfg)
 
-    def keep() -> None:
-        # after the weights were initialised, before the first step
-        before.update(copy.deepcopy(runner.model.backbone.state_dict()))
-        original()
-
-    runner.load_or_resume = keep
-    runner.train()
-
-    student = student_weights(cfg.model.backbone.init_cfg.checkpoint)
+    student = student_weights(cfg, distilled='vitkd' in name)
     loaded = [n for n in student if n in before and n != 'pos_embed']
     assert len(loaded) >= len(student) - 4  # pos_embed, cls_token, ln1
     for weight in loaded:
@@ -81,25 +52,6 @@ def test_trains_a_step_and_is_evaluated(name, tmp_path, data):
     for score in SCORES:
         assert 0 <= log[f'val/{score}'].current() <= 1
     assert (tmp_path / 'work_dir' / 'epoch_1.pth').is_file()
-
-
-@pytest.mark.parametrize('name', PLAIN)
-@pytest.mark.parametrize('kind', ['vitkd', 'vitkd-nkd'])
-def test_variants_differ_in_the_checkpoint_alone(name, kind):
-    configs = [load(name).to_dict(), load(variant(name, kind)).to_dict()]
-    inits = [cfg['model']['backbone']['init_cfg'] for cfg in configs]
-    _, file = (init.pop('checkpoint') for init in inits)
-    assert configs[0] == configs[1]
-    # it is of a run whose student is this backbone
-    run_name = re.fullmatch(r'work_dirs/(.*)/epoch_300\.pth', file)[1]
-    assert run_name.startswith(f'{kind}_')
-    student = Config.fromfile(CONFIGS / 'vitkd' / f'{run_name}.py').model.student
-    assert student.backbone.arch == configs[0]['model']['backbone']['arch']
-
-
-def test_there_are_three_variants_of_each_detector():
-    assert len(PLAIN) == 4
-    assert len(EVERY) == 3 * len(PLAIN)
 
 
 def test_large_recipe_is_vitdets():
@@ -135,13 +87,10 @@ def test_light_recipe_is_1x():
 def test_swins_recipe_is_mmdets():
     """All but the backbone and how batches are collated."""
     ours = load('mask-rcnn_swin-tiny_8xb2-1x_coco').to_dict()
-    path = FOLDER / 'unwritten.py'
     text = "_base_ = 'mmdet::swin/mask-rcnn_swin-t-p4-w7_fpn_1x_coco.py'"
-    upstream = Config.fromstring(text, path.suffix).to_dict()
-    del ours['collate_fn'], ours['model']['backbone'], upstream['model']['backbone']
-    for split in ('train', 'val', 'test'):
-        collate = ours[f'{split}_dataloader'].pop('collate_fn')
-        assert collate == {'type': 'pseudo_collate'}
+    upstream = Config.fromstring(text, '.py').to_dict()
+    del ours['model']['backbone'], upstream['model']['backbone']
+    pop_collation(ours)
     assert ours == upstream
 
 
@@ -189,77 +138,9 @@ def test_full_size_detector_builds(name):
     assert bool(positions) == (name == LARGE)
 
 
-def test_tools_train_and_test_a_detector(tmp_path, data):
-    """By ``tools/train.py`` and ``tools/test.py``, whose defaults are MMPretrain's."""
-    path = tmp_path / 'detector.py'
-    shrink(load(LIGHT), tmp_path, data).dump(path)
-    runner = run('train', path, '--work-dir', tmp_path / 'run')
-    trained = runner.message_hub.get_scalar(f'val/{SCORES[0]}').current()
-    runner = run(
-        'test', path, tmp_path / 'run' / 'epoch_1.pth', '--work-dir', tmp_path / 'test',
-        '--out', tmp_path / 'metrics.json', '--out-item', 'metrics',
-    )  # fmt: skip
-    metrics = json.loads((tmp_path / 'metrics.json').read_text())
-    assert metrics[SCORES[0]] == trained
-
-
-def test_a_resumed_run_keeps_its_weights(tmp_path, data):
-    """The student's would be loaded first, and then the run's."""
-    path = tmp_path / 'detector.py'
-    shrink(load(LIGHT), tmp_path, data).dump(path)
-    folder = tmp_path / 'run'
-    first = run('train', path, '--work-dir', folder)
-    again = run('train', path, '--work-dir', folder, '--resume')
-    assert again.iter == 1
-    one, other = (r.model.state_dict() for r in (first, again))
-    assert all(torch.equal(one[name], other[name]) for name in one)
-
-
-def broken(tmp_path, data, name: str = LIGHT) -> Config:
-    cfg = shrink(load(name), tmp_path, data)
-    cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
-    return cfg
-
-
-def refused(cfg: Config, message: str, error: type = ValueError) -> None:
-    with pytest.raises(error, match=message):
-        Runner.from_cfg(cfg).train()
-
-
-def test_student_of_another_architecture_is_refused(tmp_path, data):
-    cfg = broken(tmp_path, data)
-    swin = shrink(load('mask-rcnn_swin-tiny_8xb2-1x_coco'), tmp_path, data)
-    save_weights(
-        classifier(swin.model.backbone), cfg.model.backbone.init_cfg.checkpoint
-    )
-    refused(cfg, r'(?s)does not fit the ViTDet.*layers\.0.*are missing.*stages\.0')
-
-
-def test_student_of_another_width_is_refused(tmp_path, data):
-    cfg = broken(tmp_path, data)
-    wide = copy.deepcopy(cfg.model.backbone)
-    wide.arch.embed_dims = 32
-    save_student(wide, tmp_path / 'wide.pth', distilled=True)
-    cfg.model.backbone.init_cfg.checkpoint = str(tmp_path / 'wide.pth')
-    refused(cfg, r'(?s)wide\.pth.*another shape.*32\].* 16\].*another width')
-
-
-def test_checkpoint_without_the_prefix_is_refused(tmp_path, data):
-    cfg = broken(tmp_path, data)
-    cfg.model.backbone.init_cfg.prefix = 'student.backbone.'
-    refused(cfg, r"'student\.backbone\.'; this checkpoint has \['backbone\.', 'head\.'")
-
-
-def test_truncated_checkpoint_is_refused(tmp_path, data):
-    cfg = broken(tmp_path, data)
-    path = tmp_path / 'student.pth'
-    path.write_bytes(path.read_bytes()[:-1000])
-    refused(cfg, "student.pth' (can't be read|is damaged)")
-
-
 def test_image_smaller_than_a_window_is_refused(tmp_path, data):
     """Only where padding does not make it larger, as it does in our configs."""
-    cfg = broken(tmp_path, data)
+    cfg = shrink(load(LIGHT), tmp_path, data)
     cfg.model.data_preprocessor.pad_size_divisor = 16
     resize = {t.type: t for t in cfg.train_dataloader.dataset.pipeline}
     resize['RandomChoiceResize'].scales = [(60, 40)]
@@ -269,28 +150,4 @@ def test_image_smaller_than_a_window_is_refused(tmp_path, data):
 def test_annotations_of_a_missing_image_are_refused(tmp_path):
     data = coco(tmp_path / 'coco')
     (data / 'train2017' / f'{IMAGES - 1:012d}.jpg').unlink()
-    refused(broken(tmp_path, data), '000000000003.jpg', FileNotFoundError)
-
-
-def test_metafile_lists_every_config_once():
-    text = (FOLDER / 'metafile.yml').read_text()
-    models = yaml.safe_load(text)['Models']
-    paths = [f'configs/downstream/mmdet/{name}.py' for name in EVERY]
-    assert sorted(model['Config'] for model in models) == sorted(paths)
-    for model in models:
-        assert model['Config'].endswith(f'/{model["Name"]}.py')
-        assert 'Weights' not in model
-        for result in model.get('Results', []):
-            assert all(key.endswith('(paper)') for key in result['Metrics'])
-
-
-def test_readme_and_headers_show_the_metafiles_figures():
-    rows = (FOLDER / 'README.md').read_text().splitlines()
-    for model in yaml.safe_load((FOLDER / 'metafile.yml').read_text())['Models']:
-        name = model['Name']
-        (row,) = (row for row in rows if f']({name}.py)' in row)
-        header = EVERY[name].read_text().split('_base_ =')[0]
-        for result in model.get('Results', []):
-            for figure in result['Metrics'].values():
-                assert f'{figure:.2f}' in row
-                assert f'{figure:.2f}' in header
+    refused(shrink(load(LIGHT), tmp_path, data), '000000000003.jpg', FileNotFoundError)

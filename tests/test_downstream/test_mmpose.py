@@ -1,13 +1,9 @@
-import copy
-import json
 import math
-import re
 import runpy
 import sys
 
 import pytest
 import torch
-import yaml
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
@@ -16,9 +12,8 @@ from torch import Tensor, nn
 from mmvitkd.registry import MODELS
 from mmvitkd.utils import load_checkpoint, weights_of
 from mmvitkd.utils.export import export_student
-from tests.helpers import build, distiller, save_weights
+from tests.helpers import build
 from tests.shrink import CONFIGS
-from tests.test_downstream.coco import classifier, save_student
 from tests.test_downstream.coco_keypoints import (
     DETECTED,
     FILES,
@@ -27,12 +22,20 @@ from tests.test_downstream.coco_keypoints import (
     shrink,
     shrink_model,
 )
-from tests.test_tools.runs import run
+from tests.test_downstream.common import (
+    classifier,
+    load,
+    names,
+    pop_collation,
+    refused,
+    save_student,
+    student_weights,
+    train,
+)
 
 pytestmark = pytest.mark.onedl_only
 
-FOLDER = CONFIGS / 'downstream' / 'mmpose'
-EVERY = {path.stem: path for path in sorted(FOLDER.glob('*.py'))}
+EVERY = names('mmpose')
 PLAIN = 'td-hm_vitpose-deit-small_8xb64-210e_coco-256x192'
 UPSTREAM = (
     'mmpose::body_2d_keypoint/topdown_heatmap/coco/'
@@ -45,10 +48,6 @@ def data(tmp_path_factory):
     return coco_keypoints(tmp_path_factory.mktemp('coco') / 'coco')
 
 
-def load(name: str = PLAIN) -> Config:
-    return Config.fromfile(EVERY[name])
-
-
 def estimator(cfg: Config) -> nn.Module:
     """Build a config's model, as MMPose's runner would."""
     with DefaultScope.overwrite_default_scope('mmpose'):
@@ -59,23 +58,9 @@ def estimator(cfg: Config) -> nn.Module:
 def test_trains_a_step_and_is_evaluated(name, tmp_path, data):
     """From the student's checkpoint to COCO's keypoint AP, by the real runner."""
     cfg = shrink(load(name), tmp_path, data)
-    runner = Runner.from_cfg(cfg)
-    before = {}
-    original = runner.load_or_resume
+    runner, before = train(cfg)
 
-    def keep() -> None:
-        # after the weights were initialised, before the first step
-        before.update(copy.deepcopy(runner.model.backbone.state_dict()))
-        original()
-
-    runner.load_or_resume = keep
-    runner.train()
-
-    student = load_checkpoint(cfg.model.backbone.init_cfg.checkpoint)
-    distilled = any(n.startswith('student.') for n in weights_of(student))
-    assert distilled == (name != PLAIN)
-    prefix = 'student.backbone.' if distilled else 'backbone.'
-    student = weights_of(student, prefix)
+    student = student_weights(cfg, distilled=name != PLAIN)
     assert set(student) - set(before) == {'cls_token'}
     assert set(before) <= set(student)
     for weight in set(before) - {'pos_embed'}:
@@ -118,22 +103,17 @@ def students_features(backbone: nn.Module, images: Tensor) -> Tensor:
 @pytest.mark.parametrize('kind', ['plain', 'distilled', 'exported'])
 def test_features_are_those_of_the_student(kind, tmp_path):
     """Whose six heads twelve would replace without a word."""
-    cfg = load()
+    cfg = load(PLAIN)
     shrink_model(cfg.model)
-    student = classifier(cfg.model.backbone)
     path = tmp_path / 'student.pth'
-    if kind == 'plain':
-        save_weights(student, path)
-    else:
-        student['head']['num_classes'] = 10  # the teacher's
-        save_weights(distiller(tmp_path, student=student), path)
+    save_student(cfg.model.backbone, path, distilled=kind != 'plain')
     weights = load_checkpoint(path)['state_dict']
     for name in weights:
         if '.qkv.' in name:
             weights[name] *= 10  # or else all attention is even, in any head
     torch.save({'state_dict': weights}, path)
     prefix = 'backbone.' if kind == 'plain' else 'student.backbone.'
-    reference = build(student).backbone
+    reference = build(classifier(cfg.model.backbone)).backbone
     reference.load_state_dict(weights_of(weights, prefix))
     if kind == 'exported':
         path = export_student(path, tmp_path / 'exported.pth')
@@ -157,27 +137,9 @@ def test_features_are_those_of_the_student(kind, tmp_path):
     assert not torch.allclose(features[12], expected, atol=0.1)
 
 
-@pytest.mark.parametrize('kind', ['vitkd', 'vitkd-nkd'])
-def test_variants_differ_in_the_checkpoint_alone(kind):
-    name = PLAIN.replace('deit-small', f'deit-small-{kind}')
-    configs = [load().to_dict(), load(name).to_dict()]
-    inits = [cfg['model']['backbone']['init_cfg'] for cfg in configs]
-    _, file = (init.pop('checkpoint') for init in inits)
-    assert configs[0] == configs[1]
-    # it is of a run whose student is this backbone
-    run_name = re.fullmatch(r'work_dirs/(.*)/epoch_300\.pth', file)[1]
-    assert run_name.startswith(f'{kind}_')
-    student = Config.fromfile(CONFIGS / 'vitkd' / f'{run_name}.py').model.student
-    assert student.backbone.arch == configs[0]['model']['backbone']['arch']
-
-
-def test_there_are_three_variants():
-    assert len(EVERY) == 3
-
-
 def test_recipe_is_mmposes():
     """All but the student and how batches are collated."""
-    ours = load().to_dict()
+    ours = load(PLAIN).to_dict()
     upstream = Config.fromstring(f'_base_ = {UPSTREAM!r}', '.py').to_dict()
     backbones = [cfg['model']['backbone'] for cfg in (ours, upstream)]
     (arch, theirs), inits = (
@@ -186,10 +148,7 @@ def test_recipe_is_mmposes():
     assert (arch, theirs['num_heads']) == ('deit-small', 12)
     assert inits[0]['type'] == 'mmvitkd.StrictPretrained'
     assert set(inits[0]) == {'type', 'checkpoint', 'expected_unused'}
-    del ours['collate_fn']
-    for split in ('train', 'val', 'test'):
-        collate = ours[f'{split}_dataloader'].pop('collate_fn')
-        assert collate == {'type': 'pseudo_collate'}
+    pop_collation(ours)
     assert ours == upstream
     assert ours['train_cfg']['max_epochs'] == 210
     batch = 8 * ours['train_dataloader']['batch_size']
@@ -198,7 +157,7 @@ def test_recipe_is_mmposes():
 
 def test_full_size_model_is_the_student_with_a_head():
     """Its backbone has the parameters of the student's, but for the class token."""
-    model = estimator(load())
+    model = estimator(load(PLAIN))
     run_name = 'vitkd_deit-small_deit3-base_8xb128_in1k'
     student = Config.fromfile(CONFIGS / 'vitkd' / f'{run_name}.py').model.student
     student = build(student).backbone
@@ -218,26 +177,12 @@ def test_full_size_model_is_the_student_with_a_head():
     assert heatmaps.shape == (1, 17, 64, 48)
 
 
-def test_tools_train_and_test_an_estimator(tmp_path, data):
-    """By ``tools/train.py`` and ``tools/test.py``, whose defaults are MMPretrain's."""
-    path = tmp_path / 'estimator.py'
-    shrink(load(), tmp_path, data).dump(path)
-    runner = run('train', path, '--work-dir', tmp_path / 'run')
-    trained = runner.message_hub.get_scalar('val/coco/AP').current()
-    run(
-        'test', path, tmp_path / 'run' / 'epoch_1.pth', '--work-dir', tmp_path / 'test',
-        '--out', tmp_path / 'metrics.json', '--out-item', 'metrics',
-    )  # fmt: skip
-    metrics = json.loads((tmp_path / 'metrics.json').read_text())
-    assert metrics['coco/AP'] == trained
-
-
 def test_mims_script_trains_an_estimator(tmp_path, data, monkeypatch):
     """MMPose's own, found as ``mim train mmpose`` finds it; see installation.md."""
     from mim.utils import get_installed_path
 
     path = tmp_path / 'estimator.py'
-    shrink(load(), tmp_path, data).dump(path)
+    shrink(load(PLAIN), tmp_path, data).dump(path)
     script = f'{get_installed_path("mmpose")}/.mim/tools/train.py'
     args = [script, str(path), '--work-dir', str(tmp_path / 'run')]
     monkeypatch.setattr(sys, 'argv', args)
@@ -247,82 +192,16 @@ def test_mims_script_trains_an_estimator(tmp_path, data, monkeypatch):
     assert (tmp_path / 'run' / 'epoch_1.pth').is_file()
 
 
-def broken(tmp_path, data) -> Config:
-    cfg = shrink(load(), tmp_path, data)
-    cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
-    cfg.default_hooks.checkpoint.save_best = None
-    return cfg
-
-
-def refused(cfg: Config, message: str, error: type = ValueError) -> None:
-    with pytest.raises(error, match=message):
-        Runner.from_cfg(cfg).train()
-
-
-def test_student_of_another_architecture_is_refused(tmp_path, data):
-    cfg = broken(tmp_path, data)
-    arch = {'embed_dims': 16, 'depths': [1, 1, 1, 1], 'num_heads': [1, 1, 2, 2]}
-    swin = {'type': 'mmpretrain.SwinTransformer', 'arch': arch}
-    save_weights(classifier(swin), cfg.model.backbone.init_cfg.checkpoint)
-    refused(cfg, r'(?s)does not fit the VisionTransformer.*layers\.0.*missing.*stages')
-
-
-def test_student_of_another_width_is_refused(tmp_path, data):
-    cfg = broken(tmp_path, data)
-    wide = copy.deepcopy(cfg.model.backbone)
-    wide.arch.embed_dims = 48
-    save_student(wide, tmp_path / 'wide.pth', distilled=True)
-    cfg.model.backbone.init_cfg.checkpoint = str(tmp_path / 'wide.pth')
-    refused(cfg, r'(?s)wide\.pth.*another shape.*48\].* 24\].*another width')
-
-
-def test_checkpoint_without_the_prefix_is_refused(tmp_path, data):
-    cfg = broken(tmp_path, data)
-    cfg.model.backbone.init_cfg.prefix = 'student.backbone.'
-    refused(cfg, r"'student\.backbone\.'; this checkpoint has \['backbone\.', 'head\.'")
-
-
-def test_truncated_checkpoint_is_refused(tmp_path, data):
-    cfg = broken(tmp_path, data)
-    path = tmp_path / 'student.pth'
-    path.write_bytes(path.read_bytes()[:-1000])
-    refused(cfg, "student.pth' (can't be read|is damaged)")
-
-
 def test_annotations_of_a_missing_image_are_refused(tmp_path):
     data = coco_keypoints(tmp_path / 'coco')
     (data / 'train2017' / f'{IMAGES - 1:012d}.jpg').unlink()
-    refused(broken(tmp_path, data), '000000000002.jpg', FileNotFoundError)
+    refused(shrink(load(PLAIN), tmp_path, data), '000000000002.jpg', FileNotFoundError)
 
 
 @pytest.mark.parametrize('file', [FILES['val2017'], DETECTED])
 def test_missing_annotations_are_refused(tmp_path, file):
     data = coco_keypoints(tmp_path / 'coco')
-    cfg = shrink(load(), tmp_path, data)
+    cfg = shrink(load(PLAIN), tmp_path, data)
     (data / file).unlink()
     with pytest.raises((AssertionError, FileNotFoundError), match=file):
         Runner.from_cfg(cfg).val()
-
-
-def test_metafile_lists_every_config_once():
-    text = (FOLDER / 'metafile.yml').read_text()
-    models = yaml.safe_load(text)['Models']
-    paths = [f'configs/downstream/mmpose/{name}.py' for name in EVERY]
-    assert sorted(model['Config'] for model in models) == sorted(paths)
-    for model in models:
-        assert model['Config'].endswith(f'/{model["Name"]}.py')
-        assert 'Weights' not in model
-        for result in model.get('Results', []):
-            assert all(key.endswith('(paper)') for key in result['Metrics'])
-
-
-def test_readme_and_headers_show_the_metafiles_figures():
-    rows = (FOLDER / 'README.md').read_text().splitlines()
-    for model in yaml.safe_load((FOLDER / 'metafile.yml').read_text())['Models']:
-        name = model['Name']
-        (row,) = (row for row in rows if f']({name}.py)' in row)
-        header = EVERY[name].read_text().split('_base_ =')[0]
-        for result in model.get('Results', []):
-            for figure in result['Metrics'].values():
-                assert f'{figure:.2f}' in row
-                assert f'{figure:.2f}' in header

@@ -1,5 +1,3 @@
-import copy
-import json
 import math
 import re
 from typing import Any
@@ -7,9 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import yaml
 from mmengine.config import Config
-from mmengine.hooks import Hook
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from mmpretrain.models import VisionTransformer
@@ -20,16 +16,20 @@ from mmvitkd.engine.hooks.check_seg_maps_hook import check_seg_maps
 from mmvitkd.registry import DATASETS, MODELS
 from mmvitkd.utils import load_checkpoint, weights_of
 from mmvitkd.utils.export import export_student
-from tests.helpers import save_weights
-from tests.shrink import CONFIGS
-from tests.test_downstream.ade import IMAGES, SIZE, ade, save_student, shrink
-from tests.test_tools.runs import run
+from tests.test_downstream.ade import IMAGES, SIZE, ade, shrink
+from tests.test_downstream.common import (
+    load,
+    names,
+    pop_collation,
+    refused,
+    save_student,
+    student_weights,
+    train,
+)
 
 pytestmark = pytest.mark.onedl_only
 
-FOLDER = CONFIGS / 'downstream' / 'mmseg'
-EVERY = {path.stem: path for path in sorted(FOLDER.glob('*.py'))}
-PLAIN = [name for name in EVERY if 'vitkd' not in name]
+EVERY = names('mmseg')
 SMALL, BASE = (
     f'upernet_deit-{arch}_8xb2-160k_ade20k-512x512' for arch in ('small', 'base')
 )
@@ -39,10 +39,6 @@ DISTILLED = 'upernet_deit-small-vitkd_8xb2-160k_ade20k-512x512'
 @pytest.fixture(scope='module')
 def data(tmp_path_factory):
     return ade(tmp_path_factory.mktemp('ade') / 'ADEChallengeData2016')
-
-
-def load(name: str) -> Config:
-    return Config.fromfile(EVERY[name])
 
 
 def build_segmentor(model: Config) -> nn.Module:
@@ -65,71 +61,36 @@ def build_dataset(cfg: Config) -> Any:
         return DATASETS.build(cfg)
 
 
-class KeepFirst(Hook):
-    """Keep the backbone's weights of before the first step."""
-
-    def before_train(self, runner: Runner) -> None:
-        self.weights = copy.deepcopy(runner.model.backbone.state_dict())
-
-
 @pytest.mark.parametrize('name', EVERY)
 def test_trains_a_step_and_is_evaluated(name, tmp_path, data):
     """From the student's checkpoint to ADE20K's mIoU, by the real runner."""
     cfg = shrink(load(name), tmp_path, data)
-    runner = Runner.from_cfg(cfg)
-    first = KeepFirst()
-    runner.register_hook(first)
-    runner.train()
+    runner, before = train(cfg)
 
-    distilled = 'vitkd' in name
-    prefix = 'student.backbone.' if distilled else 'backbone.'
-    file = load_checkpoint(cfg.model.backbone.init_cfg.checkpoint)
-    student = weights_of(file, prefix)
-    assert set(student) - set(first.weights) == {'ln1.weight', 'ln1.bias'}
-    assert set(first.weights) <= set(student)
-    for weight in set(first.weights) - {'pos_embed'}:  # resized
-        assert torch.equal(first.weights[weight].cpu(), student[weight]), weight
+    student = student_weights(cfg, distilled='vitkd' in name)
+    assert set(student) - set(before) == {'ln1.weight', 'ln1.bias'}
+    assert set(before) <= set(student)
+    for weight in set(before) - {'pos_embed'}:  # resized
+        assert torch.equal(before[weight].cpu(), student[weight]), weight
 
     log = runner.message_hub.log_scalars
     losses = {key for key in log if 'loss' in key}
     assert losses == {'train/loss', 'train/decode.loss_ce', 'train/aux.loss_ce'}
     assert all(math.isfinite(log[key].current()) for key in losses)
     after = runner.model.backbone.state_dict()
-    assert all(not torch.equal(after[n], first.weights[n]) for n in after)
+    assert all(not torch.equal(after[n], before[n]) for n in after)
     assert 0 <= log['val/mIoU'].current() <= 100
     assert runner.iter == 2
     assert (tmp_path / 'work_dir' / 'iter_2.pth').is_file()
-
-
-@pytest.mark.parametrize('name', PLAIN)
-@pytest.mark.parametrize('kind', ['vitkd', 'vitkd-nkd'])
-def test_variants_differ_in_the_checkpoint_alone(name, kind):
-    variant = name.replace('_8xb2', f'-{kind}_8xb2')
-    configs = [load(name).to_dict(), load(variant).to_dict()]
-    inits = [cfg['model']['backbone']['init_cfg'] for cfg in configs]
-    _, file = (init.pop('checkpoint') for init in inits)
-    assert configs[0] == configs[1]
-    # it is of a run whose student is this backbone
-    run_name = re.fullmatch(r'work_dirs/(.*)/epoch_300\.pth', file)[1]
-    assert run_name.startswith(f'{kind}_')
-    student = Config.fromfile(CONFIGS / 'vitkd' / f'{run_name}.py').model.student
-    assert student.backbone.arch == configs[0]['model']['backbone']['arch']
-
-
-def test_there_are_three_variants_of_each_segmentor():
-    assert sorted(PLAIN) == [BASE, SMALL]
-    assert len(EVERY) == 3 * len(PLAIN)
 
 
 @pytest.mark.parametrize(('name', 'short'), [(SMALL, 's16'), (BASE, 'b16')])
 def test_recipe_is_mmsegs(name, short):
     """All but the backbone, its norms' decay, and what our tools need."""
     ours, theirs = load(name).to_dict(), upstream(short).to_dict()
-    del ours['collate_fn'], ours['auto_scale_lr']
+    del ours['auto_scale_lr']
     assert ours.pop('custom_hooks') == [{'type': 'mmvitkd.CheckSegMapsHook'}]
-    for split in ('train', 'val', 'test'):
-        collate = ours[f'{split}_dataloader'].pop('collate_fn')
-        assert collate == {'type': 'pseudo_collate'}
+    pop_collation(ours)
     keys = ours['optim_wrapper']['paramwise_cfg']['custom_keys']
     assert keys.pop('.ln1') == keys.pop('.ln2') == {'decay_mult': 0.0}
     backbones = [cfg['model'].pop('backbone') for cfg in (ours, theirs)]
@@ -286,79 +247,6 @@ def test_distillation_and_exported_checkpoints_load_alike(tmp_path, data):
         assert all(torch.equal(weight, other[name]) for other in weights[1:]), name
 
 
-def test_tools_train_and_test_a_segmentor(tmp_path, data):
-    """By ``tools/train.py`` and ``tools/test.py``, whose defaults are MMPretrain's."""
-    path = tmp_path / 'segmentor.py'
-    shrink(load(SMALL), tmp_path, data).dump(path)
-    runner = run('train', path, '--work-dir', tmp_path / 'run')
-    trained = runner.message_hub.get_scalar('val/mIoU').current()
-    runner = run(
-        'test', path, tmp_path / 'run' / 'iter_2.pth', '--work-dir', tmp_path / 'test',
-        '--out', tmp_path / 'metrics.json', '--out-item', 'metrics',
-    )  # fmt: skip
-    metrics = json.loads((tmp_path / 'metrics.json').read_text())
-    assert metrics['mIoU'] == trained
-
-
-def test_a_resumed_run_keeps_its_weights(tmp_path, data):
-    """The student's would be loaded first, and then the run's."""
-    path = tmp_path / 'segmentor.py'
-    shrink(load(SMALL), tmp_path, data).dump(path)
-    folder = tmp_path / 'run'
-    first = run('train', path, '--work-dir', folder)
-    again = run('train', path, '--work-dir', folder, '--resume')
-    assert again.iter == 2
-    one, other = (r.model.state_dict() for r in (first, again))
-    assert all(torch.equal(one[name], other[name]) for name in one)
-
-
-def broken(tmp_path, data, name: str = SMALL) -> Config:
-    cfg = shrink(load(name), tmp_path, data)
-    cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
-    return cfg
-
-
-def refused(cfg: Config, message: str, error: type = ValueError) -> None:
-    with pytest.raises(error, match=message):
-        Runner.from_cfg(cfg).train()
-
-
-def test_student_of_another_architecture_is_refused(tmp_path, data):
-    cfg = broken(tmp_path, data)
-    swin = {'embed_dims': 8, 'depths': [1, 1, 1, 1], 'num_heads': [1, 1, 1, 1]}
-    student = {
-        'type': 'ImageClassifier',
-        'backbone': {'type': 'SwinTransformer', 'arch': swin, 'img_size': 64},
-        'head': {'type': 'LinearClsHead', 'num_classes': 3, 'in_channels': 64},
-    }
-    save_weights(student, cfg.model.backbone.init_cfg.checkpoint)
-    refused(
-        cfg, r'(?s)does not fit the VisionTransformer.*layers\.0.*missing.*stages\.0'
-    )
-
-
-def test_student_of_another_width_is_refused(tmp_path, data):
-    cfg = broken(tmp_path, data)
-    wide = copy.deepcopy(cfg.model.backbone)
-    wide.arch.embed_dims = 32
-    save_student(wide, tmp_path / 'wide.pth', distilled=True)
-    cfg.model.backbone.init_cfg.checkpoint = str(tmp_path / 'wide.pth')
-    refused(cfg, r'(?s)wide\.pth.*another shape.*32\].* 16\].*another width')
-
-
-def test_checkpoint_without_the_prefix_is_refused(tmp_path, data):
-    cfg = broken(tmp_path, data)
-    cfg.model.backbone.init_cfg.prefix = 'student.backbone.'
-    refused(cfg, r"'student\.backbone\.'; this checkpoint has \['backbone\.', 'head\.'")
-
-
-def test_truncated_checkpoint_is_refused(tmp_path, data):
-    cfg = broken(tmp_path, data)
-    path = tmp_path / 'student.pth'
-    path.write_bytes(path.read_bytes()[:-1000])
-    refused(cfg, "student.pth' (can't be read|is damaged)")
-
-
 @pytest.mark.parametrize('split', ['training', 'validation'])
 @pytest.mark.parametrize(
     ('kind', 'message'),
@@ -394,15 +282,3 @@ def test_images_of_a_list_must_exist(tmp_path):
         FileNotFoundError, match=r'1 images.*gone\.jpg.*1 seg.*gone\.png'
     ):
         check_seg_maps(build_dataset(cfg))
-
-
-def test_readme_and_headers_show_the_metafiles_figures():
-    rows = (FOLDER / 'README.md').read_text().splitlines()
-    for model in yaml.safe_load((FOLDER / 'metafile.yml').read_text())['Models']:
-        name = model['Name']
-        (row,) = (row for row in rows if f']({name}.py)' in row)
-        header = EVERY[name].read_text().split('_base_ =')[0]
-        for result in model.get('Results', []):
-            for figure in result['Metrics'].values():
-                assert f'{figure:.2f}' in row
-                assert f'{figure:.2f}' in header

@@ -108,8 +108,9 @@ def test_names_that_are_not_there_are_answered_with_near_ones(tables):
         tables.find('tabel5', 'digits')
     with pytest.raises(ValueError, match='is for --dataset digits_val'):
         tables.find('search_weights', 'digits')
-    with pytest.raises(ValueError, match="'mnist' is none of"):
-        tables.Protocol('mnist')
+    for name in ('mnist', 'terms', 'common'):
+        with pytest.raises(ValueError, match=f"'{name}' is none of"):
+            tables.Protocol(name)
 
 
 def test_a_data_set_of_ones_own_takes_every_table_that_names_none(tables):

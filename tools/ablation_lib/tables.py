@@ -17,7 +17,8 @@ from mmengine.hub import get_config
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / 'configs' / 'ablations'
-DATASETS = sorted(p.stem for p in (FOLDER / '_base_').glob('*.py') if p.stem != 'terms')
+PARTS = {'common', 'terms'}  # that stand beside the data sets' files
+DATASETS = sorted({p.stem for p in (FOLDER / '_base_').glob('*.py')} - PARTS)
 CELL_KEYS = {
     'row', 'column', 'student', 'teacher', 'terms', 'change', 'task_weight', 'options',
     'paper', 'paper_top5', 'paper_minutes', 'absent',
@@ -152,7 +153,7 @@ class Protocol:
         own = Path(dataset)
         self.name = own.stem
         self.path = own if own.suffix == '.py' else FOLDER / '_base_' / f'{dataset}.py'
-        if not self.path.is_file():
+        if dataset in PARTS or not self.path.is_file():
             raise ValueError(
                 f"--dataset '{dataset}' is none of {DATASETS} and no file of your own"
             )

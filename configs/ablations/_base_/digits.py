@@ -2,7 +2,7 @@
 # every width divided by eight and heads eight wide, on 4x4 tokens. "*", pre-trained on
 # more images than the student sees, becomes: trained on 700 labels, where the students
 # and the other teachers have 200. ../README.md says how this was chosen.
-
+_base_ = './common.py'
 
 # 100 ep = 400 iters * 50 images/iter / 200 images/ep
 options = {
@@ -57,31 +57,15 @@ swins = {
         ('B', 16, [2, 2, 18, 2], [1, 2, 4, 8]),
     )
 }
-swin_taps = {
-    'backbone.layers.0': 'backbone.stages.0.blocks.0',
-    'backbone.layers.1': 'backbone.stages.0.blocks.1',
-    'backbone.ln1': 'backbone',
-}
-contrasts = {
-    **{
-        f'intra-class, margin {margin}': {'model.head.contrast.margin': margin}
-        for margin in (0.1, 0.5, 1.0)
-    },
-    **{
-        name: {'model.head.contrast': dict(_delete_=True, type=kind, loss_weight=0.03)}
-        for name, kind in (
-            ('inter-class', 'InterClassContrast'),
-            ('self-supervised', 'SelfSupervisedContrast'),
-        )
-    },
-}
 
 students = {
     'DeiT-T': dict(config='../../digits/digits_student.py', options=vits['T-12']),
     'DeiT-S': dict(config='../../digits/digits_student.py', options=vits['S-12']),
     'DeiT-B': dict(config='../../digits/digits_student.py', options=vits['B-12']),
     'Swin-T': dict(
-        config='../../digits/digits_student.py', options=swins['T'], taps=swin_taps
+        config='../../digits/digits_student.py',
+        options=swins['T'],
+        taps=_base_.swin_taps,
     ),
 }
 teachers = {
@@ -115,7 +99,7 @@ teachers = {
             'train_cfg.max_epochs': 60,
             'train_cfg.val_interval': 20,
         },
-        taps=swin_taps,
+        taps=_base_.swin_taps,
     ),
     # ../plan3_contrastive-teachers.py: 100 ep = 400 iters, as the students
     'DeiT-S, trained here': dict(
@@ -130,7 +114,7 @@ teachers = {
                 **contrast,
             },
         )
-        for name, contrast in contrasts.items()
+        for name, contrast in _base_.contrasts.items()
     },
 }  # fmt: skip
 

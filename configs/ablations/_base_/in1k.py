@@ -1,5 +1,6 @@
 # What the tables' names stand for on ImageNet-1K: the paper's models, with the recipes
 # of configs/vitkd. Teachers have their published weights.
+_base_ = './common.py'
 
 # a run's last epoch counts, as in the paper
 options = {
@@ -10,32 +11,13 @@ options = {
     ],
 }
 
-swin_taps = {
-    'backbone.layers.0': 'backbone.stages.0.blocks.0',
-    'backbone.layers.1': 'backbone.stages.0.blocks.1',
-    'backbone.ln1': 'backbone',
-}
-contrasts = {
-    **{
-        f'intra-class, margin {margin}': {'model.head.contrast.margin': margin}
-        for margin in (0.1, 0.5, 1.0)
-    },
-    **{
-        name: {'model.head.contrast': dict(_delete_=True, type=kind, loss_weight=0.03)}
-        for name, kind in (
-            ('inter-class', 'InterClassContrast'),
-            ('self-supervised', 'SelfSupervisedContrast'),
-        )
-    },
-}
-
 students = {
     'DeiT-T': dict(config='../../vitkd/vitkd_deit-tiny_deit3-small_8xb128_in1k.py'),
     'DeiT-S': dict(config='../../vitkd/vitkd_deit-small_deit3-base_8xb128_in1k.py'),
     'DeiT-B': dict(config='../../vitkd/vitkd_deit-base_deit3-large_8xb128_in1k.py'),
     'Swin-T': dict(
         config='../../vitkd/vitkd_swin-tiny_swin-base_8xb128_in1k.py',
-        taps=swin_taps,
+        taps=_base_.swin_taps,
     ),
 }
 teachers = {
@@ -50,7 +32,7 @@ teachers = {
     'DeiT III-L': dict(config='../../vitkd/vitkd_deit-base_deit3-large_8xb128_in1k.py'),
     'Swin-B': dict(
         config='../../vitkd/vitkd_swin-tiny_swin-base_8xb128_in1k.py',
-        taps=swin_taps,
+        taps=_base_.swin_taps,
     ),
     # ../plan3_contrastive-teachers.py; Mixup and CutMix off, as the contrast needs
     'DeiT-S, trained here': dict(
@@ -62,6 +44,6 @@ teachers = {
             train='../../intra_class/intra-class_deit-small_8xb128_in1k.py',
             options=contrast,
         )
-        for name, contrast in contrasts.items()
+        for name, contrast in _base_.contrasts.items()
     },
 }
