@@ -17,6 +17,8 @@ from mmvitkd.utils.cli import (
     require_fit,
 )
 
+DOWNSTREAM = ('mmdet', 'mmseg', 'mmpose')
+
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
@@ -67,6 +69,12 @@ def apply_args(cfg: Config, args: argparse.Namespace) -> None:
     """Change a config as the command line says."""
     if cfg.get('test_dataloader') is None:
         raise ValueError(f"config '{args.config}' has no test_dataloader")
+    scope = cfg.get('default_scope')
+    if scope in DOWNSTREAM and (args.show or args.show_dir is not None or args.tta):
+        raise ValueError(
+            f"config '{args.config}' is {scope}'s, whose predictions are shown, drawn "
+            'and merged by tools/downstream/test.py'
+        )
     cfg.load_from = args.checkpoint
     cfg.resume = False
     leave_out_teacher(cfg)

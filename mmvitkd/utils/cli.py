@@ -75,15 +75,18 @@ def load_config(args: argparse.Namespace) -> Config:
 def complete_dataloader(
     cfg: Config, name: str, pin_memory: bool, persist: bool
 ) -> None:
-    """Give a data loader the defaults of MMPretrain's tools, where they apply."""
+    """Give a data loader the defaults of its framework's tools, where they apply."""
     loader = cfg.get(name)
     if loader is None:
         return
     pinned = loader.get('pin_memory', get_device() != 'cpu')
     # torch refuses to let workers persist that do not exist
     persistent = loader.get('persistent_workers', True) and loader.get('num_workers', 0)
+    # MMDetection and its like keep MMEngine's own default, which makes no batch tensor
+    stacked = cfg.get('default_scope', 'mmpretrain') in ('mmpretrain', 'mmvitkd')
+    collate = 'default_collate' if stacked else 'pseudo_collate'
     cfg[name] = {
-        'collate_fn': {'type': 'default_collate'},
+        'collate_fn': {'type': collate},
         **loader,
         'pin_memory': pinned and pin_memory,
         'persistent_workers': bool(persistent and persist),

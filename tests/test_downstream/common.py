@@ -82,6 +82,8 @@ def shrink_run(
     save_student(cfg.model.backbone, Path(init.checkpoint), distilled)
     for split in ('train', 'val', 'test'):
         shrink_loader(cfg[f'{split}_dataloader'], data)
+    # then named after the run, as a process knows one visualiser by a name
+    cfg.visualizer.pop('name', None)
     cfg.default_hooks.logger.interval = 1
     cfg.randomness = {'seed': 0}
     cfg.work_dir = str(folder / 'work_dir')
@@ -115,11 +117,3 @@ def refused(cfg: Config, message: str, error: type = ValueError) -> None:
     """Train, which shall end with an error."""
     with pytest.raises(error, match=message):
         Runner.from_cfg(cfg).train()
-
-
-def pop_collation(cfg: dict[str, Any]) -> None:
-    """Take out what ``tools/train.py`` needs; its default is MMPretrain's."""
-    del cfg['collate_fn']
-    for split in ('train', 'val', 'test'):
-        collate = cfg[f'{split}_dataloader'].pop('collate_fn')
-        assert collate == {'type': 'pseudo_collate'}

@@ -11,6 +11,7 @@ import pytest
 import torch
 import yaml
 from mmengine.config import Config
+from mmengine.fileio import load as load_file
 
 from tests.helpers import save_weights
 from tests.shrink import CONFIGS
@@ -24,9 +25,11 @@ from tests.test_downstream.common import (
     refused,
     save_student,
 )
-from tests.test_tools.runs import run
+from tests.test_tools.runs import message, run
 
 pytestmark = pytest.mark.onedl_only
+
+IMAGES = ('.png', '.jpg')
 
 
 @dataclass(frozen=True)
@@ -98,18 +101,32 @@ def test_there_are_three_variants_of_each_model():
 
 
 def test_tools_train_and_test(framework, cfg, tmp_path):
-    """By ``tools/train.py`` and ``tools/test.py``, whose defaults are MMPretrain's."""
+    """The scores come out, and the predictions, written and drawn."""
     path = tmp_path / 'model.py'
     cfg.dump(path)
-    runner = run('train', path, '--work-dir', tmp_path / 'run')
+    runner = run('downstream/train', path, '--work-dir', tmp_path / 'run')
     trained = runner.message_hub.get_scalar(f'val/{framework.score}').current()
+    out = tmp_path / ('maps' if framework.name == 'mmseg' else 'predictions.pkl')
     run(
-        'test', path, tmp_path / 'run' / framework.checkpoint,
-        '--work-dir', tmp_path / 'test',
-        '--out', tmp_path / 'metrics.json', '--out-item', 'metrics',
+        'downstream/test', path, tmp_path / 'run' / framework.checkpoint,
+        '--work-dir', tmp_path / 'test', '--metrics', tmp_path / 'metrics.json',
+        '--out', out, '--show-dir', tmp_path / 'drawn',
     )  # fmt: skip
     metrics = json.loads((tmp_path / 'metrics.json').read_text())
     assert metrics[framework.score] == trained
+    assert len(list(out.iterdir()) if out.is_dir() else load_file(out)) > 0
+    drawn = [f for f in (tmp_path / 'drawn').rglob('*') if f.suffix in IMAGES]
+    assert drawn
+
+
+def test_classifiers_tool_tests_but_does_not_draw(framework, cfg, tmp_path):
+    """It points to the one that does."""
+    path = tmp_path / 'model.py'
+    cfg.dump(path)
+    options = ['--work-dir', tmp_path, '--show-dir', tmp_path]
+    text = message('test', path, 'none.pth', *options)
+    assert f"is {framework.name}'s" in text
+    assert 'tools/downstream/test.py' in text
 
 
 def test_a_resumed_run_keeps_its_weights(framework, cfg, tmp_path):
@@ -117,8 +134,8 @@ def test_a_resumed_run_keeps_its_weights(framework, cfg, tmp_path):
     path = tmp_path / 'model.py'
     cfg.dump(path)
     folder = tmp_path / 'run'
-    first = run('train', path, '--work-dir', folder)
-    again = run('train', path, '--work-dir', folder, '--resume')
+    first = run('downstream/train', path, '--work-dir', folder)
+    again = run('downstream/train', path, '--work-dir', folder, '--resume')
     assert again.iter == framework.steps
     one, other = (r.model.state_dict() for r in (first, again))
     assert all(torch.equal(one[name], other[name]) for name in one)

@@ -93,7 +93,7 @@ def run(tool: str, *args: Any, **env: str) -> Any:
         # MMEngine finds loggers by this name, which has only the second in it
         cfg.experiment_name = uuid4().hex
         runners.append(build_runner(cfg))
-        return runners[0]
+        return runners[-1]
 
     with (
         mock.patch.object(sys, 'argv', [str(arg) for arg in (path, *args)]),

@@ -52,12 +52,22 @@ class Line:
     @property
     def is_noise(self) -> bool | None:
         """Whether chance alone could make the difference; None with too few seeds."""
-        ours, alone = self.measured.top1, self.baseline.top1
-        if self.difference is None or min(len(ours), len(alone)) < 2:
+        if self.difference is None:
             return None
-        if len({*ours}) == 1 and len({*alone}) == 1:  # no spread to test with
-            return ours[0] == alone[0]
-        return bool(ttest_ind(ours, alone, equal_var=False).pvalue >= LEVEL)
+        return within_noise(self.measured.top1, self.baseline.top1)
+
+
+def within_noise(ours: list[float], baseline: list[float]) -> bool | None:
+    """Tell by Welch's test whether chance alone could make the difference.
+
+    Returns:
+        None with fewer than two values on a side.
+    """
+    if min(len(ours), len(baseline)) < 2:
+        return None
+    if len({*ours}) == 1 and len({*baseline}) == 1:  # no spread to test with
+        return ours[0] == baseline[0]
+    return bool(ttest_ind(ours, baseline, equal_var=False).pvalue >= LEVEL)
 
 
 def measure(setting: Setting, seeds: int, root: Path) -> Measured:

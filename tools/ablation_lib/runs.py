@@ -95,7 +95,11 @@ def own_folder(root: Path) -> Iterator[None]:
 
 
 def carry_out(
-    runs: list[Run], jobs: int, gpus: int, report: Callable[[Run, list[Run]], None]
+    runs: list[Run],
+    jobs: int,
+    gpus: int,
+    report: Callable[[Run, list[Run]], None],
+    test: Callable[[Run, int], dict[str, Any]] | None = None,
 ) -> None:
     """Carry out what is not finished, ``jobs`` at a time.
 
@@ -107,6 +111,8 @@ def carry_out(
         jobs: How many at once.
         gpus: For each; 0 for the CPU.
         report: Called with every run that ends, and those that are left.
+        test: Called in a run's process when it is trained, with the GPUs; returns what
+            it measures. Defaults to None, which tests a classifier.
     """
     waiting = [run for run in runs if not result(run)]
     for run in waiting:
@@ -120,7 +126,9 @@ def carry_out(
         while waiting or active:
             for run in [r for r in waiting if _ready(r)][: jobs - len(active)]:
                 waiting.remove(run)
-                process = FORK.Process(target=_child, args=(run, gpus))
+                process = FORK.Process(
+                    target=_child, args=(run, gpus, test or test_classifier)
+                )
                 process.start()
                 active[process.sentinel] = (process, run)
             for run in [r for r in waiting if r.teacher and failure(r.teacher)]:
@@ -149,7 +157,7 @@ def _fail(run: Run, reason: str) -> None:
     (run.folder / 'failure.txt').write_text(f'{line}\n')
 
 
-def _child(run: Run, gpus: int) -> None:
+def _child(run: Run, gpus: int, test: Callable[[Run, int], dict[str, Any]]) -> None:
     """Train and test in this process, whose output goes to the run's folder."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends us
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -158,7 +166,7 @@ def _child(run: Run, gpus: int) -> None:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
     try:
-        _train_and_test(run, gpus)
+        _train_and_test(run, gpus, test)
     except SystemExit as end:
         if end.code not in (None, 0):
             _fail(run, str(end.code))
@@ -170,20 +178,17 @@ def _child(run: Run, gpus: int) -> None:
     os._exit(0)
 
 
-def _train_and_test(run: Run, gpus: int) -> None:
+def _train_and_test(
+    run: Run, gpus: int, test: Callable[[Run, int], dict[str, Any]]
+) -> None:
     config = run.folder / 'config.json'
     run.config().dump(config)
-    where = ['--work-dir', str(run.folder)]
-    metrics = run.folder / 'metrics.json'
     if not run.checkpoint.is_file():
-        _tool('train', [str(config), *where, '--resume'], gpus)
-    tested = [str(config), str(run.checkpoint), *where]
-    _tool('test', [*tested, '--out', str(metrics), '--out-item', 'metrics'], gpus)
-    measured = json.loads(metrics.read_text())
+        call_tool(
+            'train', [str(config), '--work-dir', str(run.folder), '--resume'], gpus
+        )
     line = {
-        'top1': measured['accuracy/top1'],
-        'top5': measured.get('accuracy/top5'),
-        'nll': measured.get('nll'),
+        **test(run, gpus),
         'date': date.today().isoformat(),
         'versions': versions(),
         'device': torch.cuda.get_device_name() if gpus else 'CPU',
@@ -193,16 +198,43 @@ def _train_and_test(run: Run, gpus: int) -> None:
     part.rename(run.folder / 'result.json')
 
 
-def _tool(name: str, args: list[str], gpus: int) -> None:
-    """Call ``tools/<name>.py`` in this process, or on several GPUs in their own."""
+def test_classifier(run: Run, gpus: int) -> dict[str, Any]:
+    """Test a classifier, or a distiller's student, on its test images."""
+    metrics = run.folder / 'metrics.json'
+    call_tool(
+        'test',
+        [
+            *(str(run.folder / 'config.json'), str(run.checkpoint)),
+            *('--work-dir', str(run.folder)),
+            *('--out', str(metrics), '--out-item', 'metrics'),
+        ],
+        gpus,
+    )
+    measured = json.loads(metrics.read_text())
+    return {
+        'top1': measured['accuracy/top1'],
+        'top5': measured.get('accuracy/top5'),
+        'nll': measured.get('nll'),
+    }
+
+
+def call_tool(name: str, args: list[str], gpus: int) -> None:
+    """Call ``tools/<name>.py`` in this process, or on several GPUs in their own.
+
+    Args:
+        name: ``'train'`` or ``'test'``, or one of these in ``'downstream/'``.
+        args: Config, for testing the checkpoint, and options.
+        gpus: How many; 0 for the CPU.
+    """
     if gpus > 1:
         config, *rest = args
-        command = ['bash', str(TOOLS / f'dist_{name}.sh'), config]
-        if name == 'test':
+        script = (TOOLS / name).with_name(f'dist_{Path(name).name}.sh')
+        command = ['bash', str(script), config]
+        if script.name == 'dist_test.sh':
             command.append(rest.pop(0))
         code = _call([*command, str(gpus), *rest])
         if code:
-            sys.exit(f'tools/dist_{name}.sh ended with code {code}')
+            sys.exit(f'{script} ended with code {code}')
         return
     if gpus == 0:
         torch.set_num_threads(1)

@@ -1,11 +1,10 @@
 # Mask R-CNN on Swin-Tiny by mmdet's own recipe; the student alone
-#   bash tools/dist_train.sh \
+#   bash tools/downstream/dist_train.sh \
 #       configs/downstream/mmdet/mask-rcnn_swin-tiny_8xb2-1x_coco.py 8
 # The backbone is MMPretrain's, the same network as mmdet's, since mmdet's loads
 # whatever fits and passes over the rest.
 _base_ = 'mmdet::swin/mask-rcnn_swin-t-p4-w7_fpn_1x_coco.py'
 
-collate_fn = dict(type='pseudo_collate')  # tools/train.py's default is MMPretrain's
 
 model = dict(
     backbone=dict(
@@ -24,7 +23,3 @@ model = dict(
         ),
     ),
 )
-
-train_dataloader = dict(collate_fn=collate_fn)
-val_dataloader = dict(collate_fn=collate_fn)
-test_dataloader = dict(collate_fn=collate_fn)

@@ -1,5 +1,5 @@
 # Mask R-CNN ViTDet on DeiT-Base, arXiv:2203.16527 with the student alone
-#   bash tools/dist_train.sh \
+#   bash tools/downstream/dist_train.sh \
 #       configs/downstream/mmdet/mask-rcnn_vitdet-deit-base_16xb4-lsj-100e_coco.py \
 #       16 --amp
 # ViTKD's table 14: box AP 47.23; not yet reproduced.

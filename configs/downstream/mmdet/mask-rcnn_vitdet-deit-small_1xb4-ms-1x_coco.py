@@ -1,5 +1,5 @@
 # Mask R-CNN ViTDet on DeiT-Small, a light recipe for one GPU; the student alone
-#   python tools/train.py \
+#   python tools/downstream/train.py \
 #       configs/downstream/mmdet/mask-rcnn_vitdet-deit-small_1xb4-ms-1x_coco.py --amp
 # Our own recipe: no figures to compare with.
 _base_ = ['./_base_/mask-rcnn_vitdet.py', './_base_/ms-1x.py']

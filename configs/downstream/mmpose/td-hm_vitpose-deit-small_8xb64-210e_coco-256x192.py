@@ -1,5 +1,5 @@
 # ViTPose on DeiT-Small, arXiv:2204.12484 with the student alone
-#   bash tools/dist_train.sh \
+#   bash tools/downstream/dist_train.sh \
 #       configs/downstream/mmpose/td-hm_vitpose-deit-small_8xb64-210e_coco-256x192.py \
 #       8
 # ViTKD's table 4: pose AP 71.80; not yet reproduced.
@@ -21,9 +21,3 @@ model = dict(
         ),
     )
 )
-
-collate_fn = dict(type='pseudo_collate')  # tools/train.py's default is MMPretrain's
-
-train_dataloader = dict(collate_fn=collate_fn)
-val_dataloader = dict(collate_fn=collate_fn)
-test_dataloader = dict(collate_fn=collate_fn)

@@ -1,5 +1,5 @@
 # UPerNet, arXiv:1807.10221, on DeiT-Base by mmseg's own recipe; the student alone
-#   bash tools/dist_train.sh \
+#   bash tools/downstream/dist_train.sh \
 #       configs/downstream/mmseg/upernet_deit-base_8xb2-160k_ade20k-512x512.py 8
 # The paper gives no figure for it.
 _base_ = './upernet_deit-small_8xb2-160k_ade20k-512x512.py'

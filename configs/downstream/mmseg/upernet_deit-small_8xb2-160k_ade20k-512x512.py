@@ -1,5 +1,5 @@
 # UPerNet, arXiv:1807.10221, on DeiT-Small by mmseg's own recipe; the student alone
-#   bash tools/dist_train.sh \
+#   bash tools/downstream/dist_train.sh \
 #       configs/downstream/mmseg/upernet_deit-small_8xb2-160k_ade20k-512x512.py 8
 # ViTKD's table 4: mIoU 42.96; not yet reproduced.
 # The backbone is MMPretrain's: mmseg's has no bias in its patch embedding, and loads
@@ -10,7 +10,6 @@ _base_ = (
     'vit_deit-s16_mln_upernet_8xb2-160k_ade20k-512x512.py'
 )
 
-collate_fn = dict(type='pseudo_collate')  # tools/train.py's default is MMPretrain's
 
 model = dict(
     pretrained=None,
@@ -33,9 +32,6 @@ model = dict(
     ),
 )
 
-train_dataloader = dict(collate_fn=collate_fn)
-val_dataloader = dict(collate_fn=collate_fn)
-test_dataloader = dict(collate_fn=collate_fn)
 
 # mmseg means to spare the backbone's norms, but by a name that they do not have
 optim_wrapper = dict(

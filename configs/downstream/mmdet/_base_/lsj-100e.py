@@ -2,7 +2,6 @@
 # mmdet's own LSJ recipe passes 25 times over the data set repeated 4 times.
 _base_ = ['mmdet::common/lsj-100e_coco-instance.py', './adamw.py']
 
-collate_fn = dict(type='pseudo_collate')  # tools/train.py's default is MMPretrain's
 
 test_pipeline = [
     dict(type='LoadImageFromFile', backend_args=_base_.backend_args),
@@ -15,8 +14,8 @@ test_pipeline = [
 ]
 
 # 16 GPUs x 4 = 64
-train_dataloader = dict(batch_size=4, num_workers=4, collate_fn=collate_fn)
-val_dataloader = dict(dataset=dict(pipeline=test_pipeline), collate_fn=collate_fn)
+train_dataloader = dict(batch_size=4, num_workers=4)
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
 
 optim_wrapper = dict(_delete_=True, **_base_.adamw)

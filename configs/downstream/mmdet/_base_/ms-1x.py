@@ -7,7 +7,6 @@ _base_ = [
     './adamw.py',
 ]
 
-collate_fn = dict(type='pseudo_collate')  # tools/train.py's default is MMPretrain's
 
 train_pipeline = [
     dict(type='LoadImageFromFile', backend_args=_base_.backend_args),
@@ -25,10 +24,7 @@ train_dataloader = dict(
     batch_size=4,
     num_workers=4,
     dataset=dict(pipeline=train_pipeline),
-    collate_fn=collate_fn,
 )
-val_dataloader = dict(collate_fn=collate_fn)
-test_dataloader = dict(collate_fn=collate_fn)
 
 optim_wrapper = dict(_delete_=True, accumulative_counts=4, **_base_.adamw)
 default_hooks = dict(checkpoint=dict(max_keep_ckpts=2))

@@ -1,0 +1,1 @@
+"""Parts of draw_scenes.py and compare.py."""

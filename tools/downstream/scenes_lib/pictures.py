@@ -1,0 +1,155 @@
+"""Draw predictions beside the truth: a row a scene, a column a kind of weights."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from mmengine.fileio import load
+from PIL import Image
+
+matplotlib.use('Agg')
+import matplotlib.pyplot as plt
+from ablation_lib.runs import result
+from matplotlib.axes import Axes
+from matplotlib.patches import Patch, Rectangle
+from pycocotools import mask as coco_mask
+from torchvision.ops import nms
+
+from .formats import FIRST_DIGIT, NAMES
+from .trainings import INITS, TASKS, FineTuning
+
+SCORE = 0.3  # of the detections that are drawn, at least
+OVERLAP = 0.5  # of two boxes, at most; else the surer one is drawn
+COLOURS = plt.get_cmap('tab10').colors
+TRUTH = 'truth'
+
+
+def draw(task: str, runs: list[FineTuning], path: Path) -> bool:
+    """Write the picture of a task from the first seed's runs, if all are finished."""
+    first = {run.init: run for run in runs if (run.task, run.seed) == (task, 0)}
+    if not all(result(run) for run in first.values()):
+        return False
+    scenes = next(iter(first.values())).scenes
+    read, paint = READERS[task], PAINTERS[task]
+    columns = {TRUTH: read(None, scenes)}
+    columns |= {INITS[init]: read(run, scenes) for init, run in first.items()}
+    chosen = one_of_each(scenes)
+    figure, axes = plt.subplots(
+        len(chosen),
+        len(columns),
+        figsize=(2 * len(columns), 2 * len(chosen) + 0.5),
+        layout='constrained',
+        squeeze=False,
+    )
+    for row, (number, file) in zip(axes, chosen.items(), strict=True):
+        image = np.array(Image.open(scenes / 'coco' / 'val2017' / file))
+        for cell, found in zip(row, columns.values(), strict=True):
+            cell.imshow(image, interpolation='nearest')
+            paint(cell, found[number])
+            cell.axis('off')
+    for cell, name in zip(axes[0], columns, strict=True):
+        cell.set_title(name, fontsize=10)
+    legend = [Patch(color=COLOURS[i], label=name) for i, name in enumerate(NAMES)]
+    figure.legend(handles=legend, loc='outside lower center', ncols=10, fontsize=8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=100)
+    plt.close(figure)
+    return True
+
+
+def annotations(scenes: Path) -> dict[str, Any]:
+    """Read the test scenes' COCO file."""
+    file = scenes / 'coco' / 'annotations' / 'instances_val2017.json'
+    return json.loads(file.read_text())
+
+
+def one_of_each(scenes: Path) -> dict[int, str]:
+    """Choose the first scene over each photograph: its number and file."""
+    found: dict[str, dict[str, Any]] = {}
+    for image in annotations(scenes)['images']:
+        found.setdefault(image['photograph'], image)
+    return {image['id']: image['file_name'] for image in found.values()}
+
+
+# a label, a box (left, top, right, bottom), a mask (H, W), and a score if predicted
+Instances = list[tuple[int, tuple[float, ...], np.ndarray, float | None]]
+
+
+def read_instances(run: FineTuning | None, scenes: Path) -> dict[int, Instances]:
+    """Read the predicted instances of every scene, or the true ones."""
+    data = annotations(scenes)
+    found: dict[int, Instances] = {image['id']: [] for image in data['images']}
+    if run is None:
+        for one in data['annotations']:
+            x, y, width, height = one['bbox']
+            rle = coco_mask.frPyObjects(
+                one['segmentation'], *one['segmentation']['size']
+            )
+            box = (x, y, x + width, y + height)
+            label = one['category_id'] - 1
+            found[one['image_id']].append((label, box, coco_mask.decode(rle), None))
+        return found
+    for sample in load(run.folder / TASKS['detection'].predictions):
+        instances = sample['pred_instances']
+        boxes, scores = instances['bboxes'], instances['scores']
+        # the detector itself suppresses within a class alone
+        for i in nms(boxes, scores, OVERLAP).tolist():
+            if scores[i] >= SCORE:
+                label, mask = int(instances['labels'][i]), instances['masks'][i]
+                box = tuple(boxes[i].tolist())
+                one = (label, box, coco_mask.decode(mask), float(scores[i]))
+                found[sample['img_id']].append(one)
+    return found
+
+
+def paint_instances(axes: Axes, instances: Instances) -> None:
+    """Paint boxes, masks and labels over a scene."""
+    for label, (left, top, right, bottom), mask, score in instances:
+        overlay = np.zeros((*mask.shape, 4))
+        overlay[mask > 0] = (*COLOURS[label], 0.6)
+        axes.imshow(overlay, interpolation='nearest')
+        axes.add_patch(
+            Rectangle(
+                (left - 0.5, top - 0.5),
+                right - left,
+                bottom - top,
+                fill=False,
+                color=COLOURS[label],
+                lw=1.2,
+            )
+        )
+        text = NAMES[label] if score is None else f'{NAMES[label]} {score:.2f}'
+        axes.text(
+            left,
+            top,
+            text,
+            fontsize=6,
+            color='white',
+            va='bottom' if top > 8 else 'top',
+            bbox=dict(facecolor=COLOURS[label], pad=0.8, lw=0),
+        )
+
+
+def read_maps(run: FineTuning | None, scenes: Path) -> dict[int, np.ndarray]:
+    """Read the predicted label map of every scene ``(H, W)``, or the true ones."""
+    folder = scenes / 'ade' / 'annotations' / 'validation'
+    if run is not None:
+        folder = run.folder / TASKS['segmentation'].predictions
+    files = sorted(folder.glob('*.png'))
+    return {int(file.stem[-8:]): np.array(Image.open(file)) for file in files}
+
+
+def paint_map(axes: Axes, labels: np.ndarray) -> None:
+    """Paint the digits' pixels over a scene."""
+    overlay = np.zeros((*labels.shape, 4))
+    for digit, colour in enumerate(COLOURS):
+        overlay[labels == FIRST_DIGIT + digit] = (*colour, 0.85)
+    axes.imshow(overlay, interpolation='nearest')
+
+
+READERS: dict[str, Any] = {'detection': read_instances, 'segmentation': read_maps}
+PAINTERS: dict[str, Any] = {'detection': paint_instances, 'segmentation': paint_map}

@@ -1,0 +1,162 @@
+"""The trainings that compare.py compares, and the students that they begin with."""
+
+from __future__ import annotations
+
+import json
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ablation_lib.runs import call_tool, test_classifier
+from ablation_lib.tables import ROOT, Run, Setting
+from mmengine.config import Config
+
+CONFIGS = ROOT / 'configs'
+INITS = {
+    'scratch': 'random weights',
+    'plain': 'the student alone',
+    'vitkd': 'the student by ViTKD',
+}
+BASELINE = 'plain'  # what the others are compared with
+
+
+@dataclass(frozen=True)
+class Task:
+    """A kind of fine-tuning.
+
+    Args:
+        stem: Of its configs' names; that of the student alone has no more.
+        metrics: Name for people to that in the log, and what makes it percent.
+        predictions: Where a run's are, in its folder.
+        data: The part of the scenes that it reads.
+    """
+
+    stem: str
+    metrics: dict[str, tuple[str, float]]
+    predictions: str
+    data: str
+
+    def config(self, init: str) -> Path:
+        """Name the config that begins with these weights."""
+        suffix = '' if init == BASELINE else f'-{init}'
+        folder = CONFIGS / 'downstream' / 'digit_scenes'
+        return folder / f'{self.stem}{suffix}_digit-scenes.py'
+
+
+TASKS = {
+    'detection': Task(
+        'mask-rcnn_vitdet-w32',
+        {'box AP': ('coco/bbox_mAP', 100.0), 'mask AP': ('coco/segm_mAP', 100.0)},
+        'predictions.pkl',
+        'coco',
+    ),
+    'segmentation': Task('fcn_vit-w32', {'mIoU': ('mIoU', 1.0)}, 'maps', 'ade'),
+}
+
+
+@dataclass(frozen=True)
+class FineTuning(Run):
+    """A training on the scenes, after that of the student it begins with, if any."""
+
+    task: str
+    init: str
+    scenes: Path
+
+    def config(self) -> Config:
+        """Complete the config by seed, student and data; it validates at its end."""
+        cfg = deepcopy(self.setting.cfg)
+        cfg.merge_from_dict(
+            {
+                'randomness.seed': self.seed,
+                'default_hooks.checkpoint.type': 'CheckpointHook',
+                'default_hooks.checkpoint.max_keep_ckpts': 1,
+            }
+        )
+        root = self.scenes / TASKS[self.task].data
+        for name in ('train_dataloader', 'test_dataloader'):
+            cfg[name].dataset.data_root = f'{root}/'
+        if 'ann_file' in cfg.test_evaluator:
+            file = root / 'annotations' / 'instances_val2017.json'
+            cfg.test_evaluator.ann_file = str(file)
+        cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+        if self.teacher is not None:
+            cfg.model.backbone.init_cfg.checkpoint = str(self.teacher.checkpoint)
+        return cfg
+
+
+def read(path: Path, max_epochs: int | None) -> Config:
+    """Read a config, cut to a number of epochs."""
+    cfg = Config.fromfile(path)
+    epochs = min(cfg.train_cfg.max_epochs, max_epochs or cfg.train_cfg.max_epochs)
+    cfg.train_cfg.max_epochs = epochs
+    cfg.train_cfg.val_interval = min(cfg.train_cfg.val_interval, epochs)
+    return cfg
+
+
+def students(max_epochs: int | None) -> dict[str, Setting | None]:
+    """Describe how the weights are made that the fine-tunings begin with."""
+    digits = CONFIGS / 'digits'
+    teacher = Setting('digits teacher', read(digits / 'digits_teacher.py', max_epochs))
+    plain = read(digits / 'digits_student.py', max_epochs)
+    vitkd = read(digits / 'vitkd_digits.py', max_epochs)
+    return {
+        'scratch': None,
+        'plain': Setting('digits student', plain),
+        'vitkd': Setting('digits ViTKD', vitkd, teacher),
+    }
+
+
+def plan(
+    tasks: list[str], seeds: int, root: Path, scenes: Path, max_epochs: int | None
+) -> list[FineTuning]:
+    """List the fine-tunings, seed by seed; each seed has students of its own."""
+    summary = json.loads((scenes / 'scenes.json').read_text())
+    begun = students(max_epochs)
+    settings = {}
+    for task in tasks:
+        for init in INITS:
+            cfg = read(TASKS[task].config(init), max_epochs)
+            # other scenes make another training, the same in another folder do not
+            cfg.scenes = {key: summary[key] for key in ('seed', 'train', 'val')}
+            name = f'{task} {init}'
+            settings[task, init] = Setting(name, cfg, begun[init], own_teachers=True)
+    return [
+        FineTuning(setting, seed, root, task, init, scenes)
+        for seed in range(seeds)
+        for (task, init), setting in settings.items()
+    ]
+
+
+def with_students(runs: list[FineTuning]) -> list[Run]:
+    """List the runs and all that must be finished before, each once, in order."""
+    found: list[Run] = []
+    for run in runs:
+        chain: list[Run] = []
+        link: Run | None = run
+        while link is not None:
+            chain.insert(0, link)
+            link = link.teacher
+        found += chain
+    return list(dict.fromkeys(found))
+
+
+def test(run: Run, gpus: int) -> dict[str, Any]:
+    """Test a finished run: a student on digits, a fine-tuned one on scenes."""
+    if not isinstance(run, FineTuning):
+        return test_classifier(run, gpus)
+    task = TASKS[run.task]
+    metrics = run.folder / 'metrics.json'
+    call_tool(
+        'downstream/test',
+        [
+            *(str(run.folder / 'config.json'), str(run.checkpoint)),
+            *('--work-dir', str(run.folder), '--metrics', str(metrics)),
+            *('--out', str(run.folder / task.predictions)),
+        ],
+        gpus,
+    )
+    measured = json.loads(metrics.read_text())
+    return {
+        name: factor * measured[key] for name, (key, factor) in task.metrics.items()
+    }
