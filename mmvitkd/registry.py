@@ -5,6 +5,7 @@ MMEngine imports ``<scope>.registry`` by itself, and ``default_scope='mmvitkd'``
 finds our types first, then MMPretrain's, then MMEngine's.
 """
 
+from mmengine.registry import STRATEGIES as MMENGINE_STRATEGIES
 from mmengine.registry import Registry
 from mmpretrain import registry as mmpretrain
 
@@ -26,6 +27,7 @@ __all__ = [
     'RUNNERS',
     'RUNNER_CONSTRUCTORS',
     'SCOPE',
+    'STRATEGIES',
     'TASK_UTILS',
     'TRANSFORMS',
     'VISBACKENDS',
@@ -58,6 +60,8 @@ def _child(parent: Registry, *locations: str) -> Registry:
 RUNNERS = _child(mmpretrain.RUNNERS)
 RUNNER_CONSTRUCTORS = _child(mmpretrain.RUNNER_CONSTRUCTORS)
 LOOPS = _child(mmpretrain.LOOPS)
+# MMPretrain has none of its own
+STRATEGIES = _child(MMENGINE_STRATEGIES, 'mmvitkd.engine')
 HOOKS = _child(mmpretrain.HOOKS, 'mmvitkd.engine')
 LOG_PROCESSORS = _child(mmpretrain.LOG_PROCESSORS)
 OPTIMIZERS = _child(mmpretrain.OPTIMIZERS)

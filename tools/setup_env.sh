@@ -64,7 +64,7 @@ case $profile in
     venv=.venv-dev stack=onedl time='2 minutes' venv_gb=7 cache_gb=7
     requirements='onedl onedl-downstream digits tests onedl-dev'
     modules='cv2 torch torchvision mmengine mmcv mmpretrain.models sklearn matplotlib
-             mmcv.ops mmdet mmseg mmpose.datasets timm transformers mim
+             mmcv.ops mmdet mmseg mmpose.datasets deepspeed timm transformers mim
              pytest pytest_timeout ruff mypy pre_commit setuptools pip'
     ;;
   official)
@@ -135,7 +135,7 @@ if [ -n "$no_venv" ]; then
   files=
   for name in $requirements; do files="$files -r requirements/$name.txt"; done
   hint="get it with: python -m pip install torch torchvision$files -c $constraints"
-  [ "$profile" != dev ] || hint="$hint (mmcv.ops and mmpose: see docs/installation.md)"
+  [ "$profile" != dev ] || hint="$hint (mmcv.ops, mmpose and deepspeed: see docs/installation.md)"
   check_imports "$python" "$hint"
   exit 0
 fi
@@ -340,6 +340,7 @@ if [ -n "$coco" ]; then
   first=$("$python" -c 'from importlib.metadata import files
 print(files("mmpose")[0].locate().parent)')
   [ -e "$first/.mim" ] || ln -s ../mmpose/.mim "$first/.mim"
+  install --no-deps --no-build-isolation-package deepspeed -r requirements/deepspeed.txt
 fi
 
 say 'checking that everything imports'

@@ -77,6 +77,13 @@ def apply_args(cfg: Config, args: argparse.Namespace) -> None:
         )
     cfg.load_from = args.checkpoint
     cfg.resume = False
+    if Path(args.checkpoint).is_dir():
+        raise ValueError(
+            f"'{args.checkpoint}' is a folder, which only DeepSpeed loads: export its "
+            'student by tools/export_student.py with --config, and test that'
+        )
+    for key in ('runner_type', 'strategy'):  # of training; a student alone is small
+        cfg.pop(key, None)
     leave_out_teacher(cfg)
     if args.amp:
         cfg.test_cfg = {**(cfg.get('test_cfg') or {}), 'fp16': True}

@@ -73,6 +73,9 @@ def apply_args(cfg: Config, args: argparse.Namespace) -> None:
                 'auto_scale_lr = dict(base_batch_size=...) in the config'
             )
         cfg.auto_scale_lr.enable = True
+    if 'runner_type' in cfg and cfg.get('data_preprocessor') is not None:
+        # as FlexibleRunner does later, so that resuming sees no other model
+        cfg.model.setdefault('data_preprocessor', cfg.data_preprocessor)
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         complete_dataloader(
             cfg, name, not args.no_pin_memory, not args.no_persistent_workers

@@ -5,12 +5,15 @@ from .hooks import (
     TermWeightHook,
 )
 from .optimizers import BackboneLayerDecayConstructor, Bfloat16OptimWrapper
+from .strategies import DeepSpeedStrategy, FSDPStrategy
 
 __all__ = [
     'BackboneLayerDecayConstructor',
     'Bfloat16OptimWrapper',
     'CheckSegMapsHook',
+    'DeepSpeedStrategy',
     'EpochSeedHook',
+    'FSDPStrategy',
     'SafeCheckpointHook',
     'TermWeightHook',
 ]

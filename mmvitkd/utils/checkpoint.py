@@ -62,6 +62,8 @@ def _read(path: str) -> Any:
         return file
     if '://' in path:
         return io.BytesIO(fileio.get(path))
+    if Path(path).is_dir():
+        return _file_in(Path(path))
     if not Path(path).is_file():
         raise ValueError(
             f"checkpoint '{path}' does not exist (looked in {Path.cwd()}): give a "
@@ -70,13 +72,25 @@ def _read(path: str) -> Any:
     return path
 
 
+def _file_in(folder: Path) -> Path:
+    """Find the file with the weights in a checkpoint folder of DeepSpeed's."""
+    file = folder / 'mp_rank_00_model_states.pt'
+    if not file.is_file():
+        raise ValueError(
+            f"checkpoint '{folder}' is a folder without {file.name}, which DeepSpeed's "
+            'ZeRO-1 and ZeRO-2 write: of ZeRO-3, make a file by the zero_to_fp32.py '
+            'that is beside it; other shards are for the strategy that wrote them'
+        )
+    return file
+
+
 def load_checkpoint(path: str | Path, weights_only: bool = True) -> dict[str, Any]:
     """Read a checkpoint file or URL to the CPU.
 
     Args:
-        path: A ``.pth``, ``.bin`` or ``.safetensors`` file, a URL (downloaded
-            once, into torch's hub folder), or an address of MMEngine's storage
-            backends.
+        path: A ``.pth``, ``.bin`` or ``.safetensors`` file, a folder that DeepSpeed's
+            ZeRO-1 or ZeRO-2 wrote, a URL (downloaded once, into torch's hub folder),
+            or an address of MMEngine's storage backends.
         weights_only: Refuse pickles that could run code. Defaults to True.
 
     Raises:
@@ -119,14 +133,14 @@ def weights_of(checkpoint: dict[str, Any], prefix: str = '') -> dict[str, Tensor
 
     Args:
         checkpoint: As :func:`load_checkpoint` returns it: MMEngine's, timm's
-            (``model``), or the bare weights.
+            (``model``), DeepSpeed's (``module``), or the bare weights.
         prefix: Take the weights below it alone, and strip it, such as
             ``'student.'`` of a distillation checkpoint. Defaults to ``''``.
 
     Raises:
         ValueError: If no weight has the prefix; the message tells what there is.
     """
-    for key in ('state_dict', 'model'):
+    for key in ('state_dict', 'model', 'module'):
         if isinstance(checkpoint.get(key), dict):
             checkpoint = checkpoint[key]
             break

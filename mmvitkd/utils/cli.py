@@ -98,7 +98,22 @@ def build_runner(cfg: Config) -> Runner:
     allow_mmengine_globals()
     if cfg.launcher != 'none' and get_device() == 'cpu':
         _distribute_on_cpu(cfg)
-    return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    if 'runner_type' not in cfg:
+        return Runner.from_cfg(cfg)
+    _require_no_averaging(cfg)
+    cfg.setdefault('env_cfg', {})  # FlexibleRunner has no default for it
+    return RUNNERS.build(cfg)
+
+
+def _require_no_averaging(cfg: Config) -> None:
+    """Refuse what FlexibleRunner's checkpoints can't hold."""
+    hooks = [str(hook.get('type')) for hook in cfg.get('custom_hooks') or []]
+    if any('EMAHook' in hook for hook in hooks):
+        raise ValueError(
+            'EMAHook keeps a copy of a whole model, which FSDP and DeepSpeed do not '
+            f'have: take it out of the custom_hooks {hooks}, and say so beside the '
+            'result; or train with DDP, without the strategy'
+        )
 
 
 def _distribute_on_cpu(cfg: Config) -> None:

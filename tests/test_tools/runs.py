@@ -2,9 +2,12 @@
 
 import os
 import runpy
+import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from copy import deepcopy
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -102,6 +105,32 @@ def run(tool: str, *args: Any, **env: str) -> Any:
     ):
         runpy.run_path(str(path), run_name='__main__')
     return runners[0] if runners else None
+
+
+def in_processes(count: int, target: Callable, *args: Any) -> None:
+    """Call a function as torchrun would, in forks of this process: no imports."""
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        port = str(free.getsockname()[1])
+    shared = {'WORLD_SIZE': str(count), 'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': port}
+    processes = []
+    for rank in map(str, range(count)):
+        env = {**shared, 'RANK': rank, 'LOCAL_RANK': rank}
+        with mock.patch.dict(os.environ, env):
+            process = get_context('fork').Process(target=target, args=args)
+            process.start()
+        processes.append(process)
+    for process in processes:
+        process.join(timeout=300)
+    codes = [process.exitcode for process in processes]
+    for process in processes:
+        process.kill()
+    assert codes == [0] * count
+
+
+def run_together(count: int, tool: str, *args: Any) -> None:
+    """Run a tool in several processes."""
+    in_processes(count, run, tool, *args, '--launcher', 'pytorch')
 
 
 def message(tool: str, *args: Any) -> str:

@@ -75,9 +75,14 @@ def find_module(model: nn.Module, path: str) -> nn.Module:
     Raises:
         ValueError: If there is none; the message offers the nearest paths.
     """
+    try:
+        # looks through FSDP's and checkpointing's wrappers, whose names come between
+        module = model.get_submodule(path)
+    except AttributeError:
+        module = model
+    if module is not model:
+        return module
     paths = dict(model.named_modules())
-    if path in paths and path:
-        return paths[path]
     near = difflib.get_close_matches(path, paths, n=3, cutoff=0.4)
     raise ValueError(
         f"tap '{path}': {type(model).__name__} has no such module; "

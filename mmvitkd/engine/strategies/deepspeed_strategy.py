@@ -1,0 +1,92 @@
+import os
+from typing import Any
+
+from mmengine._strategy import DeepSpeedStrategy as BaseDeepSpeedStrategy
+from mmengine.config import ConfigDict
+from mmengine.dist import barrier, is_main_process
+from mmengine.optim import BaseOptimWrapper
+from torch import nn
+
+from mmvitkd.registry import STRATEGIES
+
+from .sharding import require_processes, shard_teachers
+
+
+@STRATEGIES.register_module()
+class DeepSpeedStrategy(BaseDeepSpeedStrategy):
+    """MMEngine's ``DeepSpeedStrategy``, which takes an ordinary config.
+
+    .. code:: python
+
+        runner_type = 'FlexibleRunner'
+        strategy = dict(
+            type='mmvitkd.DeepSpeedStrategy', zero_optimization=dict(stage=1))
+
+    DeepSpeed has settings of its own for the batch size, clipping and accumulation;
+    here they come from the config's ``train_dataloader`` and ``optim_wrapper``.
+    A checkpoint is a folder, which appears under its name when it is complete.
+
+    Args:
+        shard_teacher: Whether every process holds a share of the teachers' weights
+            or all of them. Defaults to False.
+        **kwargs: Of MMEngine's.
+
+    Raises:
+        ValueError: If the optimiser wrapper asks for what DeepSpeed does otherwise.
+    """
+
+    config: dict
+
+    def __init__(self, *, shard_teacher: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        require_processes(self)
+        self.shard_teacher = shard_teacher
+        # MMPretrain's schedules use optimisers of torch
+        self.config.setdefault('zero_allow_untested_optimizer', True)
+        # a checkpoint holds it, which then is plain data
+        self.config = ConfigDict(self.config).to_dict()
+
+    def prepare(
+        self, model: Any, *, dispatch_kwargs: dict | None = None, **kwargs: Any
+    ) -> Any:
+        """As MMEngine's; the batch size is the data loader's."""
+        batch = (dispatch_kwargs or {}).get('train_micro_batch_size_per_gpu', 1)
+        self.config['train_micro_batch_size_per_gpu'] = batch
+        return super().prepare(model, dispatch_kwargs=dispatch_kwargs, **kwargs)
+
+    def build_optim_wrapper(
+        self, optim_wrapper: Any, model: nn.Module | None = None
+    ) -> BaseOptimWrapper:
+        """Build DeepSpeed's wrapper of the optimiser that the config asks for."""
+        cfg = dict(optim_wrapper)
+        kind = cfg.pop('type', 'OptimWrapper')
+        if kind not in ('OptimWrapper', 'DeepSpeedOptimWrapper'):
+            raise ValueError(
+                f'DeepSpeed has mixed precision of its own, got optim_wrapper {kind}: '
+                'give strategy=dict(bf16=dict(enabled=True)) instead, and no --amp'
+            )
+        clip = dict(cfg.pop('clip_grad', None) or {})
+        if clip:
+            self.config['gradient_clipping'] = clip.pop('max_norm', None)
+        if clip:
+            raise ValueError(f'DeepSpeed clips by max_norm alone, got {clip} as well')
+        if 'accumulative_counts' in cfg:
+            self.config['gradient_accumulation_steps'] = cfg.pop('accumulative_counts')
+        cfg['type'] = 'DeepSpeedOptimWrapper'
+        self.optim_wrapper = super().build_optim_wrapper(cfg, model)
+        self._scale_lr()
+        return self.optim_wrapper
+
+    def _wrap_model(self, model: nn.Module) -> nn.Module:
+        wrapped = super()._wrap_model(model)
+        if self.shard_teacher:
+            shard_teachers(model)
+        return wrapped
+
+    def save_checkpoint(self, filename: str, **kwargs: Any) -> None:
+        """Write a folder from all processes; it is complete or not there."""
+        part = f'{filename}.part'
+        super().save_checkpoint(part, **kwargs)
+        barrier()
+        if is_main_process():
+            os.replace(part, filename)

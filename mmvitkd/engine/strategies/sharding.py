@@ -1,0 +1,64 @@
+"""Splitting weights over processes: in which units, and the teachers'."""
+
+from typing import Any
+
+from mmengine._strategy import BaseStrategy
+from torch import nn
+
+
+def require_processes(strategy: BaseStrategy) -> None:
+    """Refuse a start without a launcher.
+
+    Raises:
+        ValueError: If so.
+    """
+    if not strategy.distributed:
+        raise ValueError(
+            f'{type(strategy).__name__} needs processes that know each other, also for '
+            'one GPU: bash tools/dist_train.sh CONFIG 1'
+        )
+
+
+def find_blocks(model: nn.Module) -> list[nn.Module]:
+    """List the units that are gathered one at a time: a transformer's blocks.
+
+    They are the innermost items of the model's ``ModuleList``s, so the blocks of a
+    Swin's stages rather than the stages.
+    """
+    lists = [m for m in model.modules() if isinstance(m, nn.ModuleList)]
+    return [
+        item
+        for items in lists
+        for item in items
+        if any(True for _ in item.parameters())
+        and not any(isinstance(m, nn.ModuleList) and len(m) for m in item.modules())
+    ]
+
+
+def shard_teachers(model: Any) -> None:
+    """Leave a share of every teacher's weights on each process.
+
+    A block's weights are gathered for its forward and dropped after it. The module
+    paths stay as they are, so taps do.
+
+    Args:
+        model: A distiller on its device. The processes must be initialised.
+
+    Raises:
+        ValueError: If it has no teacher, or torch is older than 2.6.
+    """
+    teachers = getattr(model, 'teachers', {})
+    if not teachers:
+        raise ValueError(
+            f'shard_teacher=True, but the {type(model).__name__} has no teacher: leave '
+            'it out'
+        )
+    try:
+        from torch.distributed.fsdp import fully_shard
+    except ImportError as error:
+        raise ValueError('shard_teacher=True needs torch 2.6 or newer') from error
+    model.load_teachers()
+    for teacher in teachers.values():
+        for block in find_blocks(teacher.model):
+            fully_shard(block)
+        fully_shard(teacher.model, reshard_after_forward=True)
