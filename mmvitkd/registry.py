@@ -71,7 +71,7 @@ OPTIM_WRAPPER_CONSTRUCTORS = _child(
 )
 PARAM_SCHEDULERS = _child(mmpretrain.PARAM_SCHEDULERS)
 DATASETS = _child(mmpretrain.DATASETS, 'mmvitkd.datasets')
-DATA_SAMPLERS = _child(mmpretrain.DATA_SAMPLERS)
+DATA_SAMPLERS = _child(mmpretrain.DATA_SAMPLERS, 'mmvitkd.datasets')
 TRANSFORMS = _child(mmpretrain.TRANSFORMS)
 MODELS = _child(mmpretrain.MODELS, 'mmvitkd.models')
 MODEL_WRAPPERS = _child(mmpretrain.MODEL_WRAPPERS)

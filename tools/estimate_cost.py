@@ -12,6 +12,8 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from mmvitkd.models.classifiers.stored_answer import StoredTap, record_dtype
+from mmvitkd.models.classifiers.tap import Tap
 from mmvitkd.models.classifiers.teacher import natural_input_size
 from mmvitkd.registry import MODELS, SCOPE
 from mmvitkd.utils.cli import readable_errors
@@ -19,7 +21,8 @@ from mmvitkd.utils.cli import readable_errors
 IMAGENET = 1_281_167
 BATCH = 2  # of the images that the multiply-adds are counted on
 FLOAT = 4  # bytes of a weight, of a gradient
-LOGITS = 10 * (2 + 2) + 4  # bytes of an answer: the top 10, their classes, the seed
+# bytes of a stored answer
+LOGITS = record_dtype([StoredTap(Tap('head'), (1000,), top_k=10)]).itemsize
 
 
 class Cost(NamedTuple):
@@ -88,7 +91,7 @@ def estimate(cfg: Config) -> Cost:
         model = MODELS.build({'data_preprocessor': preprocessor, **cfg.model})
     images = torch.zeros(BATCH, 3, *(natural_input_size(model.student) or (224, 224)))
     samples = [DataSample().set_gt_label(0) for _ in range(BATCH)]
-    taps = model._teacher_taps
+    taps = model.teacher_taps
     answers = [
         tapped.value
         for name, teacher in model.teachers.items()
@@ -104,7 +107,7 @@ def estimate(cfg: Config) -> Cost:
         student = count(lambda: model.student(images))
     return Cost(
         student=student,
-        teacher=count(lambda: model._ask_teachers(images)),
+        teacher=count(lambda: model._ask_teachers(images, None)),
         step=count(step),
         features=sum(2 * a[0].numel() for a in answers if a.ndim == 3),
         trainable=parameters(model),

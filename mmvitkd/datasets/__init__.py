@@ -1,4 +1,7 @@
+from .cached_dataset import CachedDataset
 from .digits import Digits
 from .image_folder import ImageFolder
+from .replay_sampler import ReplaySampler
+from .replayed_dataset import ReplayedDataset
 
-__all__ = ['Digits', 'ImageFolder']
+__all__ = ['CachedDataset', 'Digits', 'ImageFolder', 'ReplaySampler', 'ReplayedDataset']

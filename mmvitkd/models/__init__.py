@@ -1,5 +1,5 @@
 from .backbones import DeiT3, ViTDet
-from .classifiers import Teacher, ViTKDDistiller
+from .classifiers import CachedTeacher, Teacher, ViTKDDistiller
 from .heads import (
     Contrast,
     ContrastiveClsHead,
@@ -36,6 +36,7 @@ from .necks import (
 from .preprocessors import TwoViewDataPreprocessor
 
 __all__ = [
+    'CachedTeacher',
     'Contrast',
     'ContrastiveClsHead',
     'ConvGenerativeProjector',

@@ -232,10 +232,12 @@ def readable_errors() -> Iterator[None]:
 
 
 def _is_ours(traceback: TracebackType | None) -> bool:
-    """Whether the innermost frame is in this package or the script that runs."""
+    """Whether the innermost frame is in this package, the script or beside it."""
     while traceback is not None and traceback.tb_next is not None:
         traceback = traceback.tb_next
     if traceback is None:
         return False
     name = str(traceback.tb_frame.f_globals.get('__name__'))
-    return name == '__main__' or name.split('.')[0] == 'mmvitkd'
+    beside = Path(sys.argv[0]).resolve().parent
+    file = Path(traceback.tb_frame.f_code.co_filename)
+    return name.split('.')[0] in ('__main__', 'mmvitkd') or beside in file.parents

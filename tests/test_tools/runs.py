@@ -100,6 +100,7 @@ def run(tool: str, *args: Any, **env: str) -> Any:
 
     with (
         mock.patch.object(sys, 'argv', [str(arg) for arg in (path, *args)]),
+        mock.patch.object(sys, 'path', [str(path.parent), *sys.path]),
         mock.patch.object(cli, 'build_runner', keep),
         mock.patch.dict(os.environ, env),
     ):
@@ -175,6 +176,17 @@ def assert_same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) ->
     """Bit by bit."""
     assert one.keys() == other.keys()
     assert [key for key in one if not torch.equal(one[key], other[key])] == []
+
+
+def cache(cfg: Path, out: Path, *args: Any, **env: str) -> Path:
+    """Store the answers of a config's teacher; return the config to train with."""
+    run('cache_teacher', cfg, '--out', out, *args, **env)
+    return out / f'{cfg.stem}_cached.py'
+
+
+def losses(runner: Runner, name: str) -> Any:
+    """Every value of a loss that a run has logged."""
+    return runner.message_hub.get_scalar(f'train/{name}').data[0]
 
 
 # without anything random, so that batches can be split

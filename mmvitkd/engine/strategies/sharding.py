@@ -5,6 +5,8 @@ from typing import Any
 from mmengine._strategy import BaseStrategy
 from torch import nn
 
+from mmvitkd.models.classifiers import Teacher
+
 
 def require_processes(strategy: BaseStrategy) -> None:
     """Refuse a start without a launcher.
@@ -48,17 +50,19 @@ def shard_teachers(model: Any) -> None:
         ValueError: If it has no teacher, or torch is older than 2.6.
     """
     teachers = getattr(model, 'teachers', {})
-    if not teachers:
+    # stored answers have no weights
+    models = [t.model for t in teachers.values() if isinstance(t, Teacher)]
+    if not models:
         raise ValueError(
-            f'shard_teacher=True, but the {type(model).__name__} has no teacher: leave '
-            'it out'
+            f'shard_teacher=True, but the {type(model).__name__} has no teacher with '
+            'weights: leave it out'
         )
     try:
         from torch.distributed.fsdp import fully_shard
     except ImportError as error:
         raise ValueError('shard_teacher=True needs torch 2.6 or newer') from error
     model.load_teachers()
-    for teacher in teachers.values():
-        for block in find_blocks(teacher.model):
+    for teacher in models:
+        for block in find_blocks(teacher):
             fully_shard(block)
-        fully_shard(teacher.model, reshard_after_forward=True)
+        fully_shard(teacher, reshard_after_forward=True)

@@ -1,4 +1,4 @@
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +8,13 @@ from mmengine.config import Config, ConfigDict
 from mmengine.hub import get_config
 from mmengine.logging import print_log
 from mmengine.registry import DefaultScope
+from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
 from mmvitkd.registry import MODELS, SCOPE
 from mmvitkd.utils import load_checkpoint, load_strictly, weights_of
 
-from .tap import Grid, Tap, Tapped, find_patch_embed, record
+from .tap import Grid, Tap, Tapped, find_module, find_patch_embed, record
 
 
 @MODELS.register_module()
@@ -50,7 +51,7 @@ class Teacher:
         input_size: int | tuple[int, int] | str | None = None,
         weights_only: bool = True,
     ) -> None:
-        model_cfg = _model_cfg(cfg)
+        model_cfg = model_cfg_of(cfg)
         if checkpoint is None and not model_cfg.get('pretrained', False):
             raise ValueError(
                 'a teacher without weights teaches noise: give checkpoint=<file or '
@@ -90,9 +91,25 @@ class Teacher:
         self._loaded = True
         print_log(f'Teacher weights: {self.checkpoint}', logger='current')
 
+    def check(self, tap: Tap) -> None:
+        """Refuse a tap that it can't answer.
+
+        Raises:
+            ValueError: If the model has no such module; the message offers others.
+        """
+        find_module(self.model, tap.path)
+
+    def apply(self, fn: Callable) -> None:
+        """Move the model by a function of tensors, as ``nn.Module._apply`` takes."""
+        self.model._apply(fn)
+
     @torch.no_grad()
     def __call__(
-        self, inputs: Tensor, preprocessor: nn.Module, taps: Iterable[Tap]
+        self,
+        inputs: Tensor,
+        preprocessor: nn.Module,
+        taps: Iterable[Tap],
+        data_samples: list[DataSample] | None = None,
     ) -> dict[Tap, Tapped]:
         """Answer on the student's images.
 
@@ -101,6 +118,7 @@ class Teacher:
                 CutMix included.
             preprocessor: The student's, whose normalisation is taken back.
             taps: What to record.
+            data_samples: For teachers that read their answers; this one looks.
 
         Returns:
             What every tap yields.
@@ -112,7 +130,7 @@ class Teacher:
     def prepare(self, inputs: Tensor, preprocessor: nn.Module) -> Tensor:
         """Normalise ``(B, 3, H, W)`` and resize it as the teacher was trained."""
         own = self.preprocessor
-        if own is not None and _normalisation(own) != _normalisation(preprocessor):
+        if own is not None and normalisation(own) != normalisation(preprocessor):
             inputs = _denormalise(inputs, preprocessor)  # 0 .. 255
             if inputs.shape[1] == 3 and _to_rgb(own) != _to_rgb(preprocessor):
                 inputs = inputs.flip(1)
@@ -124,7 +142,7 @@ class Teacher:
         return inputs
 
 
-def _model_cfg(cfg: str | Path | dict) -> ConfigDict:
+def model_cfg_of(cfg: str | Path | dict) -> ConfigDict:
     """Return the model's config, with the data preprocessor that belongs to it."""
     name = 'the given dict'
     if isinstance(cfg, (str, Path)):
@@ -187,7 +205,8 @@ def _to_rgb(preprocessor: nn.Module) -> bool:
     return bool(getattr(preprocessor, 'to_rgb', False))
 
 
-def _normalisation(preprocessor: nn.Module) -> tuple:
+def normalisation(preprocessor: nn.Module) -> tuple:
+    """Return a preprocessor's mean, std and channel order, to compare."""
     mean, std = (getattr(preprocessor, name, None) for name in ('mean', 'std'))
     values = (None if v is None else tuple(v.flatten().tolist()) for v in (mean, std))
     return (*values, _to_rgb(preprocessor))

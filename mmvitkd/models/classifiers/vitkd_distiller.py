@@ -1,5 +1,6 @@
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from mmvitkd.registry import MODELS, SCOPE
 
 from .tap import Tap, Tapped, find_module, record
-from .teacher import Teacher, in_our_scope, natural_input_size
+from .teacher import in_our_scope, natural_input_size
 from .term import DistillTerm, TermSpec, parse_term
 
 Answers = dict[str, dict[Tap, Tapped]]
@@ -93,7 +94,10 @@ class ViTKDDistiller(BaseClassifier):
             self.student.data_preprocessor = self.data_preprocessor
             _keep_names(self.student)
             with torch.random.fork_rng(devices=[]):
+                seed = int(torch.randint(2**31, ()))
                 self._teachers = _build_teachers(teacher, teachers)
+                # so that necks start alike whatever a teacher drew, stored ones nothing
+                torch.default_generator.manual_seed(seed)
                 self.terms = self._build_terms(terms or {})
 
     def _build_terms(self, cfgs: dict[str, dict]) -> nn.ModuleDict:
@@ -113,15 +117,17 @@ class ViTKDDistiller(BaseClassifier):
             parse_term(name, cfg, names) for name, cfg in cfgs.items()
         ]
         self._student_taps = [spec.student for spec in specs]
-        self._teacher_taps = {
+        self.teacher_taps = {
             name: [spec.teacher for spec in specs if spec.teacher_name == name]
             for name in dict.fromkeys(spec.teacher_name for spec in specs)
         }
         terms = nn.ModuleDict()
         for spec in specs:
-            teacher = self._teachers[spec.teacher_name].model
-            _find(f"term '{spec.name}', student", self.student, spec.student)
-            _find(f"term '{spec.name}', teacher", teacher, spec.teacher)
+            teacher = self._teachers[spec.teacher_name]
+            with _told(f"term '{spec.name}', student"):
+                find_module(self.student, spec.student.path)
+            with _told(f"term '{spec.name}', teacher"):
+                teacher.check(spec.teacher)
         if specs:
             seen, answers = self._probe()
             for spec in specs:
@@ -138,16 +144,20 @@ class ViTKDDistiller(BaseClassifier):
         with record(self.student, self._student_taps) as seen:
             self.student(inputs)
         self.student.train(training)
-        return seen, self._ask_teachers(inputs)
+        return seen, self._ask_teachers(inputs, None)
 
-    def _ask_teachers(self, inputs: Tensor) -> Answers:
+    def _ask_teachers(
+        self, inputs: Tensor, data_samples: list[DataSample] | None
+    ) -> Answers:
         return {
-            name: self._teachers[name](inputs, self.data_preprocessor, taps)
-            for name, taps in self._teacher_taps.items()
+            name: self._teachers[name](
+                inputs, self.data_preprocessor, taps, data_samples
+            )
+            for name, taps in self.teacher_taps.items()
         }
 
     @property
-    def teachers(self) -> dict[str, Teacher]:
+    def teachers(self) -> dict[str, Any]:
         """The teachers by name; they are no submodules of the distiller."""
         return self._teachers
 
@@ -162,13 +172,13 @@ class ViTKDDistiller(BaseClassifier):
         Raises:
             ValueError: If a checkpoint is missing or damaged or does not fit.
         """
-        for name in self._teacher_taps:
+        for name in self.teacher_taps:
             self._teachers[name].load()
 
     def _apply(self, fn: Callable, recurse: bool = True) -> 'ViTKDDistiller':
         """Move the teachers wherever the student moves (device, dtype)."""
         for teacher in self._teachers.values():
-            teacher.model._apply(fn)
+            teacher.apply(fn)
         return super()._apply(fn, recurse)
 
     def forward(
@@ -218,7 +228,7 @@ class ViTKDDistiller(BaseClassifier):
         self.load_teachers()
         with record(self.student, self._student_taps) as seen:
             losses = self._task_losses(inputs, data_samples)
-        answers = self._ask_teachers(inputs)
+        answers = self._ask_teachers(inputs, data_samples)
         target = _labels(data_samples)
         for spec in self._specs:
             teacher = answers[spec.teacher_name][spec.teacher]
@@ -287,7 +297,7 @@ def _preprocessor(cfg: dict | nn.Module | None, train_cfg: dict | None) -> Any:
         return MODELS.build(cfg)
 
 
-def _build_teachers(one: dict | None, several: dict | None) -> dict[str, Teacher]:
+def _build_teachers(one: dict | None, several: dict | None) -> dict[str, Any]:
     if one is not None and several is not None:
         raise ValueError('give teacher= or teachers=, not both')
     cfgs = {'teacher': one} if one is not None else dict(several or {})
@@ -296,10 +306,11 @@ def _build_teachers(one: dict | None, several: dict | None) -> dict[str, Teacher
     }
 
 
-def _find(whose: str, model: nn.Module, tap: Tap) -> None:
-    """Look a tap's module up, so that what is missing is told with the term."""
+@contextmanager
+def _told(whose: str) -> Iterator[None]:
+    """Tell what is missing with the term and the side that it is missing on."""
     try:
-        find_module(model, tap.path)
+        yield
     except ValueError as error:
         raise ValueError(f'{whose}: {error}') from error
 

@@ -394,3 +394,18 @@ def test_checkpoint_of_a_timm_student(tmp_path):
     alone.load_state_dict(weights_of({'state_dict': weights}, 'student.'))
     images = torch.randn(2, 3, 32, 32)
     assert torch.equal(alone.eval()(images), trained.student.eval()(images))
+
+
+def test_necks_start_alike_whatever_the_teacher_draws(tmp_path):
+    """So a run from stored answers, whose teacher draws nothing, starts the same."""
+    necks = []
+    for layers in (3, 5):
+        teacher = vit(24, layers=layers)
+        path = save_weights(teacher, tmp_path / f'{layers}.pth')
+        torch.manual_seed(0)
+        model = build(
+            distiller(tmp_path, teacher={'cfg': teacher, 'checkpoint': str(path)})
+        )
+        necks.append(model.terms.state_dict())
+    assert necks[0]
+    assert all(torch.equal(necks[0][key], necks[1][key]) for key in necks[0])

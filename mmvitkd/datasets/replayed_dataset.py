@@ -1,0 +1,200 @@
+import hashlib
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmpretrain.models import RandomBatchAugment
+from torch import Tensor
+
+from mmvitkd.registry import DATASETS
+from mmvitkd.utils.teacher_cache import plain
+
+# the streams of random numbers that an epoch of an image has
+AUGMENTATION, MIXING, PARTNERS = range(3)
+
+
+def replay_seed(seed: int, epoch: int, image: int, stream: int) -> int:
+    """Mix four numbers into a seed of 32 bits."""
+    mixed = np.random.SeedSequence((seed, epoch, image, stream))
+    return int(mixed.generate_state(1)[0])
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seed the streams that transforms draw from, and restore them afterwards.
+
+    Those of GPUs stay as they are: no transform draws from them.
+    """
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.default_generator.manual_seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        torch.set_rng_state(states[2])
+
+
+@DATASETS.register_module()
+class ReplayedDataset:
+    """A dataset whose epochs can be seen again: equal pixels on every replay.
+
+    What is random about an image follows from ``seed``, the epoch and the image's
+    index, so it does not depend on the number of workers, processes or nodes, nor on
+    what was drawn before. It is indexed by ``(epoch, index)``, which
+    :class:`ReplaySampler` yields.
+
+    Mixup and CutMix belong here, as MMPretrain mixes by how a batch was dealt out. An
+    image's partner is that of a permutation of the whole set, one for every epoch, and
+    each image has a ratio or a box of its own.
+
+    Args:
+        dataset: Config of a dataset of MMPretrain or one like it.
+        seed: Of everything random. Defaults to 0.
+        mixing: ``dict(augments=..., probs=...)``, as MMPretrain's ``train_cfg`` or
+            ``batch_augments``. Defaults to None.
+        num_classes: Length of the mixed labels. Defaults to the number of the dataset's
+            class names.
+
+    Raises:
+        ValueError: If ``seed`` is negative, or there is mixing without a number of
+            classes.
+    """
+
+    def __init__(
+        self,
+        dataset: dict,
+        seed: int = 0,
+        mixing: dict | None = None,
+        num_classes: int | None = None,
+    ) -> None:
+        if seed < 0:
+            raise ValueError(f'seed must be at least 0, got {seed}')
+        self._cfg = dataset
+        self.dataset: Any = DATASETS.build(dataset)
+        self.dataset.full_init()
+        self.seed = seed
+        self.mixing = mixing
+        self.num_classes = num_classes or len(self.metainfo.get('classes') or ())
+        if mixing is not None and not self.num_classes:
+            raise ValueError('mixing needs num_classes: the dataset has no class names')
+        self._mix: Any = None
+        if mixing is not None:
+            self._mix = RandomBatchAugment(**deepcopy(mixing))
+        self._partners: tuple[int, np.ndarray] | None = None
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    @property
+    def metainfo(self) -> dict:
+        """The dataset's own."""
+        return self.dataset.metainfo
+
+    def get_data_info(self, index: int) -> dict:
+        """Return an image's annotation."""
+        return self.dataset.get_data_info(index)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Hear that an epoch begins, in the main process."""
+
+    def replay_seed(self, epoch: int, index: int, stream: int = AUGMENTATION) -> int:
+        """Return the seed of an image's augmentation or mixing in an epoch."""
+        return replay_seed(self.seed, epoch, index, stream)
+
+    def __getitem__(self, key: tuple[int, int]) -> dict:
+        """Return an image as one epoch sees it.
+
+        Raises:
+            ValueError: If ``key`` is not ``(epoch, index)``.
+        """
+        if not isinstance(key, tuple):
+            raise ValueError(
+                f'{type(self).__name__} is indexed by (epoch, index), got {key!r}: '
+                "give its data loader sampler=dict(type='mmvitkd.ReplaySampler')"
+            )
+        return self.replay(*key)
+
+    def replay(self, epoch: int, index: int) -> dict:
+        """Return an image as an epoch sees it, mixed if there is mixing."""
+        data = self._augmented(epoch, index)
+        return data if self._mix is None else self._mixed(epoch, index, data)
+
+    def _augmented(self, epoch: int, index: int) -> dict:
+        with seeded(self.replay_seed(epoch, index)):
+            return self.dataset[index]
+
+    def _mixed(self, epoch: int, index: int, data: dict) -> dict:
+        """Mix with the partner, by MMPretrain's own classes on a batch of the two."""
+        other = self._augmented(epoch, self.partner(epoch, index))
+        images = torch.stack([data['inputs'], other['inputs']]).float()
+        scores = torch.stack([self._score(d['data_samples']) for d in (data, other)])
+        with seeded(self.replay_seed(epoch, index, MIXING)):
+            # ratio and box come from NumPy's stream, the order of the two from torch's
+            torch.default_generator.manual_seed(SWAP)
+            images, scores = self._mix(images, scores)
+        data['inputs'] = images[0].clone()  # without the other's memory
+        data['data_samples'].set_gt_score(scores[0].clone())
+        return data
+
+    def partner(self, epoch: int, index: int) -> int:
+        """Return the image that is mixed into another in an epoch."""
+        if self._partners is None or self._partners[0] != epoch:
+            seed = self.replay_seed(epoch, 0, PARTNERS)
+            order = np.random.RandomState(seed).permutation(len(self))
+            self._partners = epoch, order
+        return int(self._partners[1][index])
+
+    def _score(self, sample: Any) -> Tensor:
+        """Return the labels of a sample as ``(K,)``."""
+        if 'gt_score' in sample:
+            return sample.gt_score.float()
+        if 'gt_label' not in sample:
+            raise ValueError('mixing needs labels, but the samples have none')
+        score = torch.zeros(self.num_classes)
+        score[sample.gt_label] = 1
+        return score
+
+    def description(self) -> dict[str, Any]:
+        """Tell, as plain data, what decides over the pixels."""
+        return {
+            'images': len(self),
+            'names': _digest_names(self),
+            'dataset': plain(self._cfg),
+            'mixing': plain(self.mixing),
+            'num_classes': self.num_classes,
+            'seed': self.seed,
+        }
+
+
+def _digest_names(dataset: ReplayedDataset) -> str:
+    """Digest every image's name, or pixels where it has none, and label, in order."""
+    digest = hashlib.sha256()
+    for index in range(len(dataset)):
+        info = dataset.get_data_info(index)
+        if 'img_path' in info:  # class and file: the folders above may move
+            digest.update('/'.join(Path(info['img_path']).parts[-2:]).encode())
+        elif 'img' in info:
+            digest.update(np.asarray(info['img']).tobytes())
+        digest.update(f' {info.get("gt_label")} {info.get("gt_score")}\n'.encode())
+    return digest.hexdigest()
+
+
+def _swapping_seed() -> int:
+    """Find a seed after which torch's permutation of two swaps them."""
+    for seed in count():
+        order = torch.randperm(2, generator=torch.Generator().manual_seed(seed))
+        if order.tolist() == [1, 0]:
+            return seed
+    raise AssertionError  # half of all seeds do
+
+
+SWAP = _swapping_seed()

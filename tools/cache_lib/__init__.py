@@ -1,0 +1,1 @@
+"""Parts of cache_teacher.py."""

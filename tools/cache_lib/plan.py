@@ -1,0 +1,258 @@
+"""What a distillation config says about its teacher's answers, read and built."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterable
+from copy import deepcopy
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from mmengine.config import Config, ConfigDict
+from mmengine.registry import FUNCTIONS, DefaultScope
+
+from mmvitkd.datasets import ReplayedDataset
+from mmvitkd.models.classifiers.stored_answer import StoredTap, record_dtype
+from mmvitkd.models.classifiers.tap import Tap, Tapped
+from mmvitkd.models.classifiers.teacher import Teacher, model_cfg_of, normalisation
+from mmvitkd.registry import DATASETS, MODELS, SCOPE
+from mmvitkd.utils import load_checkpoint, weights_of
+from mmvitkd.utils.teacher_cache import FORMAT, digest_weights, plain
+
+# of a teacher's config; all others change its answers
+TOLD_OTHERWISE = ('cfg', 'checkpoint', 'input_size', 'prefix', 'type', 'weights_only')
+SHARD_BYTES, SHARD_IMAGES = 64 * 2**20, 2**15
+TOP_K = 10
+# what pixels come from
+LIBRARIES = ('torch', 'torchvision', 'numpy', 'pillow', 'opencv-python-headless')
+
+
+class Source(NamedTuple):
+    """Teacher and images of a config, ready to be asked.
+
+    Args:
+        cfg: The config; its ``model`` and data loader say nothing of mixing any more.
+        dataset_cfg: Of the :class:`ReplayedDataset`.
+        dataset: The same, built.
+        model: The distiller, for its data preprocessor.
+        teacher: Its only teacher.
+        teacher_cfg: The teacher's.
+        taps: What its terms ask the teacher for.
+        collate: Makes a batch of samples.
+        device: Of the teacher.
+    """
+
+    cfg: Config
+    dataset_cfg: dict
+    dataset: ReplayedDataset
+    model: Any
+    teacher: Teacher
+    teacher_cfg: dict
+    taps: list[Tap]
+    collate: Any
+    device: torch.device
+
+    def batch(self, keys: Iterable[tuple[int, int]]) -> dict:
+        """Load images, of an epoch and an index each, in this process."""
+        return self.collate([self.dataset[key] for key in keys])
+
+    def answer(self, batch: dict) -> dict[Tap, Tapped]:
+        """Ask the teacher."""
+        preprocessor = self.model.data_preprocessor
+        inputs = preprocessor(batch, training=True)['inputs']
+        return self.teacher(inputs, preprocessor, self.taps)
+
+
+def read_source(cfg: Config, seed: int | None, device: torch.device) -> Source:
+    """Build what a distillation config says; ``seed`` None takes its own.
+
+    Raises:
+        ValueError: If it is no distillation config of one teacher, mixes in two
+            places, or its sampler can't be replayed.
+    """
+    cfg = deepcopy(cfg)
+    if 'terms' not in cfg.model or not (set(cfg.model) & {'teacher', 'teachers'}):
+        raise ValueError(
+            'a config with model=dict(student=..., teacher=..., terms=...) is needed, '
+            f'but its model is a {cfg.model.get("type")} without'
+        )
+    dataset_cfg = _replayed(cfg, seed)
+    with DefaultScope.overwrite_default_scope(cfg.get('default_scope', SCOPE)):
+        model = MODELS.build(_with_preprocessor(cfg))
+    asked = list(model.teacher_taps)
+    if len(asked) != 1:
+        raise ValueError(f'one teacher can be cached; the terms ask {asked or "none"}')
+    teacher = model.teachers[asked[0]]
+    if not isinstance(teacher, Teacher):
+        raise ValueError(f'a {type(teacher).__name__} has no model that could be run')
+    with DefaultScope.overwrite_default_scope(cfg.get('default_scope', SCOPE)):
+        dataset = DATASETS.build(deepcopy(dataset_cfg))
+    teacher.load()
+    model.to(device)
+    taps = sorted(set(model.teacher_taps[asked[0]]), key=lambda t: (t.path, t.tokens))
+    loader = cfg.train_dataloader
+    collate = loader.get('collate_fn', {'type': 'default_collate'})['type']
+    collate = FUNCTIONS.get(collate)
+    teacher_cfg = cfg.model.get('teacher') or cfg.model.teachers[asked[0]]
+    return Source(
+        cfg, dataset_cfg, dataset, model, teacher, teacher_cfg, taps, collate, device
+    )
+
+
+def _replayed(cfg: Config, seed: int | None) -> dict:
+    """Make the training data set replay; the mixing moves into it."""
+    loader = cfg.train_dataloader
+    sampler = loader.get('sampler', {}).get('type')
+    if str(sampler).rpartition('.')[2] not in ('DefaultSampler', 'ReplaySampler'):
+        raise ValueError(
+            f'a {sampler} deals images out in a way of its own: a cache needs '
+            "train_dataloader.sampler=dict(type='DefaultSampler', shuffle=True), which "
+            'shows each image once an epoch'
+        )
+    mixing = _take_mixing(cfg)
+    own = loader.dataset
+    if str(own.type).rpartition('.')[2] != 'ReplayedDataset':
+        own = {
+            'dataset': own,
+            'seed': cfg.get('randomness', {}).get('seed') or 0,
+            'mixing': mixing,
+            'num_classes': _num_classes(cfg),
+        }
+    elif mixing is not None:
+        raise ValueError(
+            f'the images would be mixed twice: by the ReplayedDataset and by {mixing} '
+            'of train_cfg or the data preprocessor; leave one of them out'
+        )
+    if seed is not None:
+        own = {**own, 'seed': seed}
+    kept = {key: value for key, value in own.items() if value is not None}
+    return ConfigDict({**kept, 'type': 'mmvitkd.ReplayedDataset'}).to_dict()
+
+
+def _with_preprocessor(cfg: Config) -> ConfigDict:
+    """Return the model's config, completed as MMEngine's runner does."""
+    model = deepcopy(cfg.model)
+    if cfg.get('data_preprocessor') is not None:
+        model.setdefault('data_preprocessor', cfg.data_preprocessor)
+    return model
+
+
+def _preprocessors(cfg: Config) -> list[ConfigDict]:
+    """List the data preprocessors, wherever a distiller's config has them."""
+    parts = (cfg.model, cfg.model.student, cfg)
+    return [p.data_preprocessor for p in parts if p.get('data_preprocessor')]
+
+
+def _take_mixing(cfg: Config) -> dict | None:
+    """Take Mixup and CutMix out of a config."""
+    found = [part.pop('train_cfg', None) for part in (cfg.model, cfg.model.student)]
+    found += [part.pop('batch_augments', None) for part in _preprocessors(cfg)]
+    found = [mixing for mixing in found if mixing]
+    if any(mixing != found[0] for mixing in found):
+        raise ValueError(f'the config mixes images in several ways: {found}')
+    return found[0] if found else None
+
+
+def _num_classes(cfg: Config) -> int | None:
+    counts = [part.get('num_classes') for part in _preprocessors(cfg)]
+    counts.append(cfg.model.student.get('head', {}).get('num_classes'))
+    return next((count for count in counts if count is not None), None)
+
+
+def make_manifest(
+    source: Source,
+    epochs: int,
+    top_k: int | None,
+    batch_size: int,
+    shard_size: int | None,
+) -> dict[str, Any]:
+    """Describe the cache that a config and the options ask for.
+
+    Raises:
+        ValueError: If ``top_k`` is larger than the number of classes.
+    """
+    stored = stored_taps(source, top_k)
+    record = record_dtype(stored).itemsize
+    shard = shard_size or min(max(SHARD_BYTES // record, 1), SHARD_IMAGES)
+    own = source.teacher.preprocessor is not None
+    return {
+        'format': FORMAT,
+        'epochs': epochs,
+        'teacher': describe_teacher(source),
+        'normalisation': None
+        if own
+        else plain(normalisation(source.model.data_preprocessor)),
+        'data': source.dataset.description(),
+        'taps': [tap.as_setting() for tap in stored],
+        'record_bytes': record,
+        'batch_size': batch_size,
+        'shard_size': max(shard // batch_size, 1) * batch_size,
+        'versions': versions(),
+    }
+
+
+def stored_taps(source: Source, top_k: int | None) -> list[StoredTap]:
+    """Look at what the taps yield, and say what is kept of it."""
+    answers = source.answer(source.batch([(0, 0)]))
+    classes = source.dataset.num_classes
+    stored = []
+    for tap, (value, hw) in answers.items():
+        shape, k = tuple(value.shape[1:]), None
+        if tap.tokens == 'patch' and shape == (classes,):
+            k = min(TOP_K, classes) if top_k is None else top_k
+            if not 1 <= k <= classes:
+                raise ValueError(f'--top-k {k}: there are {classes} classes')
+        stored.append(StoredTap(tap, shape, hw, k))
+    if top_k is not None and all(tap.top_k is None for tap in stored):
+        raise ValueError(
+            f'--top-k {top_k}, but no term taps logits of the {classes} classes: '
+            f'{[(tap.tap.path, tap.shape) for tap in stored]}'
+        )
+    return stored
+
+
+def describe_teacher(source: Source) -> dict[str, Any]:
+    """Tell, as plain data, whose answers they are."""
+    cfg = source.teacher_cfg
+    if cfg.get('checkpoint') is None:
+        weights = source.teacher.model.state_dict()
+    else:
+        loaded = load_checkpoint(cfg['checkpoint'], cfg.get('weights_only', True))
+        weights = weights_of(loaded, cfg.get('prefix', ''))
+    return {
+        'cfg': plain(model_cfg_of(cfg['cfg'])),
+        'options': plain(cfg, TOLD_OTHERWISE),
+        'input_size': plain(source.teacher.input_size),
+        'weights': digest_weights(weights),
+    }
+
+
+def versions() -> dict[str, str]:
+    """List the libraries that pixels come from."""
+    found = {'python': platform.python_version()}
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def training_config(source: Source, out: Path) -> Config:
+    """Make the config that trains from the cache."""
+    cfg = deepcopy(source.cfg)
+    for key in ('work_dir', 'launcher'):
+        cfg.pop(key, None)
+    cached = {'type': 'mmvitkd.CachedTeacher', 'path': str(out.resolve())}
+    if cfg.model.get('teachers'):
+        cfg.model.teachers = dict.fromkeys(cfg.model.teachers, cached)
+    else:
+        cfg.model.teacher = ConfigDict(cached)
+    loader = cfg.train_dataloader
+    loader.dataset = ConfigDict(
+        {**source.dataset_cfg, **cached, 'type': 'mmvitkd.CachedDataset'}
+    )
+    loader.sampler.type = 'mmvitkd.ReplaySampler'
+    return cfg
