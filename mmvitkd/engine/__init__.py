@@ -1,4 +1,5 @@
 from .hooks import (
+    ActivationCheckpointingHook,
     CheckSegMapsHook,
     EpochSeedHook,
     SafeCheckpointHook,
@@ -8,6 +9,7 @@ from .optimizers import BackboneLayerDecayConstructor, Bfloat16OptimWrapper
 from .strategies import DeepSpeedStrategy, FSDPStrategy
 
 __all__ = [
+    'ActivationCheckpointingHook',
     'BackboneLayerDecayConstructor',
     'Bfloat16OptimWrapper',
     'CheckSegMapsHook',

@@ -1,6 +1,13 @@
+from .activation_checkpointing_hook import ActivationCheckpointingHook
 from .check_seg_maps_hook import CheckSegMapsHook
 from .epoch_seed_hook import EpochSeedHook
 from .safe_checkpoint_hook import SafeCheckpointHook
 from .term_weight_hook import TermWeightHook
 
-__all__ = ['CheckSegMapsHook', 'EpochSeedHook', 'SafeCheckpointHook', 'TermWeightHook']
+__all__ = [
+    'ActivationCheckpointingHook',
+    'CheckSegMapsHook',
+    'EpochSeedHook',
+    'SafeCheckpointHook',
+    'TermWeightHook',
+]

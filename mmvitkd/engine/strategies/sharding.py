@@ -49,10 +49,10 @@ def shard_teachers(model: Any) -> None:
     Raises:
         ValueError: If it has no teacher, or torch is older than 2.6.
     """
-    teachers = getattr(model, 'teachers', {})
+    given = getattr(model, 'teachers', {})
     # stored answers have no weights
-    models = [t.model for t in teachers.values() if isinstance(t, Teacher)]
-    if not models:
+    teachers = [t for t in given.values() if isinstance(t, Teacher)]
+    if not teachers:
         raise ValueError(
             f'shard_teacher=True, but the {type(model).__name__} has no teacher with '
             'weights: leave it out'
@@ -62,7 +62,8 @@ def shard_teachers(model: Any) -> None:
     except ImportError as error:
         raise ValueError('shard_teacher=True needs torch 2.6 or newer') from error
     model.load_teachers()
-    for teacher in models:
-        for block in find_blocks(teacher):
+    for teacher in teachers:
+        teacher.stop_early = False  # what was gathered is dropped behind the forward
+        for block in find_blocks(teacher.model):
             fully_shard(block)
-        fully_shard(teacher, reshard_after_forward=True)
+        fully_shard(teacher.model, reshard_after_forward=True)

@@ -98,11 +98,23 @@ def find_patch_embed(model: nn.Module) -> nn.Module | None:
     return None
 
 
+class _AllFired(BaseException):
+    """Ends a forward of which nothing more is needed; models catch ``Exception``."""
+
+
 @contextmanager
-def record(model: nn.Module, taps: Iterable[Tap]) -> Iterator[dict[Tap, Tapped]]:
+def record(
+    model: nn.Module, taps: Iterable[Tap], stop: bool = False
+) -> Iterator[dict[Tap, Tapped]]:
     """Collect what the taps yield in the one forward that runs inside.
 
     The dict that this yields is filled when the block ends.
+
+    Args:
+        model: Whose modules the taps name.
+        taps: What to collect.
+        stop: End the forward, and with it the block, as soon as every tap has fired;
+            one that would fire twice is not noticed then. Defaults to False.
 
     Raises:
         ValueError: If a path does not exist, or did not run exactly once, or its
@@ -120,6 +132,8 @@ def record(model: nn.Module, taps: Iterable[Tap]) -> Iterator[dict[Tap, Tapped]]
                     'runs once, such as the block around it'
                 )
             raw[path] = _tensor_and_grid(path, (*args, *kwargs.values()), output)
+            if stop and len(raw) == len(paths) and (patch_grid or not convs):
+                raise _AllFired
 
         return hook
 
@@ -134,11 +148,13 @@ def record(model: nn.Module, taps: Iterable[Tap]) -> Iterator[dict[Tap, Tapped]]
         for path, module in modules.items()
     ]
     patch_embed = find_patch_embed(model)
-    if patch_embed is not None:
-        convs = [m for m in patch_embed.modules() if isinstance(m, nn.Conv2d)]
-        handles += [conv.register_forward_hook(keep_grid) for conv in convs]
+    inside = [] if patch_embed is None else patch_embed.modules()
+    convs = [module for module in inside if isinstance(module, nn.Conv2d)]
+    handles += [conv.register_forward_hook(keep_grid) for conv in convs]
     try:
         yield seen
+    except _AllFired:
+        pass
     finally:
         for handle in handles:
             handle.remove()

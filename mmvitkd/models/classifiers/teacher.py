@@ -1,4 +1,5 @@
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +39,16 @@ class Teacher:
             ``'same'`` leaves them as the student gets them; None asks the model.
             Defaults to None.
         weights_only: Refuse checkpoints that could run code. Defaults to True.
+        dtype: Precision of its weights and its forward, e.g. ``'bfloat16'``, which
+            takes less time and half of the memory, and changes its answers slightly.
+            None leaves float32, or what mixed precision makes of it. Defaults to
+            None.
+        stop_early: Leave every forward but the first, which is checked as a whole,
+            when the last tap has fired. Defaults to True.
 
     Raises:
-        ValueError: If the config has no model, or there are no weights for it.
+        ValueError: If the config has no model, or there are no weights for it, or
+            ``dtype`` is no precision.
     """
 
     def __init__(
@@ -50,6 +58,8 @@ class Teacher:
         prefix: str = '',
         input_size: int | tuple[int, int] | str | None = None,
         weights_only: bool = True,
+        dtype: str | None = None,
+        stop_early: bool = True,
     ) -> None:
         model_cfg = model_cfg_of(cfg)
         if checkpoint is None and not model_cfg.get('pretrained', False):
@@ -67,6 +77,12 @@ class Teacher:
         self.model.eval()
         self.preprocessor = self.model.data_preprocessor if own_preprocessor else None
         self.input_size = _input_size(self.model, input_size)
+        self.dtype = _precision(dtype)
+        for name, module in self.model.named_children():
+            if self.dtype is not None and name != 'data_preprocessor':
+                module.to(self.dtype)
+        self.stop_early = stop_early
+        self._checked: set[frozenset[Tap]] = set()
         self._loaded = checkpoint is None
 
     def __deepcopy__(self, memo: dict) -> 'Teacher':
@@ -123,8 +139,18 @@ class Teacher:
         Returns:
             What every tap yields.
         """
-        with record(self.model, taps) as seen:
-            self.model(self.prepare(inputs, preprocessor))
+        taps = frozenset(taps)
+        inputs = self.prepare(inputs, preprocessor)
+        stop = self.stop_early and taps in self._checked
+        with ExitStack() as contexts:
+            seen = contexts.enter_context(record(self.model, taps, stop))
+            if self.dtype is not None:  # its own, whatever the student's
+                contexts.enter_context(
+                    torch.autocast(inputs.device.type, enabled=False)
+                )
+                inputs = inputs.to(self.dtype)
+            self.model(inputs)
+        self._checked.add(taps)
         return seen
 
     def prepare(self, inputs: Tensor, preprocessor: nn.Module) -> Tensor:
@@ -199,6 +225,17 @@ def _input_size(model: nn.Module, size: Any) -> Grid | None:
     if isinstance(size, str):
         raise ValueError(f"input_size must be a size, 'same' or None, got '{size}'")
     return _pair(size)
+
+
+def _precision(name: str | None) -> torch.dtype | None:
+    if name is None:
+        return None
+    dtype = getattr(torch, str(name), None)
+    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+        raise ValueError(
+            "dtype must be 'bfloat16', 'float16', 'float32' or None, got " + repr(name)
+        )
+    return dtype
 
 
 def _to_rgb(preprocessor: nn.Module) -> bool:

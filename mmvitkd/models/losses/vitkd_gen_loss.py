@@ -1,3 +1,4 @@
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmvitkd.registry import MODELS
@@ -52,8 +53,8 @@ class ViTKDGenLoss(nn.Module):
             ValueError: If the shapes differ, or the mask is not ``(B, N)``.
         """
         check_same_shape(student, teacher)
-        error = (student.float() - teacher.float()).square()  # (B, N, C_t)
-        per_token = error.sum(-1)  # (B, N)
+        error = F.mse_loss(student.float(), teacher.float(), reduction='none')
+        per_token = error.sum(-1)  # (B, N, C_t) to (B, N)
         compared = per_token.new_ones(per_token.shape)
         if mask is not None:
             if mask.shape != per_token.shape:

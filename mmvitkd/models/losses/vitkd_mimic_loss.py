@@ -1,3 +1,4 @@
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmvitkd.registry import MODELS
@@ -53,6 +54,6 @@ class ViTKDMimicLoss(nn.Module):
         """
         check_no_mask(mask, 'ViTKDMimicLoss')
         check_same_shape(student, teacher)
-        error = (student.float() - teacher.float()).square()  # (B, N, C_t)
-        loss = error.sum() / len(error) if self.reduction == 'sum' else error.mean()
-        return self.loss_weight * loss
+        loss = F.mse_loss(student.float(), teacher.float(), reduction=self.reduction)
+        samples = len(student) if self.reduction == 'sum' else 1
+        return self.loss_weight * loss / samples

@@ -72,9 +72,15 @@ class GenerativeProjector(BaseModule):
             raise ValueError(
                 f'mask must be (B, N) = {(batch, tokens)}, got {tuple(mask.shape)}'
             )
+        return self._align_and_generate(x, mask, hw), mask  # (B, N, C_out), (B, N)
+
+    def _align_and_generate(
+        self, x: Tensor, mask: Tensor, hw: tuple[int, int]
+    ) -> Tensor:
+        """Run equations 2 to 4 on ``(B, N, C_in)``, to ``(B, N, C_out)``."""
         x = self.align(x)  # (B, N, C_out)
         x = torch.where(mask[..., None], self.mask_token.to(x.dtype), x)
-        return self._generate(x, mask, hw), mask  # (B, N, C_out), (B, N)
+        return self._generate(x, mask, hw)
 
     def _generate(self, x: Tensor, mask: Tensor, hw: tuple[int, int]) -> Tensor:
         """Run the generative block, equation 4.

@@ -6,7 +6,7 @@ from mmengine.config import Config
 
 from mmvitkd.models import Teacher
 from mmvitkd.models.classifiers.tap import Tap
-from tests.helpers import build, samples, save_weights, vit
+from tests.helpers import build, distiller, samples, save_weights, vit
 
 HEAD = Tap('head')
 IMAGENET = {'mean': [123.675, 116.28, 103.53], 'std': [58.395, 57.12, 57.375]}
@@ -209,3 +209,74 @@ def test_untrusted_pickle_is_not_read(tmp_path, capsys):
     assert 'the code has run' not in capsys.readouterr().out
     Teacher(vit(), checkpoint=tmp_path / 'new.pth', weights_only=False).load()
     assert 'the code has run' in capsys.readouterr().out
+
+
+def ran(made, name='head'):
+    """Count how often a module of the teacher runs."""
+    calls = []
+    made.model.get_submodule(name).register_forward_hook(lambda *_: calls.append(name))
+    return calls
+
+
+@pytest.mark.parametrize('stop_early', [True, False])
+def test_it_stops_after_its_last_tap_once_checked(tmp_path, stop_early):
+    """The answers are the same; what comes behind does not run."""
+    made = teacher(tmp_path, stop_early=stop_early)
+    calls, images = ran(made), torch.randn(2, 3, 32, 32)
+    taps = [Tap('backbone.layers.1'), Tap('backbone.layers.0')]
+    first, second = (made(images, preprocessor(), taps) for _ in range(2))
+    assert len(calls) == (1 if stop_early else 2)
+    for tap in taps:
+        assert torch.equal(first[tap].value, second[tap].value)
+        assert first[tap].hw == second[tap].hw == (4, 4)
+    assert HEAD in made(images, preprocessor(), [HEAD])  # others are checked anew
+    assert len(calls) == (2 if stop_early else 3)
+
+
+def test_the_grid_is_known_also_when_the_patch_embedding_itself_is_tapped(tmp_path):
+    made, tap = teacher(tmp_path), Tap('backbone.patch_embed')
+    images = torch.randn(2, 3, 32, 32)
+    for _ in range(2):
+        assert made(images, preprocessor(), [tap])[tap].hw == (4, 4)
+
+
+def test_a_tap_that_fires_twice_is_found_before_it_stops_early(tmp_path):
+    made, tap = teacher(tmp_path), Tap('backbone.layers.0')
+    made.model.backbone.layers[1] = made.model.backbone.layers[0]
+    with pytest.raises(ValueError, match='fired twice'):
+        made(torch.randn(2, 3, 32, 32), preprocessor(), [tap])
+
+
+def test_in_bfloat16_it_answers_nearly_the_same(tmp_path):
+    """Half of the memory; the normalisation stays exact; autocast changes nothing."""
+    images = torch.randn(2, 3, 32, 32)
+    cfg = {**vit(), 'data_preprocessor': IMAGENET}
+    plain, half = (teacher(tmp_path, cfg, dtype=d) for d in (None, 'bfloat16'))
+    dtypes = {p.dtype for p in half.model.parameters()}
+    assert dtypes == {torch.bfloat16}
+    assert torch.equal(half.preprocessor.mean, plain.preprocessor.mean)
+    answers = [
+        made(images, preprocessor(**IMAGENET), [HEAD])[HEAD].value
+        for made in (plain, half)
+    ]
+    assert answers[1].dtype == torch.bfloat16
+    torch.testing.assert_close(answers[1].float(), answers[0], rtol=0.1, atol=0.1)
+    with torch.autocast('cpu', torch.float16):
+        again = half(images, preprocessor(**IMAGENET), [HEAD])[HEAD].value
+    assert torch.equal(again, answers[1])
+
+
+def test_a_precision_that_does_not_exist():
+    for dtype in ('half precision', 'int8'):
+        with pytest.raises(ValueError, match=f"'bfloat16', .* got '{dtype}'"):
+            Teacher(vit(), checkpoint='x', dtype=dtype)
+
+
+def test_a_bfloat16_teacher_trains_a_student(tmp_path):
+    cfg = distiller(tmp_path)
+    cfg['teacher']['dtype'] = 'bfloat16'
+    model = build(cfg)
+    losses = model.loss(torch.randn(4, 3, 32, 32), samples([0, 1, 2, 3]))
+    sum(losses.values()).backward()
+    assert all(p.grad.isfinite().all() for p in model.parameters())
+    assert all(p.dtype == torch.float32 for p in model.parameters())

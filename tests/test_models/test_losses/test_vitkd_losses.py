@@ -73,3 +73,29 @@ def test_mask_where_there_can_be_none():
         ViTKDMimicLoss()(STUDENT, TEACHER, mask=mask)
     with pytest.raises(ValueError, match=r'\(2, 2\), got \(2, 1\)'):
         ViTKDGenLoss()(STUDENT, TEACHER, mask=mask[:, :1])
+
+
+@pytest.mark.parametrize('reduction', ['sum', 'mean'])
+def test_gradients_are_those_of_the_squares_written_out(reduction):
+    draw = torch.Generator().manual_seed(0)
+    teacher = torch.randn(3, 5, 4, generator=draw)
+    leaf = torch.randn(3, 5, 4, generator=draw).requires_grad_()
+    mask = torch.rand(3, 5, generator=draw) < 0.5
+    square = (leaf - teacher).square()
+    masked = (square * mask[..., None]).sum()
+    sums = {
+        ViTKDMimicLoss: (square.sum() / 3, square.mean()),
+        ViTKDGenLoss: (
+            masked / (3 * mask.float().mean()),
+            masked / (4 * mask.sum()),
+        ),
+    }
+    for cls, written in sums.items():
+        loss = cls(2.0, reduction)
+        mine = loss(leaf, teacher, mask=mask if cls is ViTKDGenLoss else None)
+        theirs = 2 * written[reduction == 'mean']
+        torch.testing.assert_close(mine, theirs)
+        ours, plain = (
+            torch.autograd.grad(x, leaf, retain_graph=True)[0] for x in (mine, theirs)
+        )
+        torch.testing.assert_close(ours, plain)

@@ -201,6 +201,70 @@ def test_conv_projector_draws_what_it_always_drew():
         assert torch.equal(one.bias, other.bias)
 
 
+def conv_pair(ratio=0.5, masking='exact', in_channels=4):
+    """A conv projector in either formulation, the same weights, in float64."""
+    pair = [
+        neck_of(
+            ConvGenerativeProjector, in_channels, mask_ratio=ratio, masking=masking,
+            sparse=sparse,
+        ).double()
+        for sparse in (True, False)
+    ]  # fmt: skip
+    pair[1].load_state_dict(pair[0].state_dict())
+    return pair
+
+
+@pytest.mark.parametrize('in_channels', [4, 6])
+@pytest.mark.parametrize('masking', MASKINGS)
+@pytest.mark.parametrize('ratio', [0, 0.1, 0.5, 0.9])
+@pytest.mark.parametrize('hw', [(3, 5), (1, 7), (2, 2)])
+def test_sparse_convolutions_give_the_plain_result_and_gradients(
+    hw, ratio, masking, in_channels
+):
+    tokens, found = hw[0] * hw[1], []
+    x = torch.randn(3, tokens, in_channels).double()
+    target = torch.randn(3, tokens, 6).double()
+    for neck in conv_pair(ratio, masking, in_channels):
+        torch.manual_seed(1)  # of the mask
+        leaf = x.clone().requires_grad_()
+        out, mask = neck(leaf, hw)
+        ViTKDGenLoss(1.0)(out, target, mask=mask).backward()
+        gradients = {name: p.grad for name, p in neck.named_parameters()}
+        found.append({**gradients, 'x': leaf.grad, 'out': out, 'mask': mask})
+    # the loss computes in float32
+    torch.testing.assert_close(*found, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize('given', ['all', 'none', 'one sample'])
+def test_sparse_convolutions_of_a_mask_that_is_given(given):
+    mask = torch.zeros(2, TOKENS, dtype=torch.bool)
+    mask[{'all': slice(None), 'none': slice(0), 'one sample': slice(1)}[given]] = True
+    x = torch.randn(2, TOKENS, 4).double()
+    sparse, plain = (neck(x, HW, mask)[0] for neck in conv_pair())
+    torch.testing.assert_close(sparse, plain)
+    assert plain.any()
+
+
+@pytest.mark.parametrize('sparse', [True, False, None])
+def test_conv_projector_generates_masked_places_alone(sparse):
+    """So that no loss depends on which formulation ran."""
+    neck, mask = neck_of(ConvGenerativeProjector, sparse=sparse), some_mask()
+    out = neck(torch.randn(2, TOKENS, 4), HW, mask)[0]
+    assert torch.equal(out.any(-1), mask)
+
+
+@pytest.mark.parametrize('sparse', [True, False])
+def test_conv_projector_in_bfloat16(sparse):
+    neck, mask = neck_of(ConvGenerativeProjector, sparse=sparse), some_mask()
+    x = torch.randn(2, TOKENS, 4)
+    with torch.autocast('cpu', torch.bfloat16):
+        out = neck(x, HW, mask)[0]
+        ViTKDGenLoss()(out, torch.randn(2, TOKENS, 6), mask=mask).backward()
+    assert out.dtype == torch.bfloat16
+    torch.testing.assert_close(out.float(), neck(x, HW, mask)[0], rtol=0.1, atol=0.05)
+    assert all(p.grad.any() for p in neck.parameters())
+
+
 def test_dense_by_hand():
     """Only the centres: a = max(2 x, 0), b = max(x + 3 a, 0), x + 10 a + 100 b."""
     neck = DenseGenerativeProjector(1, 1)

@@ -53,10 +53,11 @@ def test_a_given_mask_is_used_as_it_is():
     assert neck(torch.randn(2, 16, 3), (4, 4), given)[1] is given
 
 
-def test_output_by_hand():
-    """Align, mask, conv, ReLU, conv on a grid that is not square."""
+@pytest.mark.parametrize('sparse', [True, False])
+def test_output_by_hand(sparse):
+    """Align, mask, conv, ReLU, conv on a grid that is not square, zeros elsewhere."""
     torch.manual_seed(0)
-    neck = ConvGenerativeProjector(2, 3)
+    neck = ConvGenerativeProjector(2, 3, sparse=sparse)
     nn.init.normal_(neck.mask_token)
     x, mask = torch.randn(1, 6, 2), torch.tensor([[1, 0, 0, 1, 0, 1]]).bool()
     tokens = x @ neck.align.fc.weight.T + neck.align.fc.bias
@@ -69,7 +70,7 @@ def test_output_by_hand():
     first, _, second = neck.generate
     out = nn.functional.conv2d(grid, first.weight, first.bias, padding=1).relu()
     out = nn.functional.conv2d(out, second.weight, second.bias, padding=1)
-    expected = torch.stack([out[0, :, i // 3, i % 3] for i in range(6)])
+    expected = torch.stack([out[0, :, i // 3, i % 3] * mask[0, i] for i in range(6)])
     assert torch.allclose(neck(x, (2, 3), mask)[0][0], expected, atol=1e-6)
 
 

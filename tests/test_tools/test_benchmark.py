@@ -1,0 +1,241 @@
+"""The benchmark: a real small run, its reference, its arithmetic."""
+
+import csv
+import json
+import runpy
+import sys
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from tests.helpers import build, distiller, samples
+from tests.shrink import CONFIGS
+from tests.test_tools.runs import ROOT, config
+
+DIGITS = CONFIGS / 'digits' / 'vitkd_digits.py'
+KD = CONFIGS / 'kd' / 'kd_deit-tiny_deit3-small_8xb128_in1k.py'
+
+
+@pytest.fixture(autouse=True)
+def tools(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / 'tools'))
+
+
+@pytest.fixture
+def benchmark(monkeypatch):
+    """The tool, in this process; the runners are its own."""
+
+    def call(*args):
+        path = str(ROOT / 'tools' / 'benchmark.py')
+        monkeypatch.setattr(sys, 'argv', [path, *map(str, args)])
+        runpy.run_path(path, run_name='__main__')
+
+    return call
+
+
+@pytest.fixture
+def variants():
+    from benchmark_lib import variants
+
+    return {variant.name: variant for variant in variants.VARIANTS}
+
+
+# ------------------------------------------------------------------------ for real
+
+
+def test_every_variant_of_digits_by_one_and_two_processes(
+    benchmark, tmp_path, variants
+):
+    benchmark(
+        DIGITS, '--rounds', 3, '--warm-up', 1, '--processes', 1, 2,
+        '--out', tmp_path,
+    )  # fmt: skip
+    results = json.loads((tmp_path / 'performance.json').read_text())
+    (case,) = results['cases']
+    expected = {n for n, v in variants.items() if v.when in (None, 'cpu')}
+    assert set(case['times']) == expected
+    assert case['left_out'] == {}
+    seconds = [*case['times'].values(), *case['processes'].values()]
+    assert all(len(times) == 3 and min(times) > 0 for times in seconds)
+    assert set(case['split']) == set(case['memory']) == expected - {'teacher'}
+    assert all(memory['peak'] > 0 for memory in case['memory'].values())
+    assert case['memory']['student']['teacher'] == 0
+    held = case['memory']['config']['teacher']
+    assert held > 1.5 * case['memory']['teacher-bf16']['teacher'] > 0
+    assert min(case['split']['config']['teacher']) > 0
+    assert max(case['split']['student']['teacher']) == 0
+
+    page = (tmp_path / 'performance.md').read_text()
+    assert all(f'\n| {name} |' in page for name in expected)
+    with open(tmp_path / 'performance.csv', newline='') as file:
+        assert {row['variant'] for row in csv.DictReader(file)} == expected
+    assert (tmp_path / 'performance.svg').is_file()
+    assert (tmp_path / 'performance.png').is_file()
+
+
+def test_several_batches_of_real_images_in_mixed_precision(benchmark, tmp_path):
+    benchmark(
+        config(tmp_path), '--rounds', 1, '--warm-up', 0, '--real-data',
+        '--amp', '--batch-size', 2, 4, '--only', 'student', 'teacher', 'config',
+        '--no-memory', '--out', tmp_path,
+    )  # fmt: skip
+    results = json.loads((tmp_path / 'performance.json').read_text())
+    assert [case['batch_size'] for case in results['cases']] == [2, 4]
+    assert all(
+        set(c['times']) == {'student', 'teacher', 'config'} for c in results['cases']
+    )
+
+
+def test_larger_images_are_more_tokens(tmp_path, variants):
+    """The teacher takes them as they are."""
+    from benchmark_lib.measure import Loop
+
+    for size, tokens in ((32, 1 + 4 * 4), (64, 1 + 8 * 8)):
+        loop = Loop(variants['config'], case(tmp_path, image_size=size))
+        seen = []
+        for model in (loop.model.student, loop.model.teachers['teacher'].model):
+            block = model.backbone.layers[0]
+            block.register_forward_hook(
+                lambda *a, seen=seen: seen.append(a[-1].shape[1])
+            )
+        loop.step()
+        assert seen == [tokens] * 2
+
+
+def case(folder, image_size=None):
+    from benchmark_lib.measure import Case
+
+    cfg = Config.fromfile(config(folder))
+    return Case(
+        cfg=cfg,
+        batch_size=2,
+        image_size=image_size,
+        real_data=False,
+        rounds=1,
+        warm_up=0,
+        threads=1,
+        cpu_time=False,
+        folder=folder,
+    )
+
+
+# ----------------------------------------------------------- the reference and ours
+
+
+@pytest.mark.parametrize('ratio', [0.3, 0.5])
+def test_the_released_formulation_gives_our_loss_and_gradients(
+    tmp_path, variants, ratio
+):
+    cfg = Config({'model': distiller(tmp_path)})
+    cfg.model.terms.gen.neck.mask_ratio = ratio
+    ours = build(cfg.model)
+    theirs = build(variants['released'].config(cfg).model)
+    theirs.load_state_dict(ours.state_dict())
+    kinds = {type(term.loss).__name__ for term in theirs.terms.values()}
+    assert kinds == {'ReleasedMimicLoss', 'ReleasedGenLoss', 'NKDLoss'}
+    images, labels = torch.randn(4, 3, 32, 32), samples([0, 1, 2, 3])
+    found = []
+    for model in (ours, theirs):
+        torch.manual_seed(0)
+        model.terms['gen'].neck.mask_token.data.normal_()
+        losses = model.loss(images, labels)  # the masks are drawn from equal streams
+        sum(losses.values()).backward()
+        found.append((losses, {n: p.grad for n, p in model.named_parameters()}))
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+    assert found[0][1]['terms.gen.neck.generate.0.weight'].any()
+
+
+# ------------------------------------------------------------------- the arithmetic
+
+
+def test_ratios_are_taken_within_a_round():
+    """A machine twice as slow in the second round changes nothing."""
+    from benchmark_lib.report import ratios
+
+    times = {'student': [1.0, 2.0], 'teacher': [3.0, 6.0], 'config': [6.0, 12.0]}
+    assert ratios(times, 'config', ('student', 'teacher')) == (1.5, 1.5, 1.5)
+    assert ratios(times, 'config', ('student', 'nothing')) is None
+
+
+def test_quartiles_by_hand():
+    from benchmark_lib.report import spread
+
+    assert spread([5.0, 1.0, 3.0, 2.0, 4.0]) == (2.0, 3.0, 4.0)
+    assert spread([7.0]) == (7.0, 7.0, 7.0)
+
+
+def test_memory_is_to_the_student_and_the_teachers_weights():
+    from benchmark_lib.report import summary
+
+    memory = {
+        'student': {'peak': 60, 'teacher': 0},
+        'config': {'peak': 110, 'teacher': 40},
+    }
+    record = {'times': {'config': [0.5]}, 'memory': memory, 'batch_size': 4}
+    found = summary(record, 'config')
+    assert found['memory_ratio'] == pytest.approx(1.1)
+    assert found['images_per_second'] == 8
+
+
+def test_rounds_are_interleaved_and_every_variant_begins_one():
+    from benchmark_lib.measure import time_rounds
+
+    order = []
+    loops = {name: (lambda name=name: order.append(name)) for name in 'abc'}
+    times = time_rounds(loops, rounds=3, warm_up=1)
+    assert ''.join(order) == 'abcbcacababc'
+    assert {len(seconds) for seconds in times.values()} == {3}
+
+
+def test_the_clocks_are_taken_away_again(tmp_path, variants):
+    from benchmark_lib.measure import Loop, time_split
+
+    from mmvitkd.models import Teacher
+
+    call = Teacher.__call__
+    loop = Loop(variants['config'], case(tmp_path))
+    parts = time_split(loop)
+    assert Teacher.__call__ is call
+    assert 'loss' not in vars(loop.model)
+    assert min(parts[name] for name in ('data', 'teacher', 'terms', 'backward')) > 0
+    assert time_split(loop).keys() == parts.keys()
+
+
+# ----------------------------------------------------------------- users' mistakes
+
+
+@pytest.mark.parametrize(
+    ('args', 'said'),
+    [
+        ([CONFIGS / 'digits' / 'digits_student.py'], "is no distiller's config"),
+        (['nowhere.py'], "config 'nowhere.py' does not exist"),
+        ([DIGITS, '--only', 'fast'], "--only fast: there are ['student', 'teacher'"),
+        (
+            [
+                CONFIGS / 'kd' / 'kd_deit-tiny_deit3-small_8xb128_in1k.py',
+                '--only',
+                'dense',
+            ],
+            '--only dense does not apply',
+        ),
+    ],
+)
+def test_what_it_refuses(benchmark, tmp_path, args, said):
+    with pytest.raises(SystemExit) as end:
+        benchmark(*args, '--out', tmp_path)
+    assert said in str(end.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_variant_that_fails_is_named(tmp_path, variants):
+    """By name it is an error; among all, it is left out with its reason."""
+    from benchmark_lib.measure import time_variants
+
+    changes = {'model.student.backbone.patch_cfg': {'nonsense': 1}}
+    broken = case(tmp_path)
+    broken.cfg.merge_from_dict(changes)
+    found = time_variants([variants['config']], broken)
+    assert found['times'] == {}
+    assert 'nonsense' in found['left_out']['config']

@@ -1,0 +1,335 @@
+"""Time and memory of the variants, in rounds that run a step of each."""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from time import perf_counter, process_time
+from typing import Any
+from unittest import mock
+from uuid import uuid4
+
+import torch
+from ablation_lib.runs import FORK
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.runner import Runner
+from mmengine.utils import import_modules_from_strings
+from mmpretrain.structures import DataSample
+
+from mmvitkd.engine import ActivationCheckpointingHook
+from mmvitkd.models.classifiers.teacher import Teacher, natural_input_size
+from mmvitkd.utils.cli import build_runner, complete_dataloader, unwrap
+
+from .variants import Variant
+
+SECTIONS = ('data', 'student', 'teacher', 'terms', 'backward', 'optimiser')
+MEMORY_STEPS = 3
+SPLIT_ROUNDS = 3
+
+
+@dataclass(frozen=True)
+class Case:
+    """What a table is made of: a config with a batch.
+
+    Args:
+        cfg: A distiller's.
+        batch_size: Images of a step (of one process).
+        image_size: Height and width; None: what the student was made for.
+        real_data: Take the batch from the config's training set.
+        rounds: How many count.
+        warm_up: How many before do not.
+        threads: Of torch, in each process, on the CPU.
+        cpu_time: Count the process's CPU seconds, not those of the clock on the wall.
+        folder: For what is thrown away afterwards.
+    """
+
+    cfg: Config
+    batch_size: int
+    image_size: int | None
+    real_data: bool
+    rounds: int
+    warm_up: int
+    threads: int
+    cpu_time: bool
+    folder: Path
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        return process_time if self.cpu_time else perf_counter
+
+
+@lru_cache
+def is_cuda() -> bool:
+    return get_device() == 'cuda'
+
+
+def _sync() -> None:
+    if is_cuda():
+        torch.cuda.synchronize()
+
+
+def draw_batch(case: Case, runner: Runner) -> dict[str, Any]:
+    """Return a batch as a data loader gives it: one that is drawn, or a real one."""
+    if case.real_data:
+        runner.cfg.train_dataloader.batch_size = case.batch_size
+        complete_dataloader(runner.cfg, 'train_dataloader', False, False)
+        return next(iter(runner.build_dataloader(runner.cfg.train_dataloader)))
+    model = unwrap(runner.model)
+    size = case.image_size or natural_input_size(model.student) or (224, 224)
+    height, width = (size, size) if isinstance(size, int) else size
+    draw = torch.Generator().manual_seed(0)
+    shape = (case.batch_size, 3, height, width)
+    images = torch.randint(256, shape, generator=draw, dtype=torch.uint8)
+    # two classes, since every data set has as many
+    samples = [DataSample().set_gt_label(i % 2) for i in range(case.batch_size)]
+    return {'inputs': list(images), 'data_samples': samples}
+
+
+class Loop:
+    """One variant, built by MMEngine's runner, a step at a time.
+
+    Args:
+        variant: Which.
+        case: Of what.
+        launcher: As of ``tools/train.py``. Defaults to ``'none'``.
+
+    Raises:
+        ValueError: If the variant does not apply to the config.
+    """
+
+    def __init__(self, variant: Variant, case: Case, launcher: str = 'none') -> None:
+        cfg = variant.config(case.cfg)
+        if cfg is None:
+            raise ValueError('does not apply')
+        self.runner = _runner(cfg, case, launcher)
+        self.model = unwrap(self.runner.model)
+        self.clock = case.clock
+        self.batch = draw_batch(case, self.runner)
+        self.step = self.train if variant.trains else self.teach
+        if not variant.trains:
+            with self.optim_wrapper.optim_context(self.model):
+                data = self.model.data_preprocessor(self.batch, training=True)
+            self.inputs = data['inputs']
+
+    @property
+    def optim_wrapper(self) -> Any:
+        return self.runner.optim_wrapper
+
+    def train(self) -> None:
+        """Train for one step."""
+        self.runner.model.train_step(self.batch, self.optim_wrapper)
+        _sync()
+
+    @torch.no_grad()
+    def teach(self) -> None:
+        """Run the teachers, as models without taps, on the preprocessed images."""
+        with self.optim_wrapper.optim_context(self.model):
+            for teacher in self.model.teachers.values():
+                teacher.model(
+                    teacher.prepare(self.inputs, self.model.data_preprocessor)
+                )
+        _sync()
+
+
+def _runner(cfg: Config, case: Case, launcher: str) -> Runner:
+    """Build a runner and what its ``train()`` would, with random teachers."""
+    if cfg.get('custom_imports'):
+        import_modules_from_strings(**cfg.custom_imports)
+    cfg.launcher = launcher
+    cfg.log_level = 'ERROR'
+    cfg.experiment_name = uuid4().hex
+    cfg.work_dir = str(case.folder / cfg.experiment_name)
+    teachers = cfg.model.get('teachers') or {'teacher': cfg.model.get('teacher')}
+    online = {
+        name: teacher
+        for name, teacher in teachers.items()
+        if teacher and teacher.get('checkpoint')
+    }
+    for name, teacher in online.items():
+        teacher.checkpoint = str(case.folder / f'{name}.pth')
+        if case.image_size:
+            teacher.input_size = 'same'
+    runner = build_runner(cfg)
+    for name in online:
+        file = case.folder / f'{name}.pth'
+        if not file.is_file():
+            model = unwrap(runner.model).teachers[name].model
+            part = file.with_suffix(f'.{uuid4().hex}')  # of several processes
+            torch.save({'state_dict': model.state_dict()}, part)
+            part.rename(file)
+    runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+    for hook in runner.hooks:
+        if isinstance(hook, ActivationCheckpointingHook):
+            hook.before_train(runner)
+    runner._maybe_compile('train_step')
+    runner.model.train()
+    return runner
+
+
+def time_rounds(
+    loops: dict[str, Callable[[], object]],
+    rounds: int,
+    warm_up: int,
+    clock: Callable[[], float] = perf_counter,
+) -> dict[str, list[float]]:
+    """Run a step of each in every round, in an order that goes round, too.
+
+    Returns:
+        Seconds of every counted step, by name.
+    """
+    times: dict[str, list[float]] = {name: [] for name in loops}
+    names = list(loops)
+    for number in range(warm_up + rounds):
+        for name in names:
+            start = clock()
+            loops[name]()
+            if number >= warm_up:
+                times[name].append(clock() - start)
+        names = names[1:] + names[:1]
+    return times
+
+
+def time_split(loop: Loop) -> dict[str, float]:
+    """Run a training step and return the seconds of each of its parts."""
+    seconds = dict.fromkeys(SECTIONS, 0.0)
+    with _sections(loop, seconds):
+        start = loop.clock()
+        loop.step()
+        whole = loop.clock() - start
+    seconds['student'] -= seconds['teacher'] + seconds['terms']  # of the whole loss
+    return {**seconds, 'other': whole - sum(seconds.values())}
+
+
+@contextmanager
+def _sections(loop: Loop, seconds: dict[str, float]) -> Iterator[None]:
+    """Put clocks around the parts of a step."""
+
+    def timed(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            _sync()
+            start = loop.clock()
+            try:
+                return function(*args, **kwargs)
+            finally:
+                _sync()
+                seconds[name] += loop.clock() - start
+
+        return call
+
+    model, wrapper = loop.model, loop.optim_wrapper
+    clocks = [
+        ('data', model.data_preprocessor, 'forward'),
+        ('student', model, 'loss'),
+        *(('terms', term, 'forward') for term in model.terms.values()),
+        ('backward', wrapper, 'backward'),
+        ('optimiser', wrapper, 'step'),
+        ('optimiser', wrapper, 'zero_grad'),
+    ]
+    # a call by parentheses is looked up at the class
+    kinds = {type(teacher) for teacher in model.teachers.values()}
+    clocks += [('teacher', kind, '__call__') for kind in kinds]
+    with ExitStack() as patches:
+        for name, owner, method in clocks:
+            call = timed(name, getattr(owner, method))
+            patches.enter_context(mock.patch.object(owner, method, call))
+        yield
+
+
+def apart(threads: int, function: Callable[..., Any], *args: Any) -> Any:
+    """Call a function in a process of its own, and return what it returns.
+
+    What it needs is gone afterwards, and this process starts neither threads nor CUDA,
+    which would not survive the next fork.
+
+    Raises:
+        ValueError: If it fails.
+    """
+    receiver, sender = FORK.Pipe(duplex=False)
+    process = FORK.Process(target=_child, args=(sender, threads, function, args))
+    process.start()
+    sender.close()
+    try:
+        error, answer = receiver.recv()
+    except EOFError:
+        error, answer = 'its process died; is there enough memory?', None
+    process.join()
+    if error is not None:
+        raise ValueError(error)
+    return answer
+
+
+def _child(
+    sender: Any, threads: int, function: Callable[..., Any], args: tuple[Any, ...]
+) -> None:
+    try:
+        torch.set_num_threads(threads)
+        sender.send((None, function(*args)))
+    except BaseException as error:  # the parent reports it
+        sender.send((reason(error), None))
+    os._exit(0)
+
+
+def reason(error: BaseException) -> str:
+    """Say in a line what went wrong."""
+    return textwrap.shorten(f'{type(error).__name__}: {error}', 400)
+
+
+def time_variants(variants: list[Variant], case: Case) -> dict[str, Any]:
+    """Time the variants of a case side by side, then the parts of each.
+
+    Returns:
+        ``times``, seconds of every counted step; ``split``, those of the parts; and
+        ``left_out``, why a variant did not run.
+    """
+    loops, left_out = {}, {}
+    for variant in variants:
+        try:
+            loop = Loop(variant, case)
+            loop.step()
+        except (ValueError, TypeError, RuntimeError) as error:
+            left_out[variant.name] = reason(error)
+            continue
+        loops[variant.name] = loop
+    steps = {name: loop.step for name, loop in loops.items()}
+    times = time_rounds(steps, case.rounds, case.warm_up, case.clock)
+    training = {v.name: loops[v.name] for v in variants if v.trains and v.name in loops}
+    split: dict[str, dict[str, list[float]]] = {name: {} for name in training}
+    for _ in range(min(SPLIT_ROUNDS, case.rounds)):
+        for name, loop in training.items():
+            for part, seconds in time_split(loop).items():
+                split[name].setdefault(part, []).append(seconds)
+    return {'times': times, 'split': split, 'left_out': left_out}
+
+
+def peak_memory(variant: Variant, case: Case) -> dict[str, int]:
+    """Return the bytes that some steps of a variant need at their peak.
+
+    For a process of its own. On the CPU it is what that holds beyond the imports.
+    ``teacher`` are the bytes of its weights.
+    """
+    before = 0 if is_cuda() else _max_rss()
+    loop = Loop(variant, case)
+    for _ in range(MEMORY_STEPS):
+        loop.step()
+    peak = torch.cuda.max_memory_allocated() if is_cuda() else _max_rss()
+    teachers = loop.model.teachers.values()
+    models = [t.model for t in teachers if isinstance(t, Teacher)]
+    weights = [tensor for model in models for tensor in model.state_dict().values()]
+    return {
+        'peak': peak - before,
+        'teacher': sum(tensor.numel() * tensor.element_size() for tensor in weights),
+    }
+
+
+def _max_rss() -> int:
+    """Return the most bytes that this process held; just forked, what it holds."""
+    unit = 1 if sys.platform == 'darwin' else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -1,0 +1,184 @@
+"""Medians, spreads and ratios of what was measured; tables in Markdown and CSV."""
+
+from __future__ import annotations
+
+import csv
+import json
+import statistics
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from .measure import SECTIONS
+
+Times = dict[str, list[float]]
+Record = dict[str, Any]
+
+
+class Spread(NamedTuple):
+    """A median between its quartiles."""
+
+    low: float
+    median: float
+    high: float
+
+    def text(self, digits: int) -> str:
+        """Write it as ``median (low to high)``."""
+        low, median, high = (f'{value:.{digits}f}' for value in self)
+        return f'{median} ({low} to {high})'
+
+
+def spread(values: list[float]) -> Spread:
+    """Return the quartiles; of a single value, that."""
+    if len(values) == 1:
+        return Spread(*values * 3)
+    return Spread(*statistics.quantiles(values, n=4, method='inclusive'))
+
+
+def ratios(times: Times, name: str, to: tuple[str, ...]) -> Spread | None:
+    """Compare a variant with others' sum, round by round, so that drift cancels."""
+    if any(other not in times for other in to):
+        return None
+    sums = [sum(each) for each in zip(*(times[other] for other in to), strict=True)]
+    pairs = zip(times[name], sums, strict=True)
+    return spread([mine / theirs for mine, theirs in pairs])
+
+
+def summary(case: Record, name: str) -> Record:
+    """Sum up a variant: time, images a second, ratios, memory.
+
+    ``to_sum`` is to a student's step plus the teacher's forward; the memory's ratio is
+    to the student's training plus the teacher's weights.
+    """
+    times, memory = case['times'], case['memory']
+    median = spread(times[name]).median
+    peak = memory.get(name, {}).get('peak')
+    alone = memory.get('student', {}).get('peak')
+    weights = memory.get(name, {}).get('teacher', 0)
+    return {
+        'seconds': spread(times[name]),
+        'images_per_second': case['batch_size'] / median,
+        'to_sum': ratios(times, name, ('student', 'teacher')),
+        'to_config': ratios(times, name, ('config',)),
+        'released_to_it': ratios(times, 'released', (name,))
+        if 'released' in times
+        else None,
+        'peak_bytes': peak,
+        'memory_ratio': peak / (alone + weights) if peak and alone else None,
+    }
+
+
+def _cell(value: Any, digits: int = 2) -> str:
+    if value is None:
+        return ''
+    return value.text(digits) if isinstance(value, Spread) else f'{value:.{digits}f}'
+
+
+def _row(cells: list[str]) -> str:
+    return f'| {" | ".join(cells)} |'
+
+
+def _table(head: list[str], rows: list[list[str]]) -> list[str]:
+    return [_row(head), _row(['---'] * len(head)), *map(_row, rows)]
+
+
+def _times_table(case: Record) -> list[str]:
+    rows = []
+    for name in case['times']:
+        found = summary(case, name)
+        peak = found['peak_bytes']
+        rows.append(
+            [
+                name,
+                case['what'][name],
+                Spread(*(1000 * value for value in found['seconds'])).text(0),
+                _cell(found['images_per_second'], 1),
+                _cell(found['to_sum'], 3),
+                _cell(found['to_config'], 3),
+                '' if peak is None else f'{peak / 2**20:.0f}',
+                _cell(found['memory_ratio']),
+            ]
+        )
+    head = ['variant', 'what', 'ms a step', 'images/s', 'to student + teacher']
+    return _table([*head, 'to config', 'peak MB', 'memory ratio'], rows)
+
+
+def _split_table(case: Record) -> list[str]:
+    parts = [*SECTIONS, 'other']
+    rows = [
+        [name, *(f'{1000 * statistics.median(split[part]):.0f}' for part in parts)]
+        for name, split in case['split'].items()
+    ]
+    return _table(['ms', *parts], rows)
+
+
+def _processes_table(case: Record) -> list[str]:
+    times = case['processes']
+    one = min(times, key=int)
+    rows = []
+    for count, seconds in times.items():
+        share = int(count) / int(one)
+        gain = spread([share * a / b for a, b in zip(times[one], seconds, strict=True)])
+        images = int(count) * case['batch_size'] / spread(seconds).median
+        rows.append([count, f'{images:.1f}', gain.text(2)])
+    return _table(['processes', 'images/s', f'to {one}'], rows)
+
+
+def markdown(results: Record) -> str:
+    """Write the page of a benchmark's results."""
+    versions = ', '.join(f'{k} {v}' for k, v in sorted(results['versions'].items()))
+    threads = f'threads a process: {results["threads"]}'
+    precision = 'mixed precision' if results['amp'] else 'float32'
+    clock = 'CPU time' if results['cpu_time'] else 'wall-clock time'
+    lines = [
+        '# Performance',
+        '',
+        f'`{results["command"]}`; {results["date"]}; {results["device"]}; {threads}; '
+        f'{precision}; {clock}; {versions}.',
+        '',
+        'Medians, with the quartiles in brackets. Ratios are taken within a round, in '
+        'which every variant runs a step. docs/benchmark.md says how to read it.',
+    ]
+    for case in results['cases']:
+        lines += ['', f'## {case["title"]}', '', f'{case["rounds"]} rounds.', '']
+        lines += _times_table(case)
+        for name, reason in case['left_out'].items():
+            lines += ['', f'Left out: {name}, {reason}']
+        if case['split']:
+            lines += ['', 'Where the time goes, in rounds of their own:', '']
+            lines += _split_table(case)
+        if case['processes']:
+            lines += ['', 'Several processes, the same batch for each:', '']
+            lines += _processes_table(case)
+    plots = ['', '![Performance](performance.svg)', '']
+    return '\n'.join([*lines, *plots])
+
+
+def write(results: Record, stem: Path) -> None:
+    """Write ``stem.json``, ``stem.md`` and ``stem.csv``."""
+    stem.with_suffix('.json').write_text(json.dumps(results, indent=1) + '\n')
+    stem.with_suffix('.md').write_text(markdown(results), encoding='utf-8')
+    with open(stem.with_suffix('.csv'), 'w', newline='', encoding='utf-8') as file:
+        writer = csv.writer(file)
+        writer.writerow(['case', 'variant', *FIELDS])
+        for case in results['cases']:
+            for name in case['times']:
+                found = summary(case, name)
+                writer.writerow([case['title'], name, *_flat(found)])
+
+
+FIELDS = [
+    'seconds', 'seconds_low', 'seconds_high', 'images_per_second',
+    'to_sum', 'to_sum_low', 'to_sum_high', 'to_config', 'released_to_it',
+    'peak_bytes', 'memory_ratio',
+]  # fmt: skip
+
+
+def _flat(found: Record) -> list[Any]:
+    """Return a summary's numbers in the order of ``FIELDS``."""
+    flat = []
+    for field in FIELDS:
+        name, _, end = field.rpartition('_')
+        key, part = (name, end) if end in ('low', 'high') else (field, 'median')
+        value = found[key]
+        flat.append(getattr(value, part) if isinstance(value, Spread) else value)
+    return flat

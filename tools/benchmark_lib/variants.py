@@ -1,0 +1,177 @@
+"""The variants of a config that are timed side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass
+
+from mmengine.config import Config, ConfigDict
+
+from . import released  # noqa: F401  registers the reference
+
+RELEASED = {
+    'ViTKDMimicLoss': 'ReleasedMimicLoss',
+    'ConvGenerativeProjector': 'ReleasedGenerator',
+    'ViTKDGenLoss': 'ReleasedGenLoss',
+}
+LOGITS = {
+    'kd': {'type': 'mmvitkd.KDLoss', 'temperature': 1.0},
+    'nkd': {'type': 'mmvitkd.NKDLoss', 'temperature': 1.0, 'gamma': 1.0},
+}
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One of what is timed.
+
+    Args:
+        name: As on the command line and in the tables.
+        what: In a few words.
+        change: Takes a config's copy and changes it; False: it does not apply.
+        trains: Whether it is a training step. Defaults to True.
+        when: ``'cpu'`` or ``'cuda'``, where it is timed unless asked for by name;
+            None: everywhere. Defaults to None.
+    """
+
+    name: str
+    what: str
+    change: Callable[[Config], bool]
+    trains: bool = True
+    when: str | None = None
+
+    def config(self, cfg: Config) -> Config | None:
+        """Return the changed copy of a distiller's config, or None."""
+        cfg = deepcopy(cfg)
+        return cfg if self.change(cfg) else None
+
+
+def check(cfg: Config, path: str) -> None:
+    """Refuse a config that is none of a distiller with one teacher or several.
+
+    Raises:
+        ValueError: If so.
+    """
+    model = cfg.get('model') or {}
+    if 'student' not in model or not model.get('terms'):
+        raise ValueError(
+            f"'{path}' is no distiller's config: model must have a student, a teacher "
+            'and terms'
+        )
+
+
+def _as_it_is(_: Config) -> bool:
+    return True
+
+
+def _student(cfg: Config) -> bool:
+    cfg.model.update(terms=None, teacher=None, teachers=None, task_weight=1.0)
+    return True
+
+
+def _plain(kind: str) -> str:
+    """Return a type's name without its scope."""
+    return str(kind).rpartition('.')[2]
+
+
+def _released(cfg: Config) -> bool:
+    """Put the reference in the place of ViTKD's losses and conv projector."""
+    changed = False
+    for term in cfg.model.terms.values():
+        for part in (term.get('neck'), term.loss):
+            kind = RELEASED.get(_plain(part.type)) if part else None
+            if kind:
+                part.type = f'mmvitkd.{kind}'
+                changed = True
+    return changed
+
+
+def _sparse(on: bool) -> Callable[[Config], bool]:
+    def change(cfg: Config) -> bool:
+        necks = [term.get('neck') for term in cfg.model.terms.values()]
+        convs = [
+            neck
+            for neck in necks
+            if neck and _plain(neck.type) == 'ConvGenerativeProjector'
+        ]
+        for neck in convs:
+            neck.sparse = on
+        return bool(convs)
+
+    return change
+
+
+def _teacher(**options: object) -> Callable[[Config], bool]:
+    def change(cfg: Config) -> bool:
+        teachers = list((cfg.model.get('teachers') or {}).values())
+        teachers = teachers or [cfg.model.teacher]
+        for teacher in teachers:
+            teacher.update(options)
+        return all(
+            _plain(teacher.get('type', 'Teacher')) == 'Teacher' for teacher in teachers
+        )
+
+    return change
+
+
+def _fused(cfg: Config) -> bool:
+    """Turn torch's fused optimiser on, or off where it is on."""
+    optimizer = cfg.optim_wrapper.optimizer
+    optimizer.fused = not optimizer.get('fused', False)
+    return _plain(optimizer.type) in ('Adam', 'AdamW', 'SGD')
+
+
+def _checkpointing(cfg: Config) -> bool:
+    hook = ConfigDict(type='mmvitkd.ActivationCheckpointingHook')
+    if 'Swin' in str(cfg.model.student.get('backbone')):
+        hook.modules = [f'student.backbone.stages.{i}.blocks' for i in range(4)]
+    cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), hook]
+    return True
+
+
+def _compile(cfg: Config) -> bool:
+    cfg.compile = True
+    return True
+
+
+def _logits(name: str) -> Callable[[Config], bool]:
+    def change(cfg: Config) -> bool:
+        if cfg.model.get('teachers'):
+            return False
+        term = ConfigDict(student='head', teacher='head', loss=ConfigDict(LOGITS[name]))
+        cfg.model.terms = ConfigDict({name: term})
+        return True
+
+    return change
+
+
+VARIANTS = [
+    Variant('student', 'a step of the student alone', _student),
+    Variant('teacher', "the teacher's forward alone", _teacher(), trains=False),
+    Variant('released', "ViTKD's released formulation", _released),
+    Variant('config', 'the config as it is', _as_it_is),
+    Variant('dense', 'both convolutions on every token', _sparse(False), when='cpu'),
+    Variant('sparse', 'convolutions where it matters', _sparse(True), when='cuda'),
+    Variant('whole-teacher', 'the teacher to its end', _teacher(stop_early=False)),
+    Variant('teacher-bf16', 'a teacher in bfloat16', _teacher(dtype='bfloat16')),
+    Variant('fused', 'the fused optimiser, or not where it is', _fused),
+    Variant('checkpointing', "the student's blocks computed twice", _checkpointing),
+    Variant('compile', 'the whole step compiled', _compile, when='cuda'),
+    Variant('kd', 'KD on the logits instead', _logits('kd')),
+    Variant('nkd', 'NKD on the logits instead', _logits('nkd')),
+]
+
+
+def choose(only: list[str] | None, device: str) -> list[Variant]:
+    """Return the variants that are asked for, or those of the device.
+
+    Raises:
+        ValueError: If a name is unknown.
+    """
+    names = [variant.name for variant in VARIANTS]
+    unknown = [name for name in only or [] if name not in names]
+    if unknown:
+        raise ValueError(f'--only {unknown[0]}: there are {names}')
+    if only:
+        return [variant for variant in VARIANTS if variant.name in only]
+    return [variant for variant in VARIANTS if variant.when in (None, device)]
