@@ -171,7 +171,9 @@ def measure(name: str, case: Case, args: argparse.Namespace) -> Record:
             raise ValueError(f'{failed}: {reason}')
     memory, processes = {}, {}
     for variant in applying:
-        if variant.trains and variant.name in timed['times'] and not args.no_memory:
+        # what is stored comes from a teacher that was there, and would count
+        measured = variant.trains and variant.finish is None and not args.no_memory
+        if measured and variant.name in timed['times']:
             print(f'{name}: memory of {variant.name}', flush=True)
             memory[variant.name] = apart(case.threads, peak_memory, variant, case)
     if args.processes:

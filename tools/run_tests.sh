@@ -21,7 +21,10 @@ esac
 
 # shellcheck source=tools/setup_env.sh
 source tools/setup_env.sh "$profile" ${no_venv:+"$no_venv"}
-export OMP_NUM_THREADS=${OMP_NUM_THREADS:-2}
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
+# a worker a core, up to what memory allows; a file's tests stay together
+workers=$(getconf _NPROCESSORS_ONLN 2> /dev/null || echo 2)
+set -- -n "$((workers < 4 ? workers : 4))" --dist loadfile "$@"
 
 if [ "$stack" = onedl ]; then
   "$PYTHON" -m ruff check .

@@ -65,13 +65,13 @@ case $profile in
     requirements='onedl onedl-downstream digits tests onedl-dev'
     modules='cv2 torch torchvision mmengine mmcv mmpretrain.models sklearn matplotlib
              mmcv.ops mmdet mmseg mmpose.datasets deepspeed timm transformers mim
-             pytest pytest_timeout ruff mypy pre_commit setuptools pip'
+             pytest pytest_timeout xdist ruff mypy pre_commit setuptools pip'
     ;;
   official)
     venv=.venv-official stack=official time='1 minute' venv_gb=6 cache_gb=6
     requirements='official digits tests official-dev'
     modules='cv2 torch torchvision mmengine mmcv mmpretrain.models sklearn matplotlib
-             timm transformers mim pytest pytest_timeout setuptools pip'
+             timm transformers mim pytest pytest_timeout xdist setuptools pip'
     ;;
   *) die "which profile? Give run, dev or official" ;;
 esac

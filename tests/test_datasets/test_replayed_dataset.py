@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.dataset import DefaultSampler, default_collate
+from mmengine.registry import DefaultScope
 from mmpretrain.models import RandomBatchAugment
 from torch.utils.data import DataLoader
 
@@ -24,6 +25,13 @@ DIGITS = {
     ],
 }
 BOTH = {'augments': [{'type': 'Mixup', 'alpha': 0.8}, {'type': 'CutMix', 'alpha': 1.0}]}
+
+
+@pytest.fixture(autouse=True)
+def ours():
+    """Types are looked up as under our configs, whatever ran before."""
+    with DefaultScope.overwrite_default_scope('mmvitkd'):
+        yield
 
 
 def replayed(mixing=BOTH, seed=0, **changes):

@@ -118,7 +118,7 @@ def in_processes(count: int, target: Callable, *args: Any) -> None:
     for rank in map(str, range(count)):
         env = {**shared, 'RANK': rank, 'LOCAL_RANK': rank}
         with mock.patch.dict(os.environ, env):
-            process = get_context('fork').Process(target=target, args=args)
+            process = get_context('fork').Process(target=_alone, args=(target, *args))
             process.start()
         processes.append(process)
     for process in processes:
@@ -127,6 +127,12 @@ def in_processes(count: int, target: Callable, *args: Any) -> None:
     for process in processes:
         process.kill()
     assert codes == [0] * count
+
+
+def _alone(target: Callable, *args: Any) -> None:
+    """Call a function without OpenMP's threads, which a fork leaves behind."""
+    torch.set_num_threads(1)
+    target(*args)
 
 
 def run_together(count: int, tool: str, *args: Any) -> None:

@@ -58,7 +58,11 @@ def test_every_variant_of_digits_by_one_and_two_processes(
     assert case['left_out'] == {}
     seconds = [*case['times'].values(), *case['processes'].values()]
     assert all(len(times) == 3 and min(times) > 0 for times in seconds)
-    assert set(case['split']) == set(case['memory']) == expected - {'teacher'}
+    assert set(case['split']) == expected - {'teacher'}
+    stored = {'terms', 'cached', 'cached-nkd'}
+    assert set(case['memory']) == expected - {'teacher'} - stored
+    for name in stored:  # there is no teacher that would take time
+        assert max(case['split'][name]['teacher']) < max(case['times']['teacher'])
     assert all(memory['peak'] > 0 for memory in case['memory'].values())
     assert case['memory']['student']['teacher'] == 0
     held = case['memory']['config']['teacher']
@@ -239,3 +243,22 @@ def test_a_variant_that_fails_is_named(tmp_path, variants):
     found = time_variants([variants['config']], broken)
     assert found['times'] == {}
     assert 'nonsense' in found['left_out']['config']
+
+
+def test_stored_answers_are_the_teachers(tmp_path, variants):
+    """To the precision that they are stored in; those that are held, exactly."""
+    from benchmark_lib.measure import Loop
+
+    losses = {}
+    for name in ('config', 'terms', 'cached'):
+        torch.manual_seed(0)
+        loop = Loop(variants[name], case(tmp_path))
+        loop.model.eval()
+        torch.manual_seed(1)  # of the mask
+        losses[name] = loop.model.loss(loop.inputs, loop.batch['data_samples'])
+        assert type(loop.model.teachers['teacher']).__name__ == KINDS[name]
+    assert losses['terms'] == losses['config']
+    torch.testing.assert_close(losses['cached'], losses['config'], rtol=1e-2, atol=0)
+
+
+KINDS = {'config': 'Teacher', 'terms': 'HeldTeacher', 'cached': 'CachedTeacher'}

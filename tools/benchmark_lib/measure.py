@@ -114,10 +114,11 @@ class Loop:
         self.clock = case.clock
         self.batch = draw_batch(case, self.runner)
         self.step = self.train if variant.trains else self.teach
-        if not variant.trains:
-            with self.optim_wrapper.optim_context(self.model):
-                data = self.model.data_preprocessor(self.batch, training=True)
+        with self.optim_wrapper.optim_context(self.model):
+            data = self.model.data_preprocessor(self.batch, training=True)
             self.inputs = data['inputs']
+            if variant.finish is not None:
+                variant.finish(self, case.folder / uuid4().hex)
 
     @property
     def optim_wrapper(self) -> Any:

@@ -46,8 +46,9 @@ def ratios(times: Times, name: str, to: tuple[str, ...]) -> Spread | None:
 def summary(case: Record, name: str) -> Record:
     """Sum up a variant: time, images a second, ratios, memory.
 
-    ``to_sum`` is to a student's step plus the teacher's forward; the memory's ratio is
-    to the student's training plus the teacher's weights.
+    ``to_sum`` is to a student's step plus the teacher's forward, ``to_student`` to the
+    former alone, ``to_terms`` to a step whose answers cost nothing; the memory's ratio
+    is to the student's training plus the teacher's weights.
     """
     times, memory = case['times'], case['memory']
     median = spread(times[name]).median
@@ -58,6 +59,8 @@ def summary(case: Record, name: str) -> Record:
         'seconds': spread(times[name]),
         'images_per_second': case['batch_size'] / median,
         'to_sum': ratios(times, name, ('student', 'teacher')),
+        'to_student': ratios(times, name, ('student',)),
+        'to_terms': ratios(times, name, ('terms',)),
         'to_config': ratios(times, name, ('config',)),
         'released_to_it': ratios(times, 'released', (name,))
         if 'released' in times
@@ -83,6 +86,7 @@ def _table(head: list[str], rows: list[list[str]]) -> list[str]:
 
 def _times_table(case: Record) -> list[str]:
     rows = []
+    references = [one for one in ('student', 'terms', 'config') if one in case['times']]
     for name in case['times']:
         found = summary(case, name)
         peak = found['peak_bytes']
@@ -93,13 +97,14 @@ def _times_table(case: Record) -> list[str]:
                 Spread(*(1000 * value for value in found['seconds'])).text(0),
                 _cell(found['images_per_second'], 1),
                 _cell(found['to_sum'], 3),
-                _cell(found['to_config'], 3),
+                *(_cell(found[f'to_{one}'], 3) for one in references),
                 '' if peak is None else f'{peak / 2**20:.0f}',
                 _cell(found['memory_ratio']),
             ]
         )
     head = ['variant', 'what', 'ms a step', 'images/s', 'to student + teacher']
-    return _table([*head, 'to config', 'peak MB', 'memory ratio'], rows)
+    to = [f'to {one}' for one in references]
+    return _table([*head, *to, 'peak MB', 'memory ratio'], rows)
 
 
 def _split_table(case: Record) -> list[str]:
@@ -168,7 +173,8 @@ def write(results: Record, stem: Path) -> None:
 
 FIELDS = [
     'seconds', 'seconds_low', 'seconds_high', 'images_per_second',
-    'to_sum', 'to_sum_low', 'to_sum_high', 'to_config', 'released_to_it',
+    'to_sum', 'to_sum_low', 'to_sum_high', 'to_student', 'to_terms', 'to_config',
+    'released_to_it',
     'peak_bytes', 'memory_ratio',
 ]  # fmt: skip
 

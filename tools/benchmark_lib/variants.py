@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
 from . import released  # noqa: F401  registers the reference
+from .stored import hold, store
 
 RELEASED = {
     'ViTKDMimicLoss': 'ReleasedMimicLoss',
@@ -30,6 +33,8 @@ class Variant:
         what: In a few words.
         change: Takes a config's copy and changes it; False: it does not apply.
         trains: Whether it is a training step. Defaults to True.
+        finish: Changes the loop that was built, given a folder of its own. Defaults to
+            None.
         when: ``'cpu'`` or ``'cuda'``, where it is timed unless asked for by name;
             None: everywhere. Defaults to None.
     """
@@ -38,6 +43,7 @@ class Variant:
     what: str
     change: Callable[[Config], bool]
     trains: bool = True
+    finish: Callable[[Any, Path], None] | None = None
     when: str | None = None
 
     def config(self, cfg: Config) -> Config | None:
@@ -159,6 +165,9 @@ VARIANTS = [
     Variant('compile', 'the whole step compiled', _compile, when='cuda'),
     Variant('kd', 'KD on the logits instead', _logits('kd')),
     Variant('nkd', 'NKD on the logits instead', _logits('nkd')),
+    Variant('terms', 'no teacher, its answers there', _teacher(), finish=hold),
+    Variant('cached', 'stored answers of the teacher', _teacher(), finish=store),
+    Variant('cached-nkd', 'NKD on stored logits', _logits('nkd'), finish=store),
 ]
 
 

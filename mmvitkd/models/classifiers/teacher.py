@@ -139,9 +139,9 @@ class Teacher:
         Returns:
             What every tap yields.
         """
-        taps = frozenset(taps)
+        taps = tuple(taps)
         inputs = self.prepare(inputs, preprocessor)
-        stop = self.stop_early and taps in self._checked
+        stop = self.stop_early and frozenset(taps) in self._checked
         with ExitStack() as contexts:
             seen = contexts.enter_context(record(self.model, taps, stop))
             if self.dtype is not None:  # its own, whatever the student's
@@ -150,7 +150,7 @@ class Teacher:
                 )
                 inputs = inputs.to(self.dtype)
             self.model(inputs)
-        self._checked.add(taps)
+        self._checked.add(frozenset(taps))
         return seen
 
     def prepare(self, inputs: Tensor, preprocessor: nn.Module) -> Tensor:

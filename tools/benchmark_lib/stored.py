@@ -1,0 +1,89 @@
+"""Answers that are there before the step: stored ones, and a bound for them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+
+from mmvitkd.models import CachedTeacher
+from mmvitkd.models.classifiers.stored_answer import StoredTap, record_dtype
+from mmvitkd.models.classifiers.tap import Tap, Tapped
+from mmvitkd.utils.teacher_cache import FORMAT
+
+TOP_K = 10
+
+
+class HeldTeacher:
+    """Answers on one batch, at no cost at all."""
+
+    def __init__(self, answers: dict[Tap, Tapped]) -> None:
+        self.answers = answers
+
+    def load(self) -> None:
+        """Do nothing."""
+
+    def apply(self, fn: Callable) -> None:
+        """Do nothing."""
+
+    def __call__(
+        self,
+        inputs: Tensor,
+        preprocessor: nn.Module,
+        taps: Iterable[Tap],
+        data_samples: list[Any] | None = None,
+    ) -> dict[Tap, Tapped]:
+        """Return them."""
+        return {tap: self.answers[tap] for tap in taps}
+
+
+def hold(loop: Any, folder: Path) -> None:
+    """Put a batch's answers in the place of a loop's teachers."""
+    for name, answers in _answers(loop).items():
+        loop.model.teachers[name] = HeldTeacher(answers)
+
+
+def store(loop: Any, folder: Path) -> None:
+    """Put a :class:`CachedTeacher` in the place of a loop's teacher.
+
+    Its records come on the batch's samples, as ``CachedDataset`` lays them there.
+
+    Raises:
+        ValueError: If there are several teachers.
+    """
+    found = _answers(loop)
+    if len(found) != 1:
+        raise ValueError(f'one teacher can be stored, the terms ask {list(found)}')
+    ((name, answers),) = found.items()
+    stored = [_stored_tap(tap, tapped) for tap, tapped in answers.items()]
+    records = np.zeros(len(loop.inputs), record_dtype(stored))
+    for number, tap in enumerate(stored):
+        records[str(number)] = tap.encode(answers[tap.tap])
+    manifest = {'format': FORMAT, 'epochs': 1, 'taps': [t.as_setting() for t in stored]}
+    folder.mkdir()
+    (folder / 'manifest.json').write_text(json.dumps(manifest))
+    teacher = CachedTeacher(folder)
+    for sample, record in zip(loop.batch['data_samples'], records, strict=True):
+        named = teacher.cache.name, record.tobytes()
+        sample.set_field(named, 'teacher_record', field_type='metainfo')
+    loop.model.teachers[name] = teacher
+
+
+def _answers(loop: Any) -> dict[str, dict[Tap, Tapped]]:
+    """Ask every teacher about the loop's batch."""
+    model = loop.model
+    model.load_teachers()
+    return {
+        name: model.teachers[name](loop.inputs, model.data_preprocessor, taps)
+        for name, taps in model.teacher_taps.items()
+    }
+
+
+def _stored_tap(tap: Tap, tapped: Tapped) -> StoredTap:
+    shape = tuple(tapped.value.shape[1:])
+    top_k = min(TOP_K, shape[0]) if len(shape) == 1 else None
+    return StoredTap(tap, shape, tapped.hw, top_k)
