@@ -24,7 +24,7 @@ from mmvitkd.utils.teacher_cache import FORMAT, digest_weights, plain
 # of a teacher's config; all others change its answers
 TOLD_OTHERWISE = (
     *('cfg', 'checkpoint', 'input_size', 'prefix', 'type'),
-    *('stop_early', 'weights_only'),
+    *('compile', 'stop_early', 'weights_only'),
 )
 SHARD_BYTES, SHARD_IMAGES = 64 * 2**20, 2**15
 TOP_K = 10

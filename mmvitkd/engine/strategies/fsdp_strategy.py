@@ -12,8 +12,9 @@ from torch.distributed.fsdp import FullyShardedDataParallel as FSDP
 from torch.distributed.fsdp.wrap import lambda_auto_wrap_policy
 
 from mmvitkd.registry import STRATEGIES
+from mmvitkd.utils.blocks import find_blocks
 
-from .sharding import find_blocks, require_processes, shard_teachers
+from .sharding import require_processes, shard_teachers
 
 STATE = ('state', 'param_groups')  # of an optimiser; a wrapper adds its own keys
 

@@ -3,9 +3,9 @@
 from typing import Any
 
 from mmengine._strategy import BaseStrategy
-from torch import nn
 
 from mmvitkd.models.classifiers import Teacher
+from mmvitkd.utils.blocks import find_blocks
 
 
 def require_processes(strategy: BaseStrategy) -> None:
@@ -21,22 +21,6 @@ def require_processes(strategy: BaseStrategy) -> None:
         )
 
 
-def find_blocks(model: nn.Module) -> list[nn.Module]:
-    """List the units that are gathered one at a time: a transformer's blocks.
-
-    They are the innermost items of the model's ``ModuleList``s, so the blocks of a
-    Swin's stages rather than the stages.
-    """
-    lists = [m for m in model.modules() if isinstance(m, nn.ModuleList)]
-    return [
-        item
-        for items in lists
-        for item in items
-        if any(True for _ in item.parameters())
-        and not any(isinstance(m, nn.ModuleList) and len(m) for m in item.modules())
-    ]
-
-
 def shard_teachers(model: Any) -> None:
     """Leave a share of every teacher's weights on each process.
 
@@ -47,7 +31,8 @@ def shard_teachers(model: Any) -> None:
         model: A distiller on its device. The processes must be initialised.
 
     Raises:
-        ValueError: If it has no teacher, or torch is older than 2.6.
+        ValueError: If it has no teacher, one that is compiled, or torch is older than
+            2.6.
     """
     given = getattr(model, 'teachers', {})
     # stored answers have no weights
@@ -57,6 +42,8 @@ def shard_teachers(model: Any) -> None:
             f'shard_teacher=True, but the {type(model).__name__} has no teacher with '
             'weights: leave it out'
         )
+    if any(teacher.compile for teacher in teachers):
+        raise ValueError('shard_teacher=True, but a teacher has compile=True: not both')
     try:
         from torch.distributed.fsdp import fully_shard
     except ImportError as error:

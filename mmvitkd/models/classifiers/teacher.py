@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from mmvitkd.registry import MODELS, SCOPE
 from mmvitkd.utils import load_checkpoint, load_strictly, weights_of
+from mmvitkd.utils.blocks import find_blocks
 
 from .tap import Grid, Tap, Tapped, find_module, find_patch_embed, record
 
@@ -45,6 +46,9 @@ class Teacher:
             None.
         stop_early: Leave every forward but the first, which is checked as a whole,
             when the last tap has fired. Defaults to True.
+        compile: Compile its blocks by ``torch.compile`` after a first forward; those
+            with a tap inside are left out. Needs a C++ compiler on CPUs. Defaults to
+            False.
 
     Raises:
         ValueError: If the config has no model, or there are no weights for it, or
@@ -60,6 +64,7 @@ class Teacher:
         weights_only: bool = True,
         dtype: str | None = None,
         stop_early: bool = True,
+        compile: bool = False,
     ) -> None:
         model_cfg = model_cfg_of(cfg)
         if checkpoint is None and not model_cfg.get('pretrained', False):
@@ -82,6 +87,7 @@ class Teacher:
             if self.dtype is not None and name != 'data_preprocessor':
                 module.to(self.dtype)
         self.stop_early = stop_early
+        self.compile = compile
         self._checked: set[frozenset[Tap]] = set()
         self._loaded = checkpoint is None
 
@@ -150,8 +156,18 @@ class Teacher:
                 )
                 inputs = inputs.to(self.dtype)
             self.model(inputs)
+        if self.compile and not self._checked:
+            self._compile_blocks(taps)
         self._checked.add(frozenset(taps))
         return seen
+
+    def _compile_blocks(self, taps: Iterable[Tap]) -> None:
+        """Compile what lies between taps, whose hooks a compiled forward can't run."""
+        tapped = [find_module(self.model, tap.path) for tap in taps]
+        for block in find_blocks(self.model):
+            inner = [module for module in block.modules() if module is not block]
+            if not any(module in tapped for module in inner):
+                block.forward = torch.compile(block.forward)
 
     def prepare(self, inputs: Tensor, preprocessor: nn.Module) -> Tensor:
         """Normalise ``(B, 3, H, W)`` and resize it as the teacher was trained."""

@@ -4,8 +4,9 @@ import pytest
 import torch
 from mmpretrain.models import build_backbone
 
-from mmvitkd.engine.strategies.sharding import find_blocks, shard_teachers
+from mmvitkd.engine.strategies.sharding import shard_teachers
 from mmvitkd.models.classifiers.tap import Tap
+from mmvitkd.utils.blocks import find_blocks
 from tests.helpers import build, distiller, vit
 from tests.test_tools.runs import in_processes
 
@@ -51,3 +52,10 @@ def test_processes_hold_a_share_of_the_teacher_and_get_the_same_answers(tmp_path
 def test_without_a_teacher_there_is_nothing_to_shard():
     with pytest.raises(ValueError, match='ImageClassifier has no teacher'):
         shard_teachers(build(vit()))
+
+
+def test_a_compiled_teacher_is_not_sharded(tmp_path):
+    cfg = distiller(tmp_path)
+    cfg['teacher']['compile'] = True
+    with pytest.raises(ValueError, match='compile=True'):
+        shard_teachers(build(cfg))

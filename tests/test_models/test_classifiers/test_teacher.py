@@ -280,3 +280,17 @@ def test_a_bfloat16_teacher_trains_a_student(tmp_path):
     sum(losses.values()).backward()
     assert all(p.grad.isfinite().all() for p in model.parameters())
     assert all(p.dtype == torch.float32 for p in model.parameters())
+
+
+def test_compiled_it_answers_the_same(tmp_path):
+    """But for rounding; a block with a tap inside runs as it is."""
+    plain, fast = (teacher(tmp_path, vit(layers=3), compile=c) for c in (False, True))
+    taps = [Tap('backbone.layers.0'), Tap('backbone.layers.1.attn'), HEAD]
+    images = torch.randn(2, 3, 32, 32)
+    expected = plain(images, preprocessor(), taps)
+    for _ in range(2):
+        found = fast(images, preprocessor(), taps)
+        for tap in taps:
+            torch.testing.assert_close(found[tap].value, expected[tap].value)
+    is_own = ['forward' in vars(block) for block in fast.model.backbone.layers]
+    assert is_own == [True, False, True]
