@@ -80,6 +80,20 @@ def parse_args() -> argparse.Namespace:
         help='height and width of the images, for student and teacher; several are '
         'timed after each other. Default: what the student was made for',
     )
+    add_how_to_measure(parser)
+    args = parser.parse_args()
+    numbers = [args.rounds, args.threads, *args.batch_size, *args.processes]
+    if min(numbers) < 1 or args.warm_up < 0:
+        parser.error('--rounds, --threads, --batch-size, --processes: at least 1')
+    if args.processes and is_cuda() and max(args.processes) > torch.cuda.device_count():
+        parser.error(f'--processes: there are {torch.cuda.device_count()} GPUs')
+    if args.cpu_time and is_cuda():
+        parser.error('--cpu-time: a GPU works while the CPU waits')
+    return args
+
+
+def add_how_to_measure(parser: argparse.ArgumentParser) -> None:
+    """Add the options that change how, not what, is measured."""
     parser.add_argument(
         '--processes',
         type=int,
@@ -116,15 +130,6 @@ def parse_args() -> argparse.Namespace:
         help='folder of performance.md, .json, .csv, .svg and .png. '
         "Default: '%(default)s'",
     )
-    args = parser.parse_args()
-    numbers = [args.rounds, args.threads, *args.batch_size, *args.processes]
-    if min(numbers) < 1 or args.warm_up < 0:
-        parser.error('--rounds, --threads, --batch-size, --processes: at least 1')
-    if args.processes and is_cuda() and max(args.processes) > torch.cuda.device_count():
-        parser.error(f'--processes: there are {torch.cuda.device_count()} GPUs')
-    if args.cpu_time and is_cuda():
-        parser.error('--cpu-time: a GPU works while the CPU waits')
-    return args
 
 
 def read(path: str, args: argparse.Namespace) -> Config:
