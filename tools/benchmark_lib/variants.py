@@ -160,7 +160,12 @@ VARIANTS = [
     Variant('sparse', 'convolutions where it matters', _sparse(True), when='cuda'),
     Variant('whole-teacher', 'the teacher to its end', _teacher(stop_early=False)),
     Variant('teacher-bf16', 'a teacher in bfloat16', _teacher(dtype='bfloat16')),
-    Variant('teacher-compile', "the teacher's blocks compiled", _teacher(compile=True)),
+    Variant(
+        'teacher-compile',
+        "the teacher's blocks compiled",
+        _teacher(compile=True),
+        when='cuda',
+    ),
     Variant('fused', 'the fused optimiser, or not where it is', _fused),
     Variant('checkpointing', "the student's blocks computed twice", _checkpointing),
     Variant('compile', 'the whole step compiled', _compile, when='cuda'),

@@ -7,6 +7,7 @@ from mmengine.config import Config
 from mmvitkd.models import Teacher
 from mmvitkd.models.classifiers.tap import Tap
 from tests.helpers import build, distiller, samples, save_weights, vit
+from tests.test_tools.runs import in_processes
 
 HEAD = Tap('head')
 IMAGENET = {'mean': [123.675, 116.28, 103.53], 'std': [58.395, 57.12, 57.375]}
@@ -282,9 +283,8 @@ def test_a_bfloat16_teacher_trains_a_student(tmp_path):
     assert all(p.dtype == torch.float32 for p in model.parameters())
 
 
-def test_compiled_it_answers_the_same(tmp_path):
-    """But for rounding; a block with a tap inside runs as it is."""
-    plain, fast = (teacher(tmp_path, vit(layers=3), compile=c) for c in (False, True))
+def answer_compiled(folder):
+    plain, fast = (teacher(folder, vit(layers=3), compile=c) for c in (False, True))
     taps = [Tap('backbone.layers.0'), Tap('backbone.layers.1.attn'), HEAD]
     images = torch.randn(2, 3, 32, 32)
     expected = plain(images, preprocessor(), taps)
@@ -294,3 +294,9 @@ def test_compiled_it_answers_the_same(tmp_path):
             torch.testing.assert_close(found[tap].value, expected[tap].value)
     is_own = ['forward' in vars(block) for block in fast.model.backbone.layers]
     assert is_own == [True, False, True]
+
+
+def test_compiled_it_answers_the_same(tmp_path):
+    """But for rounding; a block with a tap inside runs as it is."""
+    # a process that has compiled can't be forked, as other tests do with this one
+    in_processes(1, answer_compiled, tmp_path)
