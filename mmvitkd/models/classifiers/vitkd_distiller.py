@@ -226,9 +226,10 @@ class ViTKDDistiller(BaseClassifier):
             FloatingPointError: If a loss is NaN or infinite; it is named.
         """
         self.load_teachers()
+        # first, while no activation of the student is held
+        answers = self._ask_teachers(inputs, data_samples)
         with record(self.student, self._student_taps) as seen:
             losses = self._task_losses(inputs, data_samples)
-        answers = self._ask_teachers(inputs, data_samples)
         target = _labels(data_samples)
         for spec in self._specs:
             teacher = answers[spec.teacher_name][spec.teacher]

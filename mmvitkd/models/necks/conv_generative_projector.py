@@ -49,9 +49,9 @@ class ConvGenerativeProjector(GenerativeProjector):
     ) -> Tensor:
         sparse = not x.is_cuda if self.sparse is None else self.sparse
         if sparse and bool(mask.any()):
-            visible = self.align(x[~mask])  # (V, C_out)
-            token = self.mask_token[0].to(visible.dtype)  # (1, C_out)
-            return sparse_conv_relu_conv(self.generate, visible, token, mask, hw)
+            return sparse_conv_relu_conv(
+                self.align.fc, self.generate, x[~mask], self.mask_token[0], mask, hw
+            )
         return super()._align_and_generate(x, mask, hw)
 
     def _generate(self, x: Tensor, mask: Tensor, hw: tuple[int, int]) -> Tensor:

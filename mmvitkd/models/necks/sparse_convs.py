@@ -12,6 +12,7 @@ CHUNK = 512  # rows of a matrix product: enough to be fast, few to be held
 
 
 def sparse_conv_relu_conv(
+    align: nn.Module,
     convs: nn.Module,
     visible: Tensor,
     token: Tensor,
@@ -21,8 +22,10 @@ def sparse_conv_relu_conv(
     """Run convolution, ReLU and convolution from visible tokens to masked places.
 
     Args:
+        align: What the visible tokens pass first: a linear layer from width ``C_in`` to
+            ``C``, or an identity.
         convs: As :func:`conv_relu_conv` makes them, of width ``C``.
-        visible: The tokens that are not masked, ``(V, C)``, in the order of
+        visible: The tokens that are not masked, ``(V, C_in)``, in the order of
             ``~mask``.
         token: What stands at the masked places, ``(1, C)``.
         mask: Bool ``(B, N)``.
@@ -37,15 +40,17 @@ def sparse_conv_relu_conv(
     near = _neighbours(len(mask), hw, mask.device)  # (B * N, 9)
 
     weight = first.weight.permute(1, 2, 3, 0).flatten(1)  # (C, 9 * C)
-    # the mask token's products, once for all places that are near a masked one
-    of_token = (token @ weight).view(KERNEL, -1)  # (9, C)
-    dtype = of_token.dtype  # that of mixed precision, if it is on
-    near_masked = F.pad(masked, (0, 1))[near].to(dtype)  # (B * N, 9)
-    hidden = torch.addmm(first.bias.to(dtype), near_masked, of_token)
+    visible, weight_in, bias = _join(align, weight, visible)
+    # what is the same at every masked place, and at every visible one
+    constants = (torch.cat([token, bias]) @ weight).view(2 * KERNEL, -1)  # (18, C)
+    dtype = constants.dtype  # that of mixed precision, if it is on
+    is_near = F.pad(torch.stack([masked, ~masked]), (0, 1))[:, near]  # (2, B * N, 9)
+    counts = is_near.transpose(0, 1).flatten(1).to(dtype)  # (B * N, 18)
+    hidden = torch.addmm(first.bias.to(dtype), counts, constants)
     # a place is the k-th neighbour of its own (8 - k)-th
     reached = near[~masked].flip(1)  # (V, 9)
     hidden = hidden + _FromRows.apply(
-        visible.to(dtype), weight.to(dtype), reached, len(near)
+        visible.to(dtype), weight_in.to(dtype), reached, len(near)
     )
     hidden = F.pad(hidden.relu(), (0, 0, 0, 1))  # zeros in the last row, outside
 
@@ -55,6 +60,26 @@ def sparse_conv_relu_conv(
     out = generated.new_zeros(masked.numel(), generated.shape[1])
     out = out.index_copy(0, masked.nonzero().flatten(), generated)
     return out.view(*mask.shape, -1)
+
+
+def _join(
+    align: nn.Module, weight: Tensor, visible: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Make one product of a linear layer and the convolution after it, if it pays.
+
+    Returns:
+        What to convolve ``(V, C_in or C)``, its weight ``(C_in or C, 9 * C)``, and what
+        the linear layer would have added to it, ``(1, C)``.
+    """
+    width = len(weight)
+    nothing = weight.new_zeros(1, width)
+    if not isinstance(align, nn.Linear):
+        return align(visible), weight, nothing
+    narrow = align.in_features
+    # the products of the joint weight against those that the narrower tokens save
+    if len(visible) * (width - narrow) <= width * narrow:
+        return align(visible), weight, nothing
+    return visible, align.weight.t() @ weight, align.bias[None]
 
 
 def _neighbours(batch: int, hw: tuple[int, int], device: torch.device) -> Tensor:
