@@ -13,7 +13,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmvitkd.models.classifiers.stored_answer import StoredTap, record_dtype
-from mmvitkd.models.classifiers.tap import Tap
+from mmvitkd.models.classifiers.tap import Tap, record
 from mmvitkd.models.classifiers.teacher import natural_input_size
 from mmvitkd.registry import MODELS, SCOPE
 from mmvitkd.utils.cli import readable_errors
@@ -91,12 +91,10 @@ def estimate(cfg: Config) -> Cost:
         model = MODELS.build({'data_preprocessor': preprocessor, **cfg.model})
     images = torch.zeros(BATCH, 3, *(natural_input_size(model.student) or (224, 224)))
     samples = [DataSample().set_gt_label(0) for _ in range(BATCH)]
-    taps = model.teacher_taps
-    answers = [
-        tapped.value
-        for name, teacher in model.teachers.items()
-        for tapped in teacher(images, model.data_preprocessor, taps[name]).values()
-    ]
+    with record(model.student, model.student_taps) as seen:
+        model.student(images)
+    answers = model.ask_teachers(images, None) | model.ask_watchers(images, None, seen)
+    features = [t.value[0] for taps in answers.values() for t in taps.values()]
     model.load_teachers = lambda: None  # random weights cost as much
 
     def step() -> None:
@@ -107,9 +105,10 @@ def estimate(cfg: Config) -> Cost:
         student = count(lambda: model.student(images))
     return Cost(
         student=student,
-        teacher=count(lambda: model._ask_teachers(images, None)),
+        teacher=count(lambda: model.ask_teachers(images, None))
+        + count(lambda: model.ask_watchers(images, None, seen)),
         step=count(step),
-        features=sum(2 * a[0].numel() for a in answers if a.ndim == 3),
+        features=sum(2 * a.numel() for a in features if a.ndim == 2),
         trainable=parameters(model),
         frozen=sum(parameters(t.model) for t in model.teachers.values()),
         batch=cfg.train_dataloader.batch_size,

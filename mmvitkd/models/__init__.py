@@ -1,5 +1,5 @@
 from .backbones import DeiT3, ViTDet
-from .classifiers import CachedTeacher, Teacher, ViTKDDistiller
+from .classifiers import CachedTeacher, MaskedTeacher, Teacher, ViTKDDistiller
 from .heads import (
     Contrast,
     ContrastiveClsHead,
@@ -54,6 +54,7 @@ __all__ = [
     'LinearProjector',
     'MGDProjector',
     'ManifoldLoss',
+    'MaskedTeacher',
     'NKDLoss',
     'NormalisedMSELoss',
     'RKDLoss',

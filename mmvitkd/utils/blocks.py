@@ -6,14 +6,29 @@ from torch import nn
 def find_blocks(model: nn.Module) -> list[nn.Module]:
     """List a transformer's blocks.
 
-    They are the innermost items of the model's ``ModuleList``s, so the blocks of a
-    Swin's stages rather than the stages.
+    They are the innermost items of the model's ``ModuleList``s, and of the
+    ``Sequential``s of one class that timm has in their place: so the blocks of a Swin's
+    stages rather than the stages.
     """
-    lists = [m for m in model.modules() if isinstance(m, nn.ModuleList)]
+    rows = [m for m in model.modules() if _is_row(m)]
     return [
         item
-        for items in lists
-        for item in items
+        for row in rows
+        for item in row.children()
         if any(True for _ in item.parameters())
-        and not any(isinstance(m, nn.ModuleList) and len(m) for m in item.modules())
+        and not any(_is_row(m) for m in item.modules())
     ]
+
+
+def _is_row(module: nn.Module) -> bool:
+    """Whether a module repeats one with parts of its own, or a list of any."""
+    items = list(module.children())
+    if isinstance(module, nn.ModuleList):
+        return bool(items)
+    kinds = {type(item) for item in items}
+    return (
+        isinstance(module, nn.Sequential)
+        and len(items) > 1
+        and len(kinds) == 1
+        and any(True for _ in items[0].children())
+    )

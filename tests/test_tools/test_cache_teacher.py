@@ -236,6 +236,16 @@ def test_verify_finds_a_damaged_shard(copy):
     assert 'epoch_0001/00002.npy is damaged (sha256' in text
 
 
+def test_a_teacher_that_looks_at_the_student_is_refused(tmp_path):
+    cfg = Config.fromfile(settings(tmp_path))
+    cfg.model.teacher.type = 'MaskedTeacher'
+    logits = {n: t for n, t in cfg.model.terms.items() if t.student == 'head'}
+    cfg.model.terms = logits
+    cfg.dump(tmp_path / 'masked.py')
+    text = message('cache_teacher', tmp_path / 'masked.py', '--out', tmp_path / 'cache')
+    assert 'a MaskedTeacher answers depends on the student' in text
+
+
 def test_a_transform_with_a_generator_of_its_own_is_refused(tmp_path):
     own = tmp_path / 'own_noise.py'
     own.write_text(

@@ -151,6 +151,15 @@ def _logits(name: str) -> Callable[[Config], bool]:
     return change
 
 
+def _masked(cfg: Config) -> bool:
+    """Distil the logits of a teacher that sees half of the patches."""
+    if not _logits('nkd')(cfg) or 'SwinTransformer' in str(cfg.model.student):
+        return False
+    applies = _teacher()(cfg)
+    cfg.model.teacher.type = 'mmvitkd.MaskedTeacher'
+    return applies
+
+
 VARIANTS = [
     Variant('student', 'a step of the student alone', _student),
     Variant('teacher', "the teacher's forward alone", _teacher(), trains=False),
@@ -171,6 +180,7 @@ VARIANTS = [
     Variant('compile', 'the whole step compiled', _compile, when='cuda'),
     Variant('kd', 'KD on the logits instead', _logits('kd')),
     Variant('nkd', 'NKD on the logits instead', _logits('nkd')),
+    Variant('masked-nkd', 'NKD, the teacher sees half of the patches', _masked),
     Variant('terms', 'no teacher, its answers there', _teacher(), finish=hold),
     Variant('cached', 'stored answers of the teacher', _teacher(), finish=store),
     Variant('cached-nkd', 'NKD on stored logits', _logits('nkd'), finish=store),

@@ -90,6 +90,11 @@ def read_source(cfg: Config, seed: int | None, device: torch.device) -> Source:
     teacher = model.teachers[asked[0]]
     if not isinstance(teacher, Teacher):
         raise ValueError(f'a {type(teacher).__name__} has no model that could be run')
+    if teacher.watch(model.student):
+        raise ValueError(
+            f'what a {type(teacher).__name__} answers depends on the student of the '
+            'moment: nothing can be stored before there is one'
+        )
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope', SCOPE)):
         dataset = DATASETS.build(deepcopy(dataset_cfg))
     teacher.load()

@@ -1,5 +1,6 @@
 from .cached_teacher import CachedTeacher
+from .masked_teacher import MaskedTeacher
 from .teacher import Teacher
 from .vitkd_distiller import ViTKDDistiller
 
-__all__ = ['CachedTeacher', 'Teacher', 'ViTKDDistiller']
+__all__ = ['CachedTeacher', 'MaskedTeacher', 'Teacher', 'ViTKDDistiller']

@@ -86,6 +86,10 @@ class CachedTeacher:
                 f'({tap.tokens}); it has {stored}'
             )
 
+    def watch(self, student: nn.Module) -> list[Tap]:
+        """List the student's taps that it must be shown to answer: none."""
+        return []
+
     def apply(self, fn: Callable) -> None:
         """Do nothing: answers go wherever the images are."""
 

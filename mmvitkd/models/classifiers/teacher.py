@@ -121,6 +121,10 @@ class Teacher:
         """
         find_module(self.model, tap.path)
 
+    def watch(self, student: nn.Module) -> list[Tap]:
+        """List the student's taps that it must be shown to answer: none."""
+        return []
+
     def apply(self, fn: Callable) -> None:
         """Move the model by a function of tensors, as ``nn.Module._apply`` takes."""
         self.model._apply(fn)

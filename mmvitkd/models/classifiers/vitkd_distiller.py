@@ -116,11 +116,15 @@ class ViTKDDistiller(BaseClassifier):
         specs = self._specs = [
             parse_term(name, cfg, names) for name, cfg in cfgs.items()
         ]
-        self._student_taps = [spec.student for spec in specs]
         self.teacher_taps = {
             name: [spec.teacher for spec in specs if spec.teacher_name == name]
             for name in dict.fromkeys(spec.teacher_name for spec in specs)
         }
+        self._watched = {
+            name: self._teachers[name].watch(self.student) for name in self.teacher_taps
+        }
+        self.student_taps = [spec.student for spec in specs]
+        self.student_taps += [tap for taps in self._watched.values() for tap in taps]
         terms = nn.ModuleDict()
         for spec in specs:
             teacher = self._teachers[spec.teacher_name]
@@ -141,20 +145,54 @@ class ViTKDDistiller(BaseClassifier):
         inputs = torch.zeros(2, 3, height, width)
         training = self.student.training
         self.student.eval()
-        with record(self.student, self._student_taps) as seen:
+        with record(self.student, self.student_taps) as seen:
             self.student(inputs)
         self.student.train(training)
-        return seen, self._ask_teachers(inputs, None)
+        answers = self.ask_teachers(inputs, None)
+        return seen, answers | self.ask_watchers(inputs, None, seen)
 
-    def _ask_teachers(
+    def ask_teachers(
         self, inputs: Tensor, data_samples: list[DataSample] | None
     ) -> Answers:
+        """Ask those that answer without a look at the student.
+
+        Args:
+            inputs: Images ``(B, 3, H, W)``, as the student gets them.
+            data_samples: For teachers whose answers are stored there.
+        """
         return {
             name: self._teachers[name](
                 inputs, self.data_preprocessor, taps, data_samples
             )
             for name, taps in self.teacher_taps.items()
+            if not self._watched[name]
         }
+
+    def ask_watchers(
+        self,
+        inputs: Tensor,
+        data_samples: list[DataSample] | None,
+        seen: dict[Tap, Tapped],
+    ) -> Answers:
+        """Ask the others, who are shown what they watch.
+
+        Args:
+            inputs: As for :meth:`ask_teachers`, as are the samples.
+            data_samples: See there.
+            seen: What :attr:`student_taps` yielded on these images.
+        """
+        answers = {}
+        for name, watched in self._watched.items():
+            if watched:
+                shown = {tap: seen[tap] for tap in watched}
+                answers[name] = self._teachers[name](
+                    inputs,
+                    self.data_preprocessor,
+                    self.teacher_taps[name],
+                    data_samples,
+                    shown,
+                )
+        return answers
 
     @property
     def teachers(self) -> dict[str, Any]:
@@ -227,9 +265,10 @@ class ViTKDDistiller(BaseClassifier):
         """
         self.load_teachers()
         # first, while no activation of the student is held
-        answers = self._ask_teachers(inputs, data_samples)
-        with record(self.student, self._student_taps) as seen:
+        answers = self.ask_teachers(inputs, data_samples)
+        with record(self.student, self.student_taps) as seen:
             losses = self._task_losses(inputs, data_samples)
+        answers |= self.ask_watchers(inputs, data_samples, seen)
         target = _labels(data_samples)
         for spec in self._specs:
             teacher = answers[spec.teacher_name][spec.teacher]

@@ -1,6 +1,7 @@
 import os
 
 import pytest
+import timm
 import torch
 from mmpretrain.models import build_backbone
 
@@ -22,6 +23,14 @@ def test_blocks_of_swin_are_not_its_stages():
     arch = {'embed_dims': 8, 'depths': [2, 1, 1, 1], 'num_heads': [2] * 4}
     swin = build_backbone({'type': 'SwinTransformer', 'arch': arch, 'img_size': 64})
     blocks = [block for stage in swin.stages for block in stage.blocks]
+    assert find_blocks(swin) == blocks
+
+
+def test_blocks_of_timm():
+    model = timm.create_model('deit_tiny_patch16_224', img_size=32, depth=3)
+    assert find_blocks(model) == list(model.blocks)
+    swin = timm.create_model('swin_tiny_patch4_window7_224', img_size=64)
+    blocks = [block for stage in swin.layers for block in stage.blocks]
     assert find_blocks(swin) == blocks
 
 

@@ -1,0 +1,186 @@
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from mmpretrain.structures import DataSample
+from torch import Tensor, nn
+
+from mmvitkd.registry import MODELS
+from mmvitkd.utils.blocks import find_blocks
+
+from .tap import MAX_EXTRA_TOKENS, Tap, Tapped, find_module
+from .teacher import Teacher
+
+
+@MODELS.register_module()
+class MaskedTeacher(Teacher):
+    r"""A teacher that sees only the patches to which the student attends.
+
+    MaskedKD, from `The Role of Masking for Efficient Supervised Knowledge Distillation
+    of Vision Transformers <https://arxiv.org/abs/2302.10494>`_: the patches are ranked
+    by the attention that the student's class token pays them, and the others are left
+    out before the teacher's first block. Its answers are then others, and cost about
+    ``keep_ratio`` of what they did.
+
+    .. math::
+        a = \frac{1}{h} \sum_{i=1}^{h} \mathrm{softmax} \Big(
+            \frac{q_{cls}^{(i)} K^{(i)\top}}{\sqrt{d}} \Big)
+
+    It answers taps that yield one vector an image, such as the ``head``.
+
+    Args:
+        args: As for :class:`Teacher`.
+        keep_ratio: Share of the patches that it sees, above 0, at most 1. Defaults to
+            0.5, by which the paper saves half of the teacher's cost.
+        saliency: Path of the student's attention module that ranks them. It has a
+            ``qkv`` layer and ``num_heads``. Defaults to that of the last block.
+        kwargs: As for :class:`Teacher`.
+
+    Raises:
+        ValueError: If ``keep_ratio`` is out of range, or the model has no blocks that
+            take tokens ``(B, L, C)``.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        keep_ratio: float = 0.5,
+        saliency: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        if not 0 < keep_ratio <= 1:
+            raise ValueError(
+                f'keep_ratio must be above 0 and at most 1, got {keep_ratio}'
+            )
+        self.keep_ratio = keep_ratio
+        self.saliency = saliency
+        self._heads = 0
+        model = getattr(self.model, 'backbone', self.model)  # timm's have none
+        blocks = find_blocks(self.model)
+        if not blocks or hasattr(model, 'stages'):
+            raise ValueError(
+                f'{type(model).__name__} has no row of blocks that could do with fewer '
+                'tokens: a MaskedTeacher must be a plain ViT'
+            )
+        self._first = blocks[0]
+
+    def watch(self, student: nn.Module) -> list[Tap]:
+        """Ask to see the queries and keys of the student's attention.
+
+        Raises:
+            ValueError: If there are none at ``saliency``.
+        """
+        path = self.saliency or _last_attention(student)
+        attention = find_module(student, path)
+        self._heads = getattr(attention, 'num_heads', 0)
+        if not self._heads or not hasattr(attention, 'qkv'):
+            raise ValueError(
+                f"saliency='{path}' is a {type(attention).__name__} without qkv and "
+                'num_heads: give the path of an attention module, e.g. '
+                "'backbone.layers.11.attn'"
+            )
+        self._watched = [Tap(f'{path}.qkv', 'all'), Tap(f'{path}.qkv')]
+        return self._watched
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        inputs: Tensor,
+        preprocessor: nn.Module,
+        taps: Iterable[Tap],
+        data_samples: list[DataSample] | None = None,
+        shown: dict[Tap, Tapped] | None = None,
+    ) -> dict[Tap, Tapped]:
+        """Answer on the student's images, of which a part of the patches is seen.
+
+        Args:
+            inputs: As for :class:`Teacher`, as are the next three.
+            preprocessor: See there.
+            taps: See there.
+            data_samples: See there.
+            shown: What the student's taps of :meth:`watch` yielded on these images.
+
+        Raises:
+            ValueError: If a tap yields tokens, or the teacher's patches are not as many
+                as the student's.
+        """
+        if shown is None:
+            raise ValueError('a MaskedTeacher needs a student, to see where it looks')
+        tokens, patches = (shown[tap].value for tap in self._watched)
+        ranks = class_attention(tokens, patches.shape[1], self._heads)
+        kept = ranks.topk(max(1, round(self.keep_ratio * ranks.shape[1]))).indices
+        kept = kept.sort().values  # (B, k)
+
+        def leave_out(_: nn.Module, args: tuple) -> tuple:
+            return _select(args[0], kept, ranks.shape[1]), *args[1:]
+
+        handle = self._first.register_forward_pre_hook(leave_out)
+        try:
+            answers = super().__call__(inputs, preprocessor, taps, data_samples)
+        except ValueError as error:
+            raise ValueError(f'{_ADVICE} ({error})') from error
+        finally:
+            handle.remove()
+        for tap, answer in answers.items():
+            if answer.value.ndim != 2:
+                raise ValueError(f"tap '{tap.path}' yields tokens. {_ADVICE}")
+        return answers
+
+
+_ADVICE = (
+    'a MaskedTeacher sees a part of the patches, so that its features are none of the '
+    "student's: tap its head, or take a Teacher"
+)
+
+
+def class_attention(qkv: Tensor, patches: int, heads: int) -> Tensor:
+    """Return what a class token attends to, the mean over the heads.
+
+    Args:
+        qkv: Queries, keys and values ``(B, L, 3C)``, the class token's first.
+        patches: How many of the ``L`` tokens, the last ones, are patches, ``N``.
+        heads: How many heads ``C`` is divided into.
+
+    Returns:
+        ``(B, N)``, which sums to 1.
+
+    Raises:
+        ValueError: If there is no class token.
+    """
+    batch, length, _ = qkv.shape
+    if length == patches:
+        raise ValueError(
+            'the student has no class token whose attention could rank the patches'
+        )
+    q, k, _ = qkv.view(batch, length, 3, heads, -1).unbind(2)  # (B, L, h, d)
+    q, k = q[:, 0], k[:, length - patches :]
+    scores = torch.einsum('bhd,bnhd->bhn', q, k) / q.shape[-1] ** 0.5
+    return scores.float().softmax(-1).mean(1)
+
+
+def _select(x: Tensor, kept: Tensor, patches: int) -> Tensor:
+    """Take the extra tokens and the kept patches of ``(B, L, C)``."""
+    extra = x.shape[1] - patches
+    if not 0 <= extra <= MAX_EXTRA_TOKENS:
+        raise ValueError(
+            f"the student's {patches} patches rank the teacher's, which has "
+            f'{x.shape[1]} tokens: both need the same grid (see input_size)'
+        )
+    index = (kept + extra)[..., None].expand(-1, -1, x.shape[2])  # (B, k, C)
+    return torch.cat([x[:, :extra], x.gather(1, index)], dim=1)
+
+
+def _last_attention(student: nn.Module) -> str:
+    """Return the path of the last module with queries, keys and values in one."""
+    paths = [
+        name
+        for name, module in student.named_modules()
+        if hasattr(module, 'qkv') and hasattr(module, 'num_heads')
+    ]
+    if not paths:
+        raise ValueError(
+            f'{type(student).__name__} has no attention module with qkv and num_heads; '
+            'saliency= names one'
+        )
+    return paths[-1]
