@@ -115,12 +115,12 @@ def shrink_vit(backbone: ConfigDict) -> int:
 
 
 def shrink_swin(backbone: ConfigDict) -> int:
-    """Shrink a Swin to one block a stage, two in the first; return its last width."""
+    """Shrink a Swin, all but its depths; return its last width."""
     arch = arch_settings(backbone)
     width = arch['embed_dims'] // 8
     backbone.arch = {
         'embed_dims': width,
-        'depths': [2, 1, 1 if arch['depths'][2] <= 6 else 2, 1],
+        'depths': arch['depths'],
         'num_heads': [2, 2, 2, 2],
     }
     backbone.img_size = IMAGE_SIZE
@@ -128,9 +128,16 @@ def shrink_swin(backbone: ConfigDict) -> int:
     return 8 * width
 
 
+def shrink_resnet(backbone: ConfigDict) -> int:
+    """Shrink a ResNet, all but its depth; return its last width."""
+    backbone.update(stem_channels=8, base_channels=8)
+    return 8 * 8 * (1 if backbone.depth < 50 else 4)
+
+
 BACKBONES = {
     'VisionTransformer': shrink_vit,
     'DeiT3': shrink_vit,
+    'ResNet': shrink_resnet,
     'SwinTransformer': shrink_swin,
 }
 
@@ -167,6 +174,8 @@ def shrink_schedule(cfg: Config) -> None:
     """Train for one epoch; schedules that begin later are left out."""
     cfg.train_cfg.update(max_epochs=1, val_interval=1)
     schedulers = cfg.get('param_scheduler') or []
+    if isinstance(schedulers, dict):  # the only one
+        schedulers = [schedulers]
     cfg.param_scheduler = [s for s in schedulers if s.get('begin', 0) < 1]
     cfg.default_hooks.logger.interval = 1
     cfg.randomness = {'seed': 0}

@@ -12,6 +12,7 @@ from mmengine.config import Config
 
 from mmvitkd.utils.teacher_cache import checksum_file, sha256
 from tests.helpers import vit
+from tests.shrink import CONFIGS, shrink
 from tests.test_tools.runs import PIPELINE, begin, cache, config, end, message, run
 
 # 64 images of 2 epochs in 8 shards, each of one batch
@@ -304,3 +305,12 @@ def test_configs_that_cannot_be_cached(tmp_path):
     text = message('cache_teacher', tmp_path / 'plain.py', *out)
     assert 'its model is a ImageClassifier without' in text
     assert not (tmp_path / 'cache').exists()
+
+
+def test_answers_of_single_windows_cannot_be_cached(tmp_path):
+    name = 'minivit/minivit_swin-tiny_swin-base_8xb128_in1k.py'
+    shrink(Config.fromfile(CONFIGS / name), tmp_path).dump(tmp_path / 'windows.py')
+    out = tmp_path / 'cache'
+    text = message('cache_teacher', tmp_path / 'windows.py', '--out', out)
+    assert "0.blocks.1.attn.w_msa.qkv' yields 64 windows of an image" in text
+    assert not out.exists()

@@ -206,13 +206,19 @@ def stored_taps(source: Source, top_k: int | None) -> list[StoredTap]:
     answers = source.answer(source.batch([(0, 0)]))
     classes = source.dataset.num_classes
     stored = []
-    for tap, (value, hw) in answers.items():
-        shape, k = tuple(value.shape[1:]), None
+    for tap, tapped in answers.items():
+        if len(tapped.value) != 1:
+            raise ValueError(
+                f"tap '{tap.path}' yields {len(tapped.value)} windows of an image, but "
+                'one answer an image can be stored: tap the block around it, or leave '
+                'its terms out'
+            )
+        shape, k = tuple(tapped.value.shape[1:]), None
         if tap.tokens == 'patch' and shape == (classes,):
             k = min(TOP_K, classes) if top_k is None else top_k
             if not 1 <= k <= classes:
                 raise ValueError(f'--top-k {k}: there are {classes} classes')
-        stored.append(StoredTap(tap, shape, hw, k))
+        stored.append(StoredTap(tap, shape, tapped.hw, k))
     if top_k is not None and all(tap.top_k is None for tap in stored):
         raise ValueError(
             f'--top-k {top_k}, but no term taps logits of the {classes} classes: '

@@ -20,11 +20,14 @@ class Tapped(NamedTuple):
     """What a tap yields in one forward.
 
     Patch tokens are ``(B, N, C)`` with their grid; ``'all'`` tokens ``(B, L, C)``,
-    a class token ``(B, C)`` and logits ``(B, K)`` have none.
+    a class token ``(B, C)`` and logits ``(B, K)`` have none. Inside a window attention
+    every window counts as one of the batch, ``(B * windows, N, C)``, and ``shift`` is
+    how far they are shifted, where the model says it.
     """
 
     value: Tensor
     hw: Grid | None
+    shift: Grid | None = None
 
 
 @dataclass(frozen=True)
@@ -122,7 +125,7 @@ def record(
     """
     seen: dict[Tap, Tapped] = {}
     raw: dict[str, tuple[Tensor, Grid | None]] = {}
-    patch_grid: list[Grid] = []
+    patches: list[tuple[int, Grid]] = []  # number of images, and the grid
 
     def keep(path: str) -> Any:
         def hook(_: nn.Module, args: tuple, kwargs: dict, output: Any) -> None:
@@ -132,13 +135,13 @@ def record(
                     'runs once, such as the block around it'
                 )
             raw[path] = _tensor_and_grid(path, (*args, *kwargs.values()), output)
-            if stop and len(raw) == len(paths) and (patch_grid or not convs):
+            if stop and len(raw) == len(paths) and (patches or not convs):
                 raise _AllFired
 
         return hook
 
     def keep_grid(_: nn.Module, __: tuple, output: Tensor) -> None:
-        patch_grid[:] = [(output.shape[-2], output.shape[-1])]
+        patches[:] = [(len(output), (output.shape[-2], output.shape[-1]))]
 
     taps = list(dict.fromkeys(taps))
     paths = dict.fromkeys(tap.path for tap in taps)
@@ -161,11 +164,15 @@ def record(
     silent = [path for path in paths if path not in raw]
     if silent:
         raise ValueError(f'these taps did not fire in the forward: {silent}')
+    images, patch_grid = patches[0] if patches else (None, None)
     for tap in taps:
         tensor, grid = raw[tap.path]
         if tensor.ndim == 4:
-            tensor, grid = _flatten(model, tensor)
-        seen[tap] = _choose(tap, tensor, grid or next(iter(patch_grid), None))
+            tensor, grid = _flatten(model, modules[tap.path], tensor)
+        seen[tap] = _choose(tap, tensor, grid or patch_grid)
+        if images not in (None, len(tensor)):  # it counts windows
+            shift = _window_shift(model, tap.path)
+            seen[tap] = seen[tap]._replace(shift=shift)
 
 
 def _is_grid(value: Any) -> bool:
@@ -192,12 +199,23 @@ def _tensor_and_grid(
     return tensors[0], (grids[0][0], grids[0][1]) if grids else None
 
 
-def _flatten(model: nn.Module, x: Tensor) -> tuple[Tensor, Grid]:
+def _flatten(model: nn.Module, module: nn.Module, x: Tensor) -> tuple[Tensor, Grid]:
     """Turn a map into tokens: ``(B, C, H, W)``, or timm's ``(B, H, W, C)``."""
     formats = (str(getattr(m, 'output_fmt', '')) for m in model.modules())
-    if any(fmt.endswith('NHWC') for fmt in formats):
+    last = any(fmt.endswith('NHWC') for fmt in formats)
+    if last and not isinstance(module, nn.Conv2d):
         return x.flatten(1, 2), (x.shape[1], x.shape[2])
     return x.flatten(2).transpose(1, 2), (x.shape[2], x.shape[3])
+
+
+def _window_shift(model: nn.Module, path: str) -> Grid | None:
+    """Return how far the windows are shifted that a module inside them works on."""
+    while path := path.rpartition('.')[0]:
+        # MMPretrain's is one number, timm's a pair
+        shift = getattr(model.get_submodule(path), 'shift_size', None)
+        if shift is not None:
+            return (shift, shift) if isinstance(shift, int) else (shift[0], shift[1])
+    return None
 
 
 def _choose(tap: Tap, x: Tensor, hw: Grid | None) -> Tapped:
@@ -222,7 +240,8 @@ def _choose(tap: Tap, x: Tensor, hw: Grid | None) -> Tapped:
         raise ValueError(
             f"tap '{tap.path}' yields {x.shape[1]} tokens, which the grid "
             f'{hw[0]}x{hw[1]} = {hw[0] * hw[1]} does not match: tap a module that '
-            "keeps the grid, or one that hands its own on (Swin: 'backbone.stages.3')"
+            "keeps the grid, or one that hands its own on (Swin: 'backbone.stages.3'); "
+            "the tokens of single windows are tokens='all'"
         )
     if tap.tokens == 'patch':
         return Tapped(x[:, extra:], hw)

@@ -1,7 +1,9 @@
 import difflib
+import logging
 from typing import Any, NamedTuple
 
 import torch.nn.functional as F
+from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
@@ -77,7 +79,8 @@ class DistillTerm(BaseModule):
 
     def __init__(self, spec: TermSpec, student: Tapped, teacher: Tapped) -> None:
         super().__init__()
-        self.neck: nn.Module | None = None
+        _check_same_shift(student, teacher)
+        self.neck: Any = None
         if spec.neck is not None:
             widths = {
                 'in_channels': student.value.shape[-1],
@@ -91,6 +94,15 @@ class DistillTerm(BaseModule):
                     )
             self.neck = _build({**widths, **spec.neck})
         self.loss: nn.Module = _build(spec.loss)
+        self.two_sided = bool(getattr(self.neck, 'two_sided', False))
+        unequal = student.hw and teacher.hw and student.hw != teacher.hw
+        if unequal and not self.two_sided:
+            print_log(
+                f"term '{spec.name}': the teacher's {teacher.hw} grid is resampled to "
+                f"the student's {student.hw}",
+                logger='current',
+                level=logging.WARNING,
+            )
 
     def forward(
         self, student: Tapped, teacher: Tapped, target: Tensor | None
@@ -99,16 +111,53 @@ class DistillTerm(BaseModule):
 
         Args:
             student: Of the student's tap.
-            teacher: Of the teacher's tap; resampled to the student's grid.
+            teacher: Of the teacher's tap. No gradient flows into it; it is resampled
+                to the student's grid, unless the neck is two-sided.
             target: Labels ``(B,)`` or ``(B, K)``, if the samples have them.
+
+        Raises:
+            ValueError: If a two-sided neck does not return both sides.
         """
-        x, hw = student
-        y = resample(teacher, hw)
-        mask = None
-        if self.neck is not None:
-            out = self.neck(x, hw)
+        x, hw = student.value, student.hw
+        teacher = teacher._replace(value=teacher.value.detach())
+        if self.two_sided:
+            out = self.neck(x, hw, teacher.value, teacher.hw)
+            x, y, mask = _both_sides(out, self.neck)
+        else:
+            y = resample(teacher, hw)
+            out = x if self.neck is None else self.neck(x, hw)
             x, mask = out if isinstance(out, tuple) else (out, None)
         return self.loss(x, y, target=target, mask=mask)
+
+
+def _check_same_shift(student: Tapped, teacher: Tapped) -> None:
+    """Refuse windows that hold other tokens on the two sides.
+
+    Raises:
+        ValueError: If both shifts are known, and differ.
+    """
+    shifts = student.shift, teacher.shift
+    if None not in shifts and shifts[0] != shifts[1]:
+        raise ValueError(
+            f"the student's windows are shifted by {shifts[0]} and the teacher's by "
+            f'{shifts[1]}, so they hold other tokens: tap blocks of the same shift; in '
+            'Swin every second one is shifted, blocks.1, blocks.3, ...'
+        )
+
+
+def _both_sides(out: Any, neck: nn.Module) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Read what a two-sided neck returns; without a mask, None stands for it.
+
+    Raises:
+        ValueError: If it is not both sides.
+    """
+    if not isinstance(out, tuple) or len(out) not in (2, 3):
+        got = f'{len(out)} of them' if isinstance(out, tuple) else type(out).__name__
+        raise ValueError(
+            f'the two-sided neck {type(neck).__name__} must return (student, teacher) '
+            f'or (student, teacher, mask), got {got}'
+        )
+    return out[0], out[1], out[2] if len(out) == 3 else None
 
 
 def _build(cfg: dict) -> nn.Module:
@@ -134,7 +183,7 @@ def resample(teacher: Tapped, hw: Grid | None) -> Tensor:
     Returns:
         ``(B, H * W, C)``, or the value as it is when a side has no grid.
     """
-    y, hw_t = teacher
+    y, hw_t = teacher.value, teacher.hw
     if hw is None or hw_t is None or hw == hw_t:
         return y
     y = y.transpose(1, 2).unflatten(2, hw_t).float()  # (B, C, H_t, W_t)

@@ -1,10 +1,8 @@
-import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
-from mmengine.logging import print_log
 from mmengine.registry import DefaultScope
 from mmpretrain.models import BaseClassifier, HuggingFaceClassifier, TimmClassifier
 from mmpretrain.structures import DataSample
@@ -361,13 +359,6 @@ def _build_term(
     """Build a term and try it once, so that what does not fit is found now."""
     student = seen[spec.student]
     teacher = answers[spec.teacher_name][spec.teacher]
-    if student.hw and teacher.hw and student.hw != teacher.hw:
-        print_log(
-            f"term '{spec.name}': the teacher's {teacher.hw} grid is resampled to the "
-            f"student's {student.hw}",
-            logger='current',
-            level=logging.WARNING,
-        )
     try:
         term = DistillTerm(spec, student, teacher)
         _try(term, student, teacher)

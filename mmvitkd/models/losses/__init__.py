@@ -2,10 +2,12 @@ from .correlation_loss import CorrelationLoss
 from .dist_loss import DISTLoss
 from .dkd_loss import DKDLoss
 from .hard_kd_loss import HardKDLoss
+from .hidden_relation_loss import HiddenRelationLoss
 from .kd_loss import KDLoss
 from .manifold_loss import ManifoldLoss
 from .nkd_loss import NKDLoss
 from .normalised_mse_loss import NormalisedMSELoss
+from .qkv_relation_loss import QKVRelationLoss
 from .rkd_loss import RKDLoss
 from .vitkd_gen_loss import ViTKDGenLoss
 from .vitkd_mimic_loss import ViTKDMimicLoss
@@ -15,10 +17,12 @@ __all__ = [
     'DISTLoss',
     'DKDLoss',
     'HardKDLoss',
+    'HiddenRelationLoss',
     'KDLoss',
     'ManifoldLoss',
     'NKDLoss',
     'NormalisedMSELoss',
+    'QKVRelationLoss',
     'RKDLoss',
     'ViTKDGenLoss',
     'ViTKDMimicLoss',

@@ -1,23 +1,29 @@
+from .anchor_point_neck import AnchorPointNeck
 from .conv_generative_projector import ConvGenerativeProjector
 from .cross_attention_generative_projector import CrossAttentionGenerativeProjector
 from .dense_generative_projector import DenseGenerativeProjector
 from .generative_projector import GenerativeProjector
 from .linear_projector import LinearProjector
 from .mgd_projector import MGDProjector
+from .patch_group_neck import PatchGroupNeck
 from .residual_generative_projector import ResidualGenerativeProjector
 from .self_attention_generative_projector import SelfAttentionGenerativeProjector
 from .simple_fpn import SimpleFPN
+from .target_aware_neck import TargetAwareNeck
 from .transformer_generative_projector import TransformerGenerativeProjector
 
 __all__ = [
+    'AnchorPointNeck',
     'ConvGenerativeProjector',
     'CrossAttentionGenerativeProjector',
     'DenseGenerativeProjector',
     'GenerativeProjector',
     'LinearProjector',
     'MGDProjector',
+    'PatchGroupNeck',
     'ResidualGenerativeProjector',
     'SelfAttentionGenerativeProjector',
     'SimpleFPN',
+    'TargetAwareNeck',
     'TransformerGenerativeProjector',
 ]

@@ -64,7 +64,7 @@ def test_more_classes_than_16_bits_count():
 def test_tokens_come_back_with_their_grid(tap, shape, hw):
     x = torch.randn(3, *shape)
     stored = StoredTap(tap, shape, hw)
-    value, grid = stored.decode(stored.encode(Tapped(x, hw)), CPU)
+    value, grid, _ = stored.decode(stored.encode(Tapped(x, hw)), CPU)
     assert torch.equal(value, x.half().float())
     assert grid == hw
 

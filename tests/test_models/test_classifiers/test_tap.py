@@ -104,6 +104,31 @@ def test_swin_norm_without_a_grid():
         tapped(build(SWIN), (64, 64), Tap('backbone.norm3'))
 
 
+def test_swin_windows_and_their_shift():
+    """Two images of 16 or 4 windows; on the 2x2 grid there is one, which is never
+    shifted."""
+    stages = ('0.blocks.0', '0.blocks.1', '1.blocks.0', '3.blocks.0')
+    paths = [f'backbone.stages.{stage}.attn.w_msa.qkv' for stage in stages]
+    first, second, next_, last = tapped(
+        build(SWIN), (64, 64), *(Tap(path, 'all') for path in paths)
+    )
+    assert first.value.shape == second.value.shape == (2 * 64, 4, 3 * 8)
+    assert (first.shift, second.shift) == ((0, 0), (1, 1))
+    assert next_.value.shape == (2 * 16, 4, 3 * 16)
+    assert last.value.shape == (2, 4, 3 * 64)
+    assert last.shift is None
+
+
+def test_what_is_no_window_has_no_shift():
+    block, attention = tapped(
+        build(SWIN),
+        (64, 64),
+        Tap('backbone.stages.0.blocks.1'),
+        Tap('backbone.stages.0.blocks.1.attn.drop', 'all'),
+    )
+    assert block.shift is attention.shift is None
+
+
 def test_cnn_map_round_trip():
     model = build(
         {
@@ -117,7 +142,7 @@ def test_cnn_map_round_trip():
     with record(model, [Tap('backbone.layer2')]) as seen:
         model(images)
         maps = model.backbone.layer2.forward
-    value, hw = seen[Tap('backbone.layer2')]
+    value, hw, _ = seen[Tap('backbone.layer2')]
     assert hw == (8, 12)
     x = model.backbone.maxpool(
         model.backbone.relu(model.backbone.norm1(model.backbone.conv1(images)))
@@ -136,9 +161,17 @@ def test_timm_models():
     assert blocks.value.shape[1] == 16
     assert norm.value.shape[1] == 17
     swin = timm.create_model('swin_tiny_patch4_window7_224', img_size=56)
-    (stage,) = tapped(swin, (56, 56), Tap('layers.0'))
-    assert stage.hw == (14, 14)
-    assert stage.value.shape == (2, 196, 96)
+    stage, window, patches = tapped(
+        swin,
+        (56, 56),
+        Tap('layers.0'),
+        Tap('layers.0.blocks.1.attn.qkv', 'all'),
+        Tap('patch_embed.proj'),  # a convolution keeps its channels first
+    )
+    assert stage.hw == patches.hw == (14, 14)
+    assert stage.value.shape == patches.value.shape == (2, 196, 96)
+    assert window.value.shape == (2 * 4, 49, 3 * 96)
+    assert window.shift == (3, 3)
 
 
 def test_huggingface_model(tmp_path):

@@ -1,0 +1,120 @@
+from itertools import combinations_with_replacement
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from mmvitkd.registry import MODELS
+
+from ..utils import check_no_mask, check_positive, check_same_tokens
+
+PARTS = 3  # queries, keys, values
+
+
+@MODELS.register_module()
+class QKVRelationLoss(nn.Module):
+    r"""Relations among queries, keys and values, from `MiniViT: Compressing Vision
+    Transformers with Weight Multiplexing <https://arxiv.org/abs/2204.07154>`_.
+
+    .. math::
+        L_{attn} = \frac{1}{9} \sum_{i,j \in \{Q,K,V\}}
+            KL(R^t_{ij} \| R^s_{ij}), \quad
+        R_{ij} = softmax\Big(\frac{X_i X_j^\top}{\sqrt{C / A_r}}\Big)
+
+    The mean over the rows of :math:`R`, images and relation heads. The taps are both
+    sides' ``attn.qkv`` (of Swin, ``attn.w_msa.qkv``) with ``tokens='all'``. Widths and
+    the models' own numbers of heads may differ, so the term needs no neck; of Swin, the
+    windows must hold the same tokens.
+
+    Paper and released code have the cross entropy, which is larger by the teacher's
+    entropy: the gradients are the same, but the divergence is zero for equal relations,
+    so that is what the log shows. Their mean over the layers is left to the weights of
+    the terms.
+
+    Args:
+        relation_heads: :math:`A_r`, how many parts the whole width is cut into, on
+            either side. Defaults to 1, as released.
+        loss_weight: Factor of the whole. Defaults to 1.0, as released.
+
+    Raises:
+        ValueError: If ``relation_heads`` is not above 0.
+    """
+
+    def __init__(self, relation_heads: int = 1, loss_weight: float = 1.0) -> None:
+        super().__init__()
+        check_positive('relation_heads', relation_heads)
+        self.relation_heads = relation_heads
+        self.loss_weight = loss_weight
+
+    def forward(
+        self,
+        student: Tensor,
+        teacher: Tensor,
+        target: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        """Compare the nine relations.
+
+        Args:
+            student: ``(B, N, 3 * C_s)``; in windows, ``B`` counts them.
+            teacher: ``(B, N, 3 * C_t)``.
+            target: Part of every loss's contract, unused by features.
+            mask: Must be None: a neck that masks goes with ``ViTKDGenLoss``.
+
+        Raises:
+            ValueError: If the batch or the token counts differ, a width can't be cut
+                into the relation heads, or a mask is given.
+        """
+        check_no_mask(mask, 'QKVRelationLoss')
+        check_same_tokens(student, teacher)
+        s, t = self._split(student), self._split(teacher)
+        with torch.autocast(s.device.type, enabled=False):
+            return self.loss_weight * _MeanDivergence.apply(s, t)
+
+    def _split(self, qkv: Tensor) -> Tensor:
+        """Cut ``(B, N, 3 * C)`` into ``(3, B, A_r, N, C / A_r)``, in float32."""
+        width, parts = qkv.shape[-1], PARTS * self.relation_heads
+        if width % parts:
+            raise ValueError(
+                f'QKVRelationLoss cuts queries, keys and values (B, N, 3 * C) into '
+                f'relation_heads={self.relation_heads} each, but the width {width} is '
+                f"no multiple of {parts}: tap dict(path='....attn.qkv', tokens='all')"
+            )
+        x = qkv.float().unflatten(-1, (PARTS, self.relation_heads, width // parts))
+        return x.permute(2, 0, 3, 1, 4)
+
+
+class _MeanDivergence(torch.autograd.Function):
+    """The mean divergence of the nine relations of ``(3, B, A_r, N, d)``.
+
+    The gradient is summed up beside the value, one relation after the other, so that
+    none of their ``(B, A_r, N, N)`` has to wait for the backward pass.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, s: Tensor, t: Tensor) -> Tensor:
+        loss, gradient = s.new_zeros(()), torch.zeros_like(s)
+        for i, j in combinations_with_replacement(range(PARTS), 2):
+            z_s, z_t = _products(s[i], s[j]), _products(t[i], t[j])  # (B, A_r, N, N)
+            error = torch.zeros_like(z_s)
+            # R_ji is the softmax of the same products over the other dimension
+            for dim in (-1,) if i == j else (-1, -2):
+                log_s, log_t = z_s.log_softmax(dim), z_t.log_softmax(dim)
+                r_s, r_t = log_s.exp(), log_t.exp()
+                loss += (r_t * (log_t - log_s)).sum()
+                error += r_s - r_t
+            gradient[i] += error @ s[j]
+            gradient[j] += error.transpose(-2, -1) @ s[i]
+        rows = PARTS * s[..., 0].numel()  # of nine relations
+        ctx.save_for_backward(gradient / (rows * s.shape[-1] ** 0.5))
+        return loss / rows
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor, None]:
+        return outer[0] * ctx.saved_tensors[0], None
+
+
+def _products(x: Tensor, y: Tensor) -> Tensor:
+    return x @ y.transpose(-2, -1) / x.shape[-1] ** 0.5
