@@ -73,15 +73,18 @@ def shrink_model(model: ConfigDict, folder: Path) -> None:
 
 def shrink_teacher(teacher: ConfigDict, folder: Path, name: str) -> None:
     """Shrink a teacher in place, and give it random weights that fit."""
-    if Path(teacher.checkpoint).is_file():
+    if 'checkpoint' in teacher and Path(teacher.checkpoint).is_file():
         return
     whole = teacher_config(teacher.cfg)
-    shrink_model(whole.model, folder)
+    if whole.model.type == 'TimmClassifier':
+        shrink_timm(whole.model)
+    else:
+        shrink_model(whole.model, folder)
     keep = {k: whole[k] for k in ('model', 'data_preprocessor') if k in whole}
     teacher.cfg = ConfigDict(keep)
     plain = copy.deepcopy(whole.model)
     plain.pop('train_cfg', None)
-    plain.backbone.pop('init_cfg', None)
+    plain.get('backbone', {}).pop('init_cfg', None)
     plain.pop('_scope_', None)  # ours, as the distiller builds it
     teacher.checkpoint = str(save_weights(plain, folder / f'{name}.pth'))
 
@@ -128,6 +131,15 @@ def shrink_swin(backbone: ConfigDict) -> int:
     return 8 * width
 
 
+def shrink_timm(model: ConfigDict) -> None:
+    """Shrink a ViT of timm, all but its depth; of RegNetY, take the smallest."""
+    model.pretrained = False  # nothing is fetched
+    if model.model_name.startswith('regnety'):
+        model.model_name = 'regnety_002'
+    else:
+        model.update(embed_dim=48, num_heads=2, img_size=IMAGE_SIZE)
+
+
 def shrink_resnet(backbone: ConfigDict) -> int:
     """Shrink a ResNet, all but its depth; return its last width."""
     backbone.update(stem_channels=8, base_channels=8)
@@ -137,6 +149,7 @@ def shrink_resnet(backbone: ConfigDict) -> int:
 BACKBONES = {
     'VisionTransformer': shrink_vit,
     'DeiT3': shrink_vit,
+    'DistilledVisionTransformer': shrink_vit,
     'ResNet': shrink_resnet,
     'SwinTransformer': shrink_swin,
 }

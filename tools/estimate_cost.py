@@ -93,7 +93,9 @@ def estimate(cfg: Config) -> Cost:
     samples = [DataSample().set_gt_label(0) for _ in range(BATCH)]
     with record(model.student, model.student_taps) as seen:
         model.student(images)
-    answers = model.ask_teachers(images, None) | model.ask_watchers(images, None, seen)
+    answers = model.ask_teachers(images, None) | model.ask_teachers(
+        images, None, seen=seen
+    )
     features = [t.value[0] for taps in answers.values() for t in taps.values()]
     model.load_teachers = lambda: None  # random weights cost as much
 
@@ -106,7 +108,7 @@ def estimate(cfg: Config) -> Cost:
     return Cost(
         student=student,
         teacher=count(lambda: model.ask_teachers(images, None))
-        + count(lambda: model.ask_watchers(images, None, seen)),
+        + count(lambda: model.ask_teachers(images, None, seen=seen)),
         step=count(step),
         features=sum(2 * a.numel() for a in features if a.ndim == 2),
         trainable=parameters(model),

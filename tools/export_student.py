@@ -30,6 +30,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--force', action='store_true', help='write over existing files'
     )
+    parser.add_argument(
+        '--drop-dist-token',
+        action='store_true',
+        help="leave DeiT's distillation token out, with its position and its head: a "
+        'plain ViT, whose predictions are others',
+    )
     return parser.parse_args()
 
 
@@ -37,7 +43,12 @@ def main() -> None:
     args = parse_args()
     with readable_errors():
         out = export_student(
-            args.checkpoint, args.out, args.ema, args.config, args.force
+            args.checkpoint,
+            args.out,
+            args.ema,
+            args.config,
+            args.force,
+            args.drop_dist_token,
         )
     print(f'{out} (sha256 {hashlib.sha256(Path(out).read_bytes()).hexdigest()})')
     if args.config is not None:

@@ -3,6 +3,7 @@ from .classifiers import CachedTeacher, MaskedTeacher, Teacher, ViTKDDistiller
 from .heads import (
     Contrast,
     ContrastiveClsHead,
+    ExtraTokenClsHead,
     InterClassContrast,
     IntraClassContrast,
     SelfSupervisedContrast,
@@ -52,6 +53,7 @@ __all__ = [
     'DKDLoss',
     'DeiT3',
     'DenseGenerativeProjector',
+    'ExtraTokenClsHead',
     'GenerativeProjector',
     'HardKDLoss',
     'HiddenRelationLoss',

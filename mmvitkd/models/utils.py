@@ -1,7 +1,9 @@
 """Small checks and steps that losses and necks share."""
 
 import torch
+from mmengine.dist import get_comm_device, get_world_size
 from torch import Tensor, nn
+from torch.distributed.nn import all_gather
 
 
 def check_same_shape(student: Tensor, teacher: Tensor) -> None:
@@ -165,6 +167,43 @@ def gram(x: Tensor) -> Tensor:
     with torch.autocast(x.device.type, enabled=False):
         x = x.float()
         return x @ x.transpose(-2, -1)
+
+
+def merge_patches(x: Tensor, hw: tuple[int, int] | None, side: int) -> Tensor:
+    """Make one token of every ``side x side`` patches, their channels in a row.
+
+    Args:
+        x: Patch tokens ``(B, H * W, C)``.
+        hw: Their grid, square or not.
+        side: Of the squares, which must fit the grid.
+
+    Returns:
+        ``(B, H * W / side**2, side**2 * C)``.
+
+    Raises:
+        ValueError: If the tokens have no grid, or the squares do not fit it.
+    """
+    if hw is None or hw[0] % side or hw[1] % side:
+        raise ValueError(
+            f'patches are merged {side}x{side}, which must divide their grid, got {hw}'
+        )
+    x = x.unflatten(1, (hw[0] // side, side, hw[1] // side, side))
+    return x.transpose(2, 3).flatten(3).flatten(1, 2)  # (B, h, w, side, side, C)
+
+
+def gather_batch(x: Tensor) -> Tensor:
+    """Join the batches of all processes; gradients find their way back.
+
+    Args:
+        x: ``(B, ...)``, of the same shape in every process.
+
+    Returns:
+        ``(processes * B, ...)``, ``x`` itself where there is one process.
+    """
+    if get_world_size() == 1:
+        return x
+    parts = all_gather(x.to(get_comm_device()))  # NCCL takes tensors of its GPU alone
+    return torch.cat(parts).to(x.device)
 
 
 def random_mask(batch: int, tokens: int, ratio: float, device: torch.device) -> Tensor:

@@ -17,6 +17,10 @@ from .checkpoint import load_checkpoint, load_strictly, weights_of
 
 PREFIX = 'student.'
 PARENT = 'mmpretrain'
+# of MMPretrain's distilled DeiT
+DIST_TOKEN = 'backbone.dist_token'
+DIST_HEAD = 'head.layers.head_dist.'
+POSITIONS = 'backbone.pos_embed'
 
 
 def export_student(
@@ -25,11 +29,13 @@ def export_student(
     ema: bool | None = None,
     config: str | Path | None = None,
     force: bool = False,
+    drop_dist_token: bool = False,
 ) -> Path:
     """Write the student of a distillation checkpoint as MMPretrain knows it.
 
     Upstream's configs load it unchanged: the keys are without ``student.``, the
-    terms are dropped, the classes are kept.
+    terms are dropped, the classes are kept. A student with a distillation token is
+    MMPretrain's distilled DeiT then.
 
     Args:
         checkpoint: A checkpoint of a distillation run.
@@ -40,6 +46,9 @@ def export_student(
             ``out``, with the suffix ``.py``, that needs this package only if the
             student or its data do. Defaults to None.
         force: Write over existing files. Defaults to False.
+        drop_dist_token: Leave the distillation token out, with its position and its
+            head: a plain ViT is left, for what takes no other. Its layers were never
+            trained without that token, so its predictions change. Defaults to False.
 
     Returns:
         ``out``.
@@ -56,10 +65,16 @@ def export_student(
         if path.exists() and not force:
             raise ValueError(f"'{path}' exists: give another name, or --force")
     loaded = load_checkpoint(checkpoint)
-    exported = {'meta': _meta(loaded), 'state_dict': student_weights(loaded, ema)}
+    weights = student_weights(loaded, ema)
+    if drop_dist_token:
+        weights = without_dist_token(weights)
+    exported = {'meta': _meta(loaded), 'state_dict': weights}
     out.parent.mkdir(parents=True, exist_ok=True)
     if config is not None:
         cfg = plain_config(Config.fromfile(config))
+        if drop_dist_token:
+            cfg.model.backbone.type = 'VisionTransformer'
+            cfg.model.head.type = 'VisionTransformerClsHead'
         what = f"config '{config}' and checkpoint '{checkpoint}'"
         _check(cfg, exported['state_dict'], what)
         _replace(plain, cfg.dump)
@@ -94,6 +109,26 @@ def student_weights(
     return {k: v for k, v in weights.items() if not k.startswith('data_preprocessor.')}
 
 
+def without_dist_token(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Leave DeiT's distillation token out of a classifier's weights.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    if DIST_TOKEN not in weights:
+        raise ValueError(
+            f"the student has no distillation token: no weight '{DIST_TOKEN}'"
+        )
+    left = {
+        key: value
+        for key, value in weights.items()
+        if key != DIST_TOKEN and not key.startswith(DIST_HEAD)
+    }
+    positions = weights[POSITIONS]  # (1, 2 + N, C): class, distillation, patches
+    left[POSITIONS] = torch.cat((positions[:, :1], positions[:, 2:]), 1)
+    return left
+
+
 def _meta(checkpoint: dict[str, Any]) -> dict[str, Any]:
     meta = checkpoint.get('meta', {})
     kept = ('dataset_meta', 'epoch', 'iter', 'seed', 'time', 'mmengine_version')
@@ -103,7 +138,8 @@ def _meta(checkpoint: dict[str, Any]) -> dict[str, Any]:
 def plain_config(cfg: Config) -> Config:
     """Make the config of the student alone, for testing and inference.
 
-    It stands in MMPretrain's scope; types of this package are named in full.
+    It stands in MMPretrain's scope; types of this package are named in full, or as
+    what MMPretrain has of the same weights, if the type's ``upstream`` knows that.
 
     Raises:
         ValueError: If the config has no student.
@@ -121,30 +157,33 @@ def plain_config(cfg: Config) -> Config:
             value = cfg[key]
             plain[key] = value.to_dict() if hasattr(value, 'to_dict') else value
     scope = cfg.get('default_scope')
-    named = _name_in_full(plain, _own_types() if scope == registry.SCOPE else set())
+    named = _name_in_full(plain, _own_types() if scope == registry.SCOPE else {})
     student = _name_in_full(named['model'], _own_types())  # the distiller's scope
     return Config({'default_scope': PARENT, **named, 'model': student})
 
 
-def _own_types() -> set[str]:
+def _own_types() -> dict[str, type]:
     """List what this package registers, whose bare names mean it in its scope."""
-    names = set()
+    types = {}
     for child in vars(registry).values():
         if isinstance(child, Registry) and child.scope == registry.SCOPE:
             child.import_from_location()
-            names |= set(child.module_dict)
-    return names
+            types.update(child.module_dict)
+    return types
 
 
-def _name_in_full(value: Any, own: set[str]) -> Any:
+def _name_in_full(value: Any, own: dict[str, type]) -> Any:
     """Write ``type='X'`` as ``type='mmvitkd.X'``, wherever X is one of ours."""
     if isinstance(value, (list, tuple)):
         return [_name_in_full(item, own) for item in value]
     if not isinstance(value, dict):
         return value
     value = {key: _name_in_full(item, own) for key, item in value.items()}
-    if value.get('type') in own:
-        value['type'] = f'{registry.SCOPE}.{value["type"]}'
+    name = str(value.get('type')).removeprefix(f'{registry.SCOPE}.')
+    if name in own:
+        value['type'] = f'{registry.SCOPE}.{name}'
+        upstream = getattr(own[name], 'upstream', None)
+        return value if upstream is None else upstream(value)
     return value
 
 

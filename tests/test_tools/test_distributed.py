@@ -7,7 +7,16 @@ import torch
 from mmengine.model import MMDistributedDataParallel
 
 from tests.helpers import build, distiller, save_weights
-from tests.test_tools.runs import PLAIN, ROOT, begin, config, end, run, weights
+from tests.test_tools.runs import (
+    PLAIN,
+    ROOT,
+    begin,
+    config,
+    end,
+    run,
+    run_together,
+    weights,
+)
 
 ECHO = {'PYTHON': 'echo'}
 
@@ -34,6 +43,27 @@ def test_gradients_of_two_processes_equal_one_on_the_joint_batch(tmp_path):
             start[key] - two[key], gradient, rtol=1e-4, atol=1e-6
         )
     assert sum(bool((start[k] != one[k]).any()) for k in start) > 40
+
+
+def test_relations_of_two_processes_equal_those_of_the_joint_batch(tmp_path):
+    """``ManifoldLoss``, gathered; of all tokens, so that none are drawn."""
+    loss = {'type': 'ManifoldLoss', 'num_samples': 16 * 16, 'gather': True}
+    loss |= {'inter': 10.0, 'random': 10.0}  # so that they are seen beside the others
+    tap = 'backbone.layers.1'
+    changes = {
+        **PLAIN,
+        'model.terms.manifold': {'student': tap, 'teacher': tap, 'loss': loss},
+        'load_from': str(tmp_path / 'init.pth'),
+    }
+    joint = config(tmp_path, 'joint', **changes)
+    half = config(tmp_path, 'half', **changes, **{'train_dataloader.batch_size': 8})
+    start = weights(save_weights(distiller(tmp_path), tmp_path / 'init.pth'))
+    run_together(2, 'train', half, '--work-dir', tmp_path / 'two')
+    run('train', joint, '--work-dir', tmp_path / 'one')
+    one, two = (weights(tmp_path / n / 'epoch_1.pth') for n in ('one', 'two'))
+    for key in start:
+        error = (two[key] - one[key]).norm()
+        assert error <= 1e-4 * (one[key] - start[key]).norm() + 1e-6, key
 
 
 def test_teacher_is_in_no_bucket_of_ddp(tmp_path):

@@ -8,6 +8,12 @@ import torch
 from mmengine.config import Config
 from mmpretrain import ImageClassificationInferencer
 from mmpretrain.apis import get_model
+from mmpretrain.models import (
+    DeiTClsHead,
+    DistilledVisionTransformer,
+    VisionTransformer,
+    VisionTransformerClsHead,
+)
 
 from mmvitkd.datasets import Digits
 from mmvitkd.utils import export
@@ -28,6 +34,13 @@ def trained(tmp_path_factory):
     return cfg, folder / 'run' / 'epoch_1.pth'
 
 
+def predictions(model):
+    """Of every class, on a few images."""
+    images = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        return torch.stack([x.pred_score for x in model.eval().predict(images)])
+
+
 def test_logits_equal_the_distillers(trained, tmp_path):
     cfg, checkpoint = trained
     out = tmp_path / 'new' / 'student.pth'
@@ -35,12 +48,7 @@ def test_logits_equal_the_distillers(trained, tmp_path):
     distiller = build(Config.fromfile(cfg).model)
     distiller.load_state_dict(weights(checkpoint))
     plain = get_model(str(out.with_suffix('.py')), pretrained=str(out))
-    images = torch.randn(4, 3, 32, 32)
-    with torch.no_grad():
-        ours = distiller.eval().predict(images)
-        theirs = plain.eval().predict(images)
-    for one, other in zip(ours, theirs, strict=True):
-        assert torch.equal(one.pred_score, other.pred_score)
+    assert torch.equal(predictions(plain), predictions(distiller))
 
 
 def test_upstream_loads_it_unchanged(trained, tmp_path):
@@ -114,6 +122,65 @@ def test_plain_config_stands_in_mmpretrains_scope():
             'data_preprocessor': preprocessor,
             'test_dataloader': {'dataset': {'type': digits, 'pipeline': PIPELINE}},
         }
+
+
+@pytest.fixture(scope='module')
+def distilled(tmp_path_factory):
+    """A run of one epoch of a student with a distillation token."""
+    folder = tmp_path_factory.mktemp('distilled')
+    changes = {
+        'train_cfg.max_epochs': 1,
+        'model.student.backbone.type': 'DistilledVisionTransformer',
+        'model.student.head.type': 'ExtraTokenClsHead',
+        'model.terms.dist': {
+            'student': 'head.layers.head_dist',
+            'teacher': 'head',
+            'loss': {'type': 'HardKDLoss'},
+        },
+    }
+    cfg = config(folder, **changes)
+    run('train', cfg, '--work-dir', folder / 'run', '--no-validate')
+    return cfg, folder / 'run' / 'epoch_1.pth'
+
+
+def test_distilled_deit_is_mmpretrains(distilled, tmp_path):
+    """Its own backbone and head, from its own registry, and the same predictions."""
+    cfg, checkpoint = distilled
+    out = tmp_path / 'student.pth'
+    run('export_student', checkpoint, out, '--config', cfg)
+    assert 'mmvitkd' not in str(Config.fromfile(out.with_suffix('.py')).model)
+    plain = get_model(str(out.with_suffix('.py')), pretrained=str(out))
+    assert type(plain.backbone) is DistilledVisionTransformer
+    assert type(plain.head) is DeiTClsHead
+    ours = build(Config.fromfile(cfg).model)
+    ours.load_state_dict(weights(checkpoint))
+    assert torch.equal(predictions(plain), predictions(ours))
+
+
+def test_distillation_token_is_dropped_by_name_alone(distilled, trained, tmp_path):
+    cfg, checkpoint = distilled
+    out, token = tmp_path / 'student.pth', tmp_path / 'token.pth'
+    run('export_student', checkpoint, token)
+    with pytest.raises(RuntimeError, match='dist_token'):  # of a plain ViT
+        build(vit(16)).load_state_dict(weights(token))
+
+    run('export_student', checkpoint, out, '--config', cfg, '--drop-dist-token')
+    plain = get_model(str(out.with_suffix('.py')), pretrained=str(out))
+    assert type(plain.backbone) is VisionTransformer
+    assert type(plain.head) is VisionTransformerClsHead
+    exported, whole = plain.state_dict(), weights(token)
+    left = {'backbone.dist_token', 'head.layers.head_dist.weight'}
+    left.add('head.layers.head_dist.bias')
+    assert set(whole) - set(exported) == left
+    positions = whole['backbone.pos_embed']  # class, distillation, 16 patches
+    assert torch.equal(
+        exported.pop('backbone.pos_embed'), positions[:, [0, *range(2, 18)]]
+    )
+    assert all(torch.equal(exported[key], whole[key]) for key in exported)
+
+    _, other = trained
+    text = message('export_student', other, tmp_path / 'o.pth', '--drop-dist-token')
+    assert text.startswith('error: the student has no distillation token')
 
 
 def test_nothing_is_written_over(trained, tmp_path):

@@ -32,8 +32,8 @@ class Schedule(NamedTuple):
         return self.start_factor + share * (self.end_factor - self.start_factor)
 
 
-def parse_schedule(name: str, cfg: Any) -> Schedule:
-    """Read ``dict(kind=..., end=...)`` of a term.
+def parse_schedule(whose: str, cfg: Any) -> Schedule:
+    """Read ``dict(kind=..., end=...)`` of a term or of the task's weight.
 
     Raises:
         ValueError: If the kind or a key is unknown, or a value is out of range.
@@ -42,12 +42,12 @@ def parse_schedule(name: str, cfg: Any) -> Schedule:
     kind = keys.pop('kind', None)
     if kind not in KEYS:
         raise ValueError(
-            f"term '{name}' needs dict(kind=...), one of {tuple(KEYS)}, got {cfg!r}"
+            f'{whose} needs dict(kind=...), one of {tuple(KEYS)}, got {cfg!r}'
         )
     unknown = sorted(set(keys) - set(KEYS[kind]))
     if unknown or 'end' not in keys:
         raise ValueError(
-            f"term '{name}': kind='{kind}' has the keys {KEYS[kind]}, of which 'end' "
+            f"{whose}: kind='{kind}' has the keys {KEYS[kind]}, of which 'end' "
             f'must be given, got {keys}'
         )
     if kind == 'stop':
@@ -57,10 +57,10 @@ def parse_schedule(name: str, cfg: Any) -> Schedule:
     begin, end = keys.get('begin', 0), keys['end']
     if not 0 <= begin < end:
         raise ValueError(
-            f"term '{name}': begin={begin} must be at least 0 and below end={end}"
+            f'{whose}: begin={begin} must be at least 0 and below end={end}'
         )
     if not all(0 <= factor < math.inf for factor in factors):
-        raise ValueError(f"term '{name}': a factor must be at least 0, got {factors}")
+        raise ValueError(f'{whose}: a factor must be at least 0, got {factors}')
     return Schedule(kind, begin, end, *factors)
 
 
@@ -80,8 +80,19 @@ class TermWeightHook(Hook):
 
     The factor multiplies the ``loss_weight`` of the term's config and follows from
     the number of the iteration alone, so that a resumed run has it right at once.
-    The log shows the factor as ``weight_<term>``. A term whose factor is 0 is
-    still run: its loss is 0, its parameters get gradients of zero.
+    The log shows the factor as ``weight_<term>``. While it is 0, the term is not
+    run: its loss is 0, what it reaches gets gradients of zero, as DDP expects, and
+    a teacher whose terms all weigh 0 has no forward. Of two stages of training, one
+    is a schedule:
+
+    .. code:: python
+
+        model = dict(task_weight=0.5, ...)  # then 1
+        custom_hooks = [
+            dict(
+                type='mmvitkd.TermWeightHook',
+                terms=dict(hard=dict(kind='stop', end=250)),
+                task_weight=dict(kind='stop', end=250, factor_after=2))]
 
     Args:
         terms: By the term's name, one of
@@ -90,29 +101,49 @@ class TermWeightHook(Hook):
             - ``dict(kind='ramp', begin=0, end=..., start_factor=0, end_factor=1)``:
               a straight line between ``begin`` and ``end``, constant outside;
             - ``dict(kind='cosine', ...)``: half a cosine between the same.
+
+            Defaults to None, no term.
         by_epoch: Whether ``begin`` and ``end`` count epochs, fractions of which are
             allowed, or iterations. The factor changes with every iteration in
             either case. Defaults to True.
+        task_weight: One of the same, for the distiller's ``task_weight``, which the
+            log shows as it is. Where it falls to 0, DDP must be told of what the
+            labels alone have trained (``find_unused_parameters``). Defaults to None.
 
     Raises:
-        ValueError: If a schedule can't be read. Before training: if the model has
-            no such term, or the term's loss no ``loss_weight``, or epochs are
-            asked of a loop that counts iterations.
+        ValueError: If a schedule can't be read, or there is none. Before training:
+            if the model has no such term, or the term's loss no ``loss_weight``, or
+            the model is no distiller, or epochs are asked of a loop that counts
+            iterations.
     """
 
-    def __init__(self, terms: dict[str, dict], by_epoch: bool = True) -> None:
+    def __init__(
+        self,
+        terms: dict[str, dict] | None = None,
+        by_epoch: bool = True,
+        task_weight: dict | None = None,
+    ) -> None:
         self.by_epoch = by_epoch
-        self.schedules = {name: parse_schedule(name, terms[name]) for name in terms}
+        self.schedules = {
+            name: parse_schedule(f"term '{name}'", cfg)
+            for name, cfg in (terms or {}).items()
+        }
+        self.task_schedule = None
+        if task_weight is not None:
+            self.task_schedule = parse_schedule('task_weight', task_weight)
+        elif not self.schedules:
+            raise ValueError('TermWeightHook: give terms=, task_weight=, or both')
         self._losses: dict[str, tuple[Any, float]] = {}
+        self._task: tuple[Any, float] | None = None
 
     def before_train(self, runner: Runner) -> None:
-        """Find the terms' losses and keep their configured weights."""
+        """Find what has the weights, and keep those that were configured."""
         if self.by_epoch and isinstance(runner.train_loop, IterBasedTrainLoop):
             raise ValueError(
                 'TermWeightHook: this training loop counts iterations, not epochs: '
                 'give by_epoch=False, and begin and end in iterations'
             )
-        if self._losses:  # trained before; the weights are not as configured now
+        if self._losses or self._task:  # trained before; not as configured now
             return
         model = runner.model
         while is_model_wrapper(model):
@@ -125,6 +156,13 @@ class TermWeightHook(Hook):
                 f'TermWeightHook: {unfit} are no terms whose loss has a loss_weight; '
                 f'of the terms {list(losses)}, these have: {weighted}'
             )
+        if self.task_schedule is not None:
+            if not hasattr(model, 'task_weight'):
+                raise ValueError(
+                    f'TermWeightHook: {type(model).__name__} has no task_weight, '
+                    'which is of ViTKDDistiller'
+                )
+            self._task = (model, model.task_weight)
         self._losses = {
             name: (losses[name], losses[name].loss_weight) for name in self.schedules
         }
@@ -140,3 +178,7 @@ class TermWeightHook(Hook):
             factor = self.schedules[name].factor(progress)
             loss.loss_weight = weight * factor
             runner.message_hub.update_scalar(f'train/weight_{name}', factor)
+        if self._task is not None and self.task_schedule is not None:
+            model, weight = self._task
+            model.task_weight = weight * self.task_schedule.factor(progress)
+            runner.message_hub.update_scalar('train/task_weight', model.task_weight)

@@ -72,9 +72,14 @@ class DistillTerm(BaseModule):
         student: What the student's tap yields, for its width.
         teacher: What the teacher's tap yields, for its width.
 
+    Raises:
+        ValueError: If a width is given wrong, the windows of the two sides hold other
+            tokens, or the loss needs a grid that the neck may change.
+
     Attributes:
         neck: The module between the student's tap and the loss, or None.
-        loss: ``loss(student, teacher, target=None, mask=None) -> scalar``.
+        loss: ``loss(student, teacher, target=None, mask=None) -> scalar``; one whose
+            ``takes_grid`` is True gets the tokens' grid as ``hw``, too.
     """
 
     def __init__(self, spec: TermSpec, student: Tapped, teacher: Tapped) -> None:
@@ -95,6 +100,12 @@ class DistillTerm(BaseModule):
             self.neck = _build({**widths, **spec.neck})
         self.loss: nn.Module = _build(spec.loss)
         self.two_sided = bool(getattr(self.neck, 'two_sided', False))
+        if self.two_sided and getattr(self.loss, 'takes_grid', False):
+            raise ValueError(
+                f'{type(self.loss).__name__} needs the grid of the tokens, which the '
+                f'two-sided neck {type(self.neck).__name__} may change: take another '
+                'neck or loss'
+            )
         unequal = student.hw and teacher.hw and student.hw != teacher.hw
         if unequal and not self.two_sided:
             print_log(
@@ -127,7 +138,8 @@ class DistillTerm(BaseModule):
             y = resample(teacher, hw)
             out = x if self.neck is None else self.neck(x, hw)
             x, mask = out if isinstance(out, tuple) else (out, None)
-        return self.loss(x, y, target=target, mask=mask)
+        grid = {'hw': hw} if getattr(self.loss, 'takes_grid', False) else {}
+        return self.loss(x, y, target=target, mask=mask, **grid)
 
 
 def _check_same_shift(student: Tapped, teacher: Tapped) -> None:

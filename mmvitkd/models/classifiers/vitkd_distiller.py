@@ -34,8 +34,9 @@ class ViTKDDistiller(BaseClassifier):
                     loss=dict(type='ViTKDMimicLoss'))))
 
     It knows no method by name: one forward of the student, one of every teacher
-    that a term asks, and the terms. A checkpoint holds ``student.*`` and
-    ``terms.*``; predicting, testing and exporting need no teacher's weights.
+    that a term asks, and the terms; one whose ``loss_weight`` is 0 asks none. A
+    checkpoint holds ``student.*`` and ``terms.*``; predicting, testing and exporting
+    need no teacher's weights.
 
     Args:
         student: An ordinary MMPretrain classifier.
@@ -114,10 +115,7 @@ class ViTKDDistiller(BaseClassifier):
         specs = self._specs = [
             parse_term(name, cfg, names) for name, cfg in cfgs.items()
         ]
-        self.teacher_taps = {
-            name: [spec.teacher for spec in specs if spec.teacher_name == name]
-            for name in dict.fromkeys(spec.teacher_name for spec in specs)
-        }
+        self.teacher_taps = _teacher_taps(specs)
         self._watched = {
             name: self._teachers[name].watch(self.student) for name in self.teacher_taps
         }
@@ -147,48 +145,32 @@ class ViTKDDistiller(BaseClassifier):
             self.student(inputs)
         self.student.train(training)
         answers = self.ask_teachers(inputs, None)
-        return seen, answers | self.ask_watchers(inputs, None, seen)
+        return seen, answers | self.ask_teachers(inputs, None, seen=seen)
 
     def ask_teachers(
-        self, inputs: Tensor, data_samples: list[DataSample] | None
+        self,
+        inputs: Tensor,
+        data_samples: list[DataSample] | None,
+        specs: list[TermSpec] | None = None,
+        seen: dict[Tap, Tapped] | None = None,
     ) -> Answers:
-        """Ask those that answer without a look at the student.
+        """Ask for what some terms tap.
 
         Args:
             inputs: Images ``(B, 3, H, W)``, as the student gets them.
             data_samples: For teachers whose answers are stored there.
-        """
-        return {
-            name: self._teachers[name](
-                inputs, self.data_preprocessor, taps, data_samples
-            )
-            for name, taps in self.teacher_taps.items()
-            if not self._watched[name]
-        }
-
-    def ask_watchers(
-        self,
-        inputs: Tensor,
-        data_samples: list[DataSample] | None,
-        seen: dict[Tap, Tapped],
-    ) -> Answers:
-        """Ask the others, who are shown what they watch.
-
-        Args:
-            inputs: As for :meth:`ask_teachers`, as are the samples.
-            data_samples: See there.
-            seen: What :attr:`student_taps` yielded on these images.
+            specs: The terms. Defaults to all of them.
+            seen: What :attr:`student_taps` yielded on these images. With it, the
+                teachers are asked that watch the student, without it the others.
         """
         answers = {}
-        for name, watched in self._watched.items():
-            if watched:
-                shown = {tap: seen[tap] for tap in watched}
+        taps_of = _teacher_taps(self._specs if specs is None else specs)
+        for name, taps in taps_of.items():
+            watched = self._watched[name]
+            if bool(watched) == (seen is not None):
+                shown = [{tap: seen[tap] for tap in watched}] if seen else []
                 answers[name] = self._teachers[name](
-                    inputs,
-                    self.data_preprocessor,
-                    self.teacher_taps[name],
-                    data_samples,
-                    shown,
+                    inputs, self.data_preprocessor, taps, data_samples, *shown
                 )
         return answers
 
@@ -262,16 +244,21 @@ class ViTKDDistiller(BaseClassifier):
             FloatingPointError: If a loss is NaN or infinite; it is named.
         """
         self.load_teachers()
+        active = [spec for spec in self._specs if _weighs(self.terms[spec.name])]
         # first, while no activation of the student is held
-        answers = self.ask_teachers(inputs, data_samples)
+        answers = self.ask_teachers(inputs, data_samples, active)
         with record(self.student, self.student_taps) as seen:
             losses = self._task_losses(inputs, data_samples)
-        answers |= self.ask_watchers(inputs, data_samples, seen)
+        answers |= self.ask_teachers(inputs, data_samples, active, seen)
         target = _labels(data_samples)
         for spec in self._specs:
-            teacher = answers[spec.teacher_name][spec.teacher]
-            term = self.terms[spec.name]
-            losses[f'loss_{spec.name}'] = term(seen[spec.student], teacher, target)
+            term, student = self.terms[spec.name], seen[spec.student]
+            if spec in active:
+                teacher = answers[spec.teacher_name][spec.teacher]
+                loss = term(student, teacher, target)
+            else:
+                loss = _nothing(student.value, *term.parameters())
+            losses[f'loss_{spec.name}'] = loss
         _check_finite(losses)
         return losses
 
@@ -392,6 +379,27 @@ def _try(term: DistillTerm, student: Tapped, teacher: Tapped) -> None:
                 f'{type(term.loss).__name__} does not depend on the student, who would '
                 'learn nothing from it: is something detached?'
             )
+
+
+def _teacher_taps(specs: list[TermSpec]) -> dict[str, list[Tap]]:
+    """Return what the terms ask, by the teacher's name."""
+    return {
+        name: [spec.teacher for spec in specs if spec.teacher_name == name]
+        for name in dict.fromkeys(spec.teacher_name for spec in specs)
+    }
+
+
+def _weighs(term: nn.Module) -> bool:
+    return getattr(term.loss, 'loss_weight', 1) != 0
+
+
+def _nothing(*values: Tensor) -> Tensor:
+    """Return 0, of which every value has a gradient of 0.
+
+    DDP expects one for what a term reaches, also while the term is switched off. A
+    sum over no elements stays 0 where ``0 * value`` would be NaN.
+    """
+    return torch.stack([v[None][:0].sum(dtype=torch.float32) for v in values]).sum()
 
 
 def _labels(data_samples: list[DataSample] | None) -> Tensor | None:

@@ -1,5 +1,6 @@
 from .contrast import Contrast
 from .contrastive_head import ContrastiveClsHead
+from .extra_token_head import ExtraTokenClsHead
 from .inter_class_contrast import InterClassContrast
 from .intra_class_contrast import IntraClassContrast
 from .self_supervised_contrast import SelfSupervisedContrast
@@ -7,6 +8,7 @@ from .self_supervised_contrast import SelfSupervisedContrast
 __all__ = [
     'Contrast',
     'ContrastiveClsHead',
+    'ExtraTokenClsHead',
     'InterClassContrast',
     'IntraClassContrast',
     'SelfSupervisedContrast',

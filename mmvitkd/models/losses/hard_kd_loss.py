@@ -18,7 +18,8 @@ class HardKDLoss(nn.Module):
 
     The paper halves this and the loss on the true labels: say ``loss_weight=0.5``
     here and ``task_weight=0.5`` on the distiller. The teacher's label is not
-    smoothed.
+    smoothed. In the paper the logits are those of a distillation token, which
+    :class:`ExtraTokenClsHead` has.
 
     Args:
         loss_weight: Factor of the whole. Defaults to 1.0.

@@ -3,7 +3,7 @@ from torch import Tensor, nn
 
 from mmvitkd.registry import MODELS
 
-from ..utils import check_logits, check_positive
+from ..utils import check_choice, check_logits, check_positive
 
 
 @MODELS.register_module()
@@ -18,15 +18,24 @@ class KDLoss(nn.Module):
     Args:
         temperature: :math:`T`. Defaults to 4.0.
         loss_weight: Factor of the whole. Defaults to 1.0.
+        reduction: ``'batchmean'`` divides by :math:`B`, as above; ``'mean'`` by
+            :math:`B K`, the classes too, as DeiT's released code and what builds on
+            it, so that 1 / 1000 is left on ImageNet. Defaults to ``'batchmean'``.
 
     Raises:
-        ValueError: If ``temperature`` is not above 0.
+        ValueError: If ``temperature`` is not above 0, or ``reduction`` is neither.
     """
 
-    def __init__(self, temperature: float = 4.0, loss_weight: float = 1.0) -> None:
+    def __init__(
+        self,
+        temperature: float = 4.0,
+        loss_weight: float = 1.0,
+        reduction: str = 'batchmean',
+    ) -> None:
         super().__init__()
         self.temperature = check_positive('temperature', temperature)
         self.loss_weight = loss_weight
+        self.reduction = check_choice('reduction', reduction, ('batchmean', 'mean'))
 
     def forward(
         self,
@@ -51,7 +60,7 @@ class KDLoss(nn.Module):
         loss = F.kl_div(
             F.log_softmax(student.float() / t, dim=1),
             F.log_softmax(teacher.float() / t, dim=1),
-            reduction='batchmean',
+            reduction=self.reduction,
             log_target=True,
         )
         return self.loss_weight * t**2 * loss

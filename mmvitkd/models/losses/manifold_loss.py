@@ -8,7 +8,9 @@ from ..utils import (
     check_no_mask,
     check_positive,
     check_same_tokens,
+    gather_batch,
     gram,
+    merge_patches,
     unit_length,
 )
 
@@ -28,24 +30,28 @@ class ManifoldLoss(nn.Module):
     tokens of one image (intra), those of one place in all images (inter), and a
     random set :math:`R` of ``num_samples`` tokens, the same on both sides. Widths
     cancel, so the term needs no neck. The released code divides :math:`d` by the
-    number of entries, and its weights, the defaults, belong to that.
+    number of entries, to which its weights, the defaults, belong; it leaves in the
+    extra tokens that both sides have.
 
-    The inter and the random part see the images of this process alone, so they depend
-    on their number: an image's relation to itself, always equal, is one in ``B``.
+    As released, the inter and the random part see the images of this process alone and
+    depend on their number: an image's relation to itself is always equal. ``gather``
+    joins those of all processes, of which each has as many images.
 
     Args:
-        intra: :math:`a`. Defaults to 4.0, as released.
-        inter: :math:`b`. Defaults to 0.1, as released.
-        random: :math:`c`. Defaults to 0.2, as released.
-        num_samples: Size of :math:`R`; all tokens where there are fewer. Defaults
-            to 192, as released.
+        intra, inter, random: :math:`a, b, c`. Default to 4.0, 0.1, 0.2, as released.
+        num_samples: Size of :math:`R`, or all tokens. Defaults to 192, as released.
         loss_weight: Factor of the whole. Defaults to 1.0.
         reduction: ``'mean'`` over the entries of a matrix, or ``'frobenius'``, their
             sum, as above and in the paper. Defaults to ``'mean'``.
+        gather: Relate the images of all processes. Defaults to False, as released.
+        merge: Side of squares of patches whose channels make one token. Of Swin's
+            56x56 patches, too many to relate, 4 makes 14x14. Defaults to 1.
 
     Raises:
-        ValueError: If ``num_samples`` is not above 0, or ``reduction`` is neither.
+        ValueError: If ``num_samples``, ``merge`` or ``reduction`` is out of range.
     """
+
+    takes_grid = True
 
     def __init__(
         self,
@@ -55,15 +61,20 @@ class ManifoldLoss(nn.Module):
         num_samples: int = 192,
         loss_weight: float = 1.0,
         reduction: str = 'mean',
+        gather: bool = False,
+        merge: int = 1,
     ) -> None:
         super().__init__()
         check_positive('num_samples', num_samples)
+        check_positive('merge', merge)
         self.intra = intra
         self.inter = inter
         self.random = random
         self.num_samples = num_samples
         self.loss_weight = loss_weight
         self.reduction = check_choice('reduction', reduction, ('mean', 'frobenius'))
+        self.gather = gather
+        self.merge = merge
 
     def forward(
         self,
@@ -71,6 +82,7 @@ class ManifoldLoss(nn.Module):
         teacher: Tensor,
         target: Tensor | None = None,
         mask: Tensor | None = None,
+        hw: tuple[int, int] | None = None,
     ) -> Tensor:
         """Compare the Gram matrices within images, across them, and at random.
 
@@ -79,14 +91,20 @@ class ManifoldLoss(nn.Module):
             teacher: ``(B, N, C_t)``.
             target: Part of every loss's contract, unused by features.
             mask: Must be None: a neck that masks goes with ``ViTKDGenLoss``.
+            hw: The grid of the tokens, to merge them by.
 
         Raises:
-            ValueError: If the batch or the token counts differ, or a mask is given.
+            ValueError: If batch or tokens differ, or can't be merged, or have a mask.
         """
         check_no_mask(mask, 'ManifoldLoss')
         check_same_tokens(student, teacher)
-        s, t = unit_length(student.float()), unit_length(teacher.float())
+        s, t = student.float(), teacher.float()
+        if self.merge > 1:
+            s, t = (merge_patches(x, hw, self.merge) for x in (s, t))
+        s, t = unit_length(s), unit_length(t)
         intra = self._distance(s, t)
+        if self.gather:
+            s, t = gather_batch(s), gather_batch(t)
         inter = self._distance(s.transpose(0, 1), t.transpose(0, 1))  # (N, B, C)
         s, t = s.flatten(0, 1), t.flatten(0, 1)  # (B * N, C)
         rows = torch.randperm(len(s), device=s.device)[: self.num_samples]

@@ -9,7 +9,8 @@ from torch import nn
 
 from mmvitkd.engine import TermWeightHook
 from mmvitkd.registry import MODEL_WRAPPERS
-from tests.helpers import MIMIC, NKD, build, distiller, samples
+from tests.helpers import MIMIC, NKD, build, distiller, samples, vit
+from tests.test_tools.runs import in_processes
 
 EPOCHS, STEPS = 2, 4
 BY_ITER = {'type': 'IterBasedTrainLoop', 'max_iters': EPOCHS * STEPS}
@@ -28,6 +29,25 @@ class Wrapped(nn.Module):
 
 class Interrupted(Exception):
     pass
+
+
+class TeacherCount(Hook):
+    """Count the real forwards of every teacher, by iteration; write them to a file."""
+
+    def __init__(self, folder):
+        self.folder, self.counts = folder, {}
+
+    def before_train(self, runner):
+        model = getattr(runner.model, 'module', runner.model)
+        for name, teacher in model.teachers.items():
+            # a teacher ends its forward at its last tap, so its own hooks never run
+            teacher.model.backbone.patch_embed.register_forward_hook(
+                lambda *_, name=name: self.counts[name].append(runner.iter)
+            )
+            self.counts[name] = []
+
+    def after_train(self, runner):
+        torch.save(self.counts, self.folder / f'rank{runner.rank}.pth')
 
 
 class Recorder(Hook):
@@ -169,10 +189,11 @@ def test_a_wrapped_model_is_looked_through(tmp_path):
     assert [weights['nkd'] for weights in recorder.weights] == [1] * 4 + [0] * 4
 
 
-def run(folder, terms, hooks, **changes):
+def run(folder, terms, hooks, task_weight=1.0, **changes):
     """Train a student under these terms in a folder of its own."""
     folder.mkdir()
-    runner = runner_of(folder, hooks, distiller(folder, terms=terms), **changes)
+    model = distiller(folder, terms=terms, task_weight=task_weight)
+    runner = runner_of(folder, hooks, model, **changes)
     runner.train()
     return runner
 
@@ -210,6 +231,138 @@ def test_a_weight_of_zero_leaves_the_gradients_of_the_other_losses(tmp_path):
     stopped = gradients()
     assert all(torch.equal(a, b) for a, b in zip(stopped, without, strict=True))
     assert any(not torch.equal(a, b) for a, b in zip(full, without, strict=True))
+
+
+def two_teachers(folder):
+    """The two terms, under a teacher each."""
+    teacher = distiller(folder)['teacher']
+    return distiller(
+        folder,
+        teacher=None,
+        teachers={'a': teacher, 'b': teacher},
+        terms={
+            'mimic': {**MIMIC, 'teacher': 'a:backbone.layers.0'},
+            'nkd': {**NKD, 'teacher': 'b:head'},
+        },
+    )
+
+
+def test_a_teacher_whose_terms_weigh_nothing_has_no_forward(tmp_path):
+    """The other one goes on; one with a term left is asked for that alone."""
+    count = TeacherCount(tmp_path)
+    hook = {'type': 'TermWeightHook', 'terms': {'nkd': {'kind': 'stop', 'end': 1}}}
+    runner_of(tmp_path, [hook, count], two_teachers(tmp_path)).train()
+    assert count.counts == {'a': list(range(8)), 'b': list(range(4))}
+
+
+def test_a_ramp_from_zero_begins_without_the_teacher(tmp_path):
+    count = TeacherCount(tmp_path)
+    ramp = {'kind': 'ramp', 'begin': 1, 'end': 2}
+    hook = {'type': 'TermWeightHook', 'terms': {'nkd': ramp, 'mimic': ramp}}
+    runner_of(tmp_path, [hook, count]).train()
+    assert count.counts == {'teacher': [5, 6, 7]}
+
+
+def test_a_switched_off_term_leaves_gradients_of_zero(tmp_path):
+    """Of all that it reached, also where a value is not finite."""
+    model = build(distiller(tmp_path, terms={'mimic': MIMIC, 'nkd': NKD}))
+    batch = torch.rand(2, 3, 32, 32), samples([1, 2])
+    model.terms['mimic'].loss.loss_weight = 0.0
+    with torch.no_grad():
+        model.terms['mimic'].neck.fc.weight.fill_(float('inf'))
+    losses = model.loss(*batch)
+    assert losses['loss_mimic'].item() == 0
+    losses['loss_mimic'].backward()
+    reached = {name for name, p in model.named_parameters() if p.grad is not None}
+    assert {n for n in reached if n.startswith('terms.')} == {
+        'terms.mimic.neck.fc.weight',
+        'terms.mimic.neck.fc.bias',
+    }
+    assert 'student.backbone.layers.0.ln1.weight' in reached
+    assert not any(
+        (p.grad != 0).any() for p in model.parameters() if p.grad is not None
+    )
+
+
+STAGES = {
+    'type': 'TermWeightHook',
+    'terms': {
+        'mimic': {'kind': 'stop', 'end': 1},
+        'nkd': {'kind': 'stop', 'end': 1},
+    },
+    'task_weight': {'kind': 'stop', 'end': 1, 'factor_after': 2},
+}
+
+
+def test_two_stages_are_a_schedule(tmp_path):
+    """Half of the labels' loss under the teacher, then all of it and no teacher."""
+    count = TeacherCount(tmp_path)
+    model = distiller(tmp_path, terms={'mimic': MIMIC, 'nkd': NKD}, task_weight=0.5)
+    runner = runner_of(tmp_path, [STAGES, count], model)
+    runner.train()
+    assert count.counts == {'teacher': [0, 1, 2, 3]}
+    logged = runner.message_hub.get_scalar('train/task_weight').data[0]
+    assert logged.tolist() == [0.5] * 4 + [1] * 4
+    assert runner.model.task_weight == 1
+
+
+def test_second_stage_is_training_alone(tmp_path):
+    """Bit by bit, from the checkpoint of the first one's end; a resumed run as well."""
+    terms, count = {'mimic': MIMIC, 'nkd': NKD}, TeacherCount(tmp_path)
+    whole = run(tmp_path / 'whole', terms, [STAGES], task_weight=0.5).model
+    middle = {'load_from': str(tmp_path / 'whole' / 'work_dir' / 'epoch_1.pth')}
+    resumed = run(
+        tmp_path / 'resumed',
+        terms,
+        [STAGES, count],
+        task_weight=0.5,
+        resume=True,
+        **middle,
+    ).model
+    assert count.counts == {'teacher': []}
+    # every epoch has the same batches, and its optimiser remembers nothing
+    one_epoch = {'by_epoch': True, 'max_epochs': 1}
+    alone = run(tmp_path / 'alone', {}, [], loop=one_epoch, **middle).model.state_dict()
+    for state in (whole.state_dict(), resumed.state_dict()):
+        assert all(torch.equal(state[key], alone[key]) for key in alone)
+
+
+def switch_in_two_processes(folder):
+    """Train over the switch of a DeiT's distillation token, whose head then idles."""
+    torch.distributed.init_process_group('gloo')
+    student = vit(16)
+    student['backbone']['type'] = 'DistilledVisionTransformer'
+    student['head']['type'] = 'ExtraTokenClsHead'
+    nkd = {**NKD, 'student': 'head.layers.head_dist'}
+    model = distiller(
+        folder, student=student, terms={'mimic': MIMIC, 'nkd': nkd}, task_weight=0.5
+    )
+    runner_of(
+        folder,
+        [STAGES, TeacherCount(folder)],
+        model,
+        launcher='pytorch',
+        cfg={
+            'model_wrapper_cfg': {
+                'type': 'MMDistributedDataParallel',
+                'device_ids': None,
+                'broadcast_buffers': False,
+            }
+        },
+    ).train()
+
+
+def test_ddp_over_the_switch(tmp_path):
+    """No process waits for a gradient that does not come; the teacher is asked no more.
+
+    Without ``find_unused_parameters``: DDP raises where a parameter gets none.
+    """
+    in_processes(2, switch_in_two_processes, tmp_path)
+    counts = [torch.load(tmp_path / f'rank{rank}.pth') for rank in (0, 1)]
+    # two epochs of four images for each, two a step
+    assert counts == [{'teacher': [0, 1]}] * 2
+    state = torch.load(tmp_path / 'work_dir' / 'epoch_2.pth', weights_only=False)
+    assert all(weight.isfinite().all() for weight in state['state_dict'].values())
 
 
 def test_resumed_run_has_the_right_weight_at_once(tmp_path):
@@ -268,6 +421,13 @@ def test_checkpoints_hold_nothing_of_it_and_the_log_shows_it(tmp_path):
 def test_schedules_that_can_not_be_read(schedule, message):
     with pytest.raises(ValueError, match=f"term 'nkd'.*{message}"):
         TermWeightHook({'nkd': schedule})
+    with pytest.raises(ValueError, match=f'task_weight.*{message}'):
+        TermWeightHook(task_weight=schedule)
+
+
+def test_a_hook_without_a_schedule():
+    with pytest.raises(ValueError, match='give terms=, task_weight=, or both'):
+        TermWeightHook()
 
 
 def test_terms_that_the_model_does_not_have(tmp_path):
@@ -282,6 +442,8 @@ def test_terms_that_the_model_does_not_have(tmp_path):
     runner.model = nn.Linear(1, 1)
     with pytest.raises(ValueError, match=r'of the terms \[\]'):
         TermWeightHook({'nkd': stop}).before_train(runner)
+    with pytest.raises(ValueError, match='Linear has no task_weight'):
+        TermWeightHook(task_weight=stop).before_train(runner)
 
 
 def test_epochs_of_a_loop_that_counts_iterations(tmp_path):

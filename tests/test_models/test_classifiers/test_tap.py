@@ -174,6 +174,20 @@ def test_timm_models():
     assert window.shift == (3, 3)
 
 
+def test_extra_tokens_are_counted_by_the_tap():
+    """CaiT-S24, as deep as it is: 196 patches of a block, and one more of the norm."""
+    cait = {'type': 'TimmClassifier', 'model_name': 'cait_s24_224'}
+    cait |= {'embed_dim': 16, 'num_heads': 2}
+    paths = ('model.blocks.23', 'model.norm')
+    taps = [Tap(path, tokens) for path in paths for tokens in ('patch', 'all')]
+    taps.append(Tap('model.norm', 'cls'))
+    block, every, norm, joined, cls = tapped(build(cait), (224, 224), *taps)
+    assert block.value.shape == every.value.shape == norm.value.shape == (2, 196, 16)
+    assert block.hw == norm.hw == (14, 14)
+    assert joined.value.shape == (2, 197, 16)
+    assert torch.equal(joined.value, torch.cat((cls.value[:, None], norm.value), 1))
+
+
 def test_huggingface_model(tmp_path):
     from transformers import ViTConfig
 

@@ -270,3 +270,9 @@ def test_a_cnn_student_of_a_vit_and_the_other_way_round(tmp_path):
     mixed = {**TAT, 'teacher': 'backbone.layer3'}
     model = pair(tmp_path, vit(16), resnet(4), m=mixed)
     assert model.loss(torch.randn(4, 3, 32, 32), LABELS)['loss_m'] > 0
+
+
+def test_a_loss_that_wants_the_grid_and_a_neck_that_may_change_it(tmp_path):
+    term = {**TAT, 'loss': {'type': 'ManifoldLoss'}}
+    with pytest.raises(ValueError, match='ManifoldLoss needs the grid'):
+        pair(tmp_path, vit(16), vit(24), m=term)

@@ -3,12 +3,16 @@ from copy import deepcopy
 import pytest
 import torch
 from mmengine.model import ExponentialMovingAverage
+from mmengine.optim import OptimWrapper
 from mmengine.runner.checkpoint import load_state_dict
 from torch import nn
 
+from mmvitkd.models import ManifoldLoss
+from mmvitkd.models.classifiers.tap import Tap, record
 from mmvitkd.registry import MODELS
 from mmvitkd.utils import weights_of
 from tests.helpers import GEN, MIMIC, NKD, build, distiller, samples, save_weights, vit
+from tests.test_models.test_classifiers.test_tap import SWIN
 
 
 @pytest.fixture
@@ -177,8 +181,6 @@ def test_mixup_and_cutmix_arrive(tmp_path):
 
 def test_training_step_moves_student_and_necks(tmp_path, images):
     model = made(tmp_path)
-    from mmengine.optim import OptimWrapper
-
     before = deepcopy(model.state_dict())
     wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1))
     logs = model.train_step({'inputs': images, 'data_samples': LABELS}, wrapper)
@@ -195,6 +197,26 @@ def test_task_weight(tmp_path, images):
     assert list(blind(images, None, mode='loss')) == ['loss_mimic0']
     with pytest.raises(ValueError, match='at least 0, got -1'):
         made(tmp_path, task_weight=-1)
+
+
+def test_task_weight_of_zero_trains_without_labels(tmp_path, images):
+    """Bit by bit the same, whatever the labels say; not so with them."""
+
+    terms = {'mimic0': MIMIC, 'gen': GEN, 'kd': {**NKD, 'loss': {'type': 'KDLoss'}}}
+
+    def trained(task_weight, labels):
+        model = made(tmp_path, task_weight=task_weight, terms=terms)
+        wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1))
+        for _ in range(2):
+            torch.manual_seed(1)  # of the masks
+            batch = {'inputs': images, 'data_samples': samples(labels)}
+            model.train_step(batch, wrapper)
+        return model.state_dict()
+
+    right, random = [0, 1, 2, 3], [7, 7, 9, 8]
+    for weight, same in ((0, True), (0.1, False)):
+        one, other = trained(weight, right), trained(weight, random)
+        assert all(torch.equal(one[key], other[key]) for key in one) == same
 
 
 def test_one_teacher_under_two_names_weighs_twice(tmp_path, images):
@@ -223,6 +245,74 @@ def test_taps_choose_their_tokens(tmp_path, images):
     model = made(tmp_path, terms={'cls': cls, 'all': every})
     losses = model(images, LABELS, mode='loss')
     assert 0 < losses['loss_cls'] < losses['loss_all']
+
+
+def cls_terms(*layers):
+    """PKD's terms: the class tokens of some layers."""
+    return {
+        f'pkd{i}': {
+            'student': {'path': f'backbone.layers.{i}', 'tokens': 'cls'},
+            'teacher': {'path': f'backbone.layers.{i}', 'tokens': 'cls'},
+            'neck': {'type': 'LinearProjector'},
+            'loss': {'type': 'NormalisedMSELoss'},
+        }
+        for i in layers
+    }
+
+
+def test_pkd_by_hand(tmp_path, images):
+    """Twice one minus the cosine of the class tokens, which the head reads."""
+    model = made(tmp_path, terms=cls_terms(0, 1)).eval()
+    losses = model(images, LABELS, mode='loss')
+    for i in (0, 1):
+        tokens = []
+        for net in (model.student, model.teachers['teacher'].model):
+            net.backbone.layers[i].register_forward_hook(
+                lambda _, __, out, tokens=tokens: tokens.append(out[:, 0])
+            )
+            net(images)
+        s = model.terms[f'pkd{i}'].neck(tokens[0])
+        cosine = torch.nn.functional.cosine_similarity(s, tokens[1])
+        expected = 2 * (1 - cosine.mean())
+        assert losses[f'loss_pkd{i}'].item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_pkd_of_a_swin_says_what_to_tap(tmp_path):
+    cls = {'path': 'backbone.stages.1.blocks.0', 'tokens': 'cls'}
+    term = {**cls_terms(0)['pkd0'], 'student': cls}
+    with pytest.raises(ValueError, match="no class token .* use tokens='patch'"):
+        build(distiller(tmp_path, student=SWIN, terms={'pkd': term}))
+
+
+def test_manifold_of_swins_merges_by_their_grids(tmp_path):
+    """16x16 tokens of the first stage, merged by 4, also where an image is wide."""
+    teacher = deepcopy(SWIN)
+    teacher['backbone']['arch']['embed_dims'] = 16
+    teacher['head']['in_channels'] = 128
+    tap = 'backbone.stages.0.blocks.1'
+    term = {'student': tap, 'teacher': tap}
+    term['loss'] = {'type': 'ManifoldLoss', 'random': 0.0, 'merge': 4}
+    path = save_weights(teacher, tmp_path / 'swin.pth')
+    model = made(
+        tmp_path,
+        student=SWIN,
+        teacher={'cfg': teacher, 'checkpoint': str(path), 'input_size': 'same'},
+        terms={'manifold': term},
+    ).eval()
+    wide = torch.randn(2, 3, 64, 128)
+    loss = model(wide, LABELS[:2], mode='loss')['loss_manifold']
+    merged = []
+    for net in (model.student, model.teachers['teacher'].model):
+        with record(net, [Tap(tap)]) as seen:
+            net(wide)
+        x, hw, _ = seen[Tap(tap)]
+        assert hw == (16, 32)
+        squares = (
+            x.unflatten(1, hw).unfold(1, 4, 4).unfold(2, 4, 4)
+        )  # (B, 4, 8, C, 4, 4)
+        merged.append(squares.flatten(3).flatten(1, 2))
+    plain = ManifoldLoss(random=0.0)(*merged)
+    assert loss.item() == pytest.approx(plain.item(), rel=1e-5)
 
 
 def test_unequal_grids_are_resampled(tmp_path, images):

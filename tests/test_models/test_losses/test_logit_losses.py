@@ -29,6 +29,15 @@ def test_kd_temperature_softens_and_scales_by_its_square():
     assert soft.item() == pytest.approx(4 * 0.25 * LOG(2))
 
 
+def test_kd_mean_over_the_classes_too():
+    """DeiT's released reduction: a third, of three classes."""
+    student, teacher = (x.repeat(2, 1) for x in (STUDENT, TEACHER))
+    loss = KDLoss(temperature=1.0, reduction='mean')(student, teacher)
+    assert loss.item() == pytest.approx(0.25 * LOG(2) / 3)
+    with pytest.raises(ValueError, match=r"\('batchmean', 'mean'\), got 'sum'"):
+        KDLoss(reduction='sum')
+
+
 def test_nkd_by_hand():
     """Label 0: target part 1/4 ln 2; the others, over two classes: teacher 2/3, 1/3
     and student 1/2, 1/2, so ln 2."""
@@ -67,8 +76,10 @@ def test_hard_kd_by_hand():
 
 
 def test_hard_kd_ignores_how_certain_the_teacher_is():
-    loss = HardKDLoss()
-    assert torch.equal(loss(STUDENT, TEACHER), loss(STUDENT, 0.01 * TEACHER - 3))
+    """Soft labels do not: those of a weaker teacher are others."""
+    loss, weaker = HardKDLoss(), 0.01 * TEACHER - 3
+    assert torch.equal(loss(STUDENT, TEACHER), loss(STUDENT, weaker))
+    assert KDLoss()(STUDENT, TEACHER) != KDLoss()(STUDENT, weaker)
 
 
 def test_dkd_by_hand():

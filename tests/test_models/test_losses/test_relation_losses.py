@@ -1,8 +1,12 @@
+import re
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 
 from mmvitkd.models import CorrelationLoss, ManifoldLoss, NormalisedMSELoss, RKDLoss
+from tests.test_tools.runs import in_processes
 
 EVERY = [CorrelationLoss(), ManifoldLoss(), NormalisedMSELoss(), RKDLoss()]
 RELATIONS = [CorrelationLoss(), ManifoldLoss()]
@@ -57,6 +61,14 @@ def test_normalised_mse_is_between_0_and_4(shape):
     assert loss(x, x).item() == pytest.approx(0, abs=1e-6)
     assert loss(x, -x).item() == pytest.approx(4)
     assert 0 <= loss(x, tokens(*shape).roll(1, 0)).item() <= 4
+
+
+def test_normalised_mse_ignores_the_length_of_either_side():
+    student, teacher, loss = tokens(3, 5), tokens(3, 5).roll(1, 0), NormalisedMSELoss()
+    before = loss(student, teacher).item()
+    length = 0.1 + tokens(3, 1).abs()
+    assert loss(length * student, teacher).item() == pytest.approx(before)
+    assert loss(student, length * teacher).item() == pytest.approx(before)
 
 
 def test_normalised_mse_has_no_gradient_between_parallel_vectors():
@@ -118,6 +130,66 @@ def test_manifold_ignores_every_tokens_length():
     before = value(ManifoldLoss(), student, teacher)
     assert value(ManifoldLoss(), student * length, teacher) == pytest.approx(before)
     assert value(ManifoldLoss(), student, teacher * length) == pytest.approx(before)
+
+
+def test_manifold_merges_patches_by_hand():
+    """Two images of 2x4 patches of one channel, merged to 1x2 tokens of four channels:
+    the left square's patches follow each other by rows, then come the right one's."""
+    student = torch.arange(16.0).view(2, 8, 1)
+    left, right = [0, 1, 4, 5], [2, 3, 6, 7]
+    merged = student[:, left + right].view(2, 2, 4)
+    teacher = tokens(2, 8, 3)
+    of_teacher = teacher[:, left + right].reshape(2, 2, 12)
+    loss = ManifoldLoss(merge=2)
+    torch.manual_seed(0)
+    out = loss(student, teacher, hw=(2, 4)).item()
+    assert out == pytest.approx(value(ManifoldLoss(), merged, of_teacher))
+    assert out != pytest.approx(value(ManifoldLoss(), student, teacher))
+    for hw in (None, (8, 1)):
+        with pytest.raises(ValueError, match=f'2x2.* grid, got {re.escape(str(hw))}'):
+            loss(student, teacher, hw=hw)
+
+
+def manifold_gradients(
+    loss: nn.Module, images: slice = slice(None)
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The loss of some images of one batch, and the gradient of a shared weight."""
+    weight = tokens(8, 8).requires_grad_()
+    torch.manual_seed(0)
+    out = loss(tokens(4, 9, 8)[images] @ weight, tokens(4, 9, 6)[images])
+    out.backward()
+    return out.detach(), weight.grad
+
+
+def save_half(folder: Path) -> None:
+    """In one of two processes, of half of the batch."""
+    torch.distributed.init_process_group('gloo')
+    rank = torch.distributed.get_rank()
+    half = slice(2 * rank, 2 * rank + 2)
+    found = {
+        gather: manifold_gradients(ManifoldLoss(num_samples=10, gather=gather), half)
+        for gather in (False, True)
+    }
+    torch.save(found, folder / f'{rank}.pth')
+    torch.distributed.destroy_process_group()
+
+
+def test_manifold_gathered_is_that_of_the_joint_batch(tmp_path):
+    """As DDP averages: the loss over two processes, and its gradient."""
+    in_processes(2, save_half, tmp_path)
+    halves = [torch.load(tmp_path / f'{rank}.pth') for rank in (0, 1)]
+    joint = manifold_gradients(ManifoldLoss(num_samples=10))
+    for whole, *parts in zip(joint, *(half[True] for half in halves), strict=True):
+        torch.testing.assert_close(sum(parts) / 2, whole)
+    alone = [half[False][0] for half in halves]
+    assert abs(sum(alone) / 2 - joint[0]) > 0.01 * joint[0]
+
+
+def test_manifold_gathers_nothing_in_one_process():
+    gathered, plain = (
+        manifold_gradients(ManifoldLoss(gather=g)) for g in (True, False)
+    )
+    assert all(torch.equal(a, b) for a, b in zip(gathered, plain, strict=True))
 
 
 def test_rkd_by_hand():
@@ -251,3 +323,5 @@ def test_bad_arguments():
         ManifoldLoss(reduction='sum')
     with pytest.raises(ValueError, match='num_samples must be above 0, got 0'):
         ManifoldLoss(num_samples=0)
+    with pytest.raises(ValueError, match='merge must be above 0, got 0'):
+        ManifoldLoss(merge=0)
