@@ -1,6 +1,7 @@
 """Imports point one way."""
 
 import ast
+import sys
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,18 @@ def test_losses_import_registry_and_utils_alone(file):
 def test_necks_import_registry_utils_and_necks(file):
     allowed = ('mmvitkd.registry', 'mmvitkd.models.utils', 'mmvitkd.models.necks')
     assert all(name.startswith(allowed) for name in imported(file))
+
+
+@pytest.mark.parametrize('file', files('analysis'), ids=lambda f: f.stem)
+def test_analysis_imports_torch_alone(file):
+    """Beside the standard library, and its own files."""
+    assert all(name.startswith('mmvitkd.analysis') for name in imported(file))
+    tree = ast.walk(ast.parse(file.read_text()))
+    modules = [n.names[0].name for n in tree if isinstance(n, ast.Import)]
+    tree = ast.walk(ast.parse(file.read_text()))
+    modules += [n.module for n in tree if isinstance(n, ast.ImportFrom) if not n.level]
+    tops = {name.split('.')[0] for name in modules}
+    assert tops <= {'torch', *sys.stdlib_module_names}
 
 
 @pytest.mark.parametrize('file', files('models/classifiers'), ids=lambda f: f.stem)

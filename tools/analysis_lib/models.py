@@ -1,0 +1,340 @@
+"""Models to analyse: any MMPretrain classifier, timm's and HuggingFace's."""
+
+from __future__ import annotations
+
+import difflib
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from mmengine.config import ConfigDict
+from mmengine.registry import DefaultScope
+from torch import Tensor, nn
+
+from mmvitkd.analysis import attend
+from mmvitkd.models.classifiers.tap import Tap, Tapped, record
+from mmvitkd.models.classifiers.teacher import (
+    in_our_scope,
+    model_cfg_of,
+    natural_input_size,
+)
+from mmvitkd.registry import MODELS, SCOPE
+from mmvitkd.utils import load_checkpoint, load_strictly, weights_of
+from mmvitkd.utils.export import PREFIX
+
+from .images import SIZE, Image, stack
+
+# names of the linear layers that make queries, keys and values, fused or not
+INPUTS = (
+    ('qkv',),
+    ('query', 'key', 'value'),
+    ('q_proj', 'k_proj', 'v_proj'),
+    ('q', 'k', 'v'),
+)
+# names of the linear layer that follows; HuggingFace's is beside the attention
+OUTPUTS = ('proj', 'out_proj', 'o_proj')
+TOLERANCE = 1e-4  # of recomputed attention, relative to the largest value
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What one block yields for a batch.
+
+    Args:
+        tokens: Patch tokens ``(B, N, C)`` with their grid.
+        extra: The tokens before them, ``(B, E, C)``: class, distillation, register.
+        qkv: ``(B, E + N, 3C)`` as the softmax takes them, or None where the attention
+            maps can't be recomputed from them.
+    """
+
+    tokens: Tapped
+    extra: Tensor
+    qkv: Tensor | None
+
+
+@dataclass(frozen=True)
+class Captured:
+    """What a model yields for a batch: its layers, shallow to deep, and ``(B, K)``."""
+
+    layers: list[Layer]
+    logits: Tensor
+
+
+@dataclass(frozen=True)
+class Attention:
+    """Where a block's attention lies: paths of its linear layers, and its heads."""
+
+    path: str
+    inputs: tuple[str, ...]
+    output: str | None
+    heads: int
+
+
+class Model:
+    """A frozen classifier that tells what every block does in one forward.
+
+    Args:
+        name: What figures call it.
+        classifier: With its weights; put into eval mode.
+
+    Raises:
+        ValueError: If it has no blocks with attention, or one can't be read.
+    """
+
+    def __init__(self, name: str, classifier: Any) -> None:
+        self.name = name
+        self.classifier = classifier
+        classifier.requires_grad_(False)
+        classifier.eval()
+        self._attention = _find_attention(classifier)
+        if not self._attention:
+            raise ValueError(
+                f"model '{name}' ({type(classifier).__name__}) has no blocks with "
+                'attention: analyse a vision transformer'
+            )
+        self.blocks = list(self._attention)
+        self.input_size = natural_input_size(classifier)
+        size = self.input_size or (SIZE, SIZE)
+        noise = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(0))
+        inputs = self._prepare(noise * 255)
+        self.no_maps = self._why_no_maps(inputs)
+        last = self._forward(inputs).layers[-1]
+        self.width = last.tokens.value.shape[-1]
+        self.grid = last.tokens.hw
+        self.extra_tokens = last.extra.shape[1]
+
+    def num_heads(self, block: str) -> int:
+        """Return how many heads a block's attention has."""
+        return self._attention[block].heads
+
+    @torch.no_grad()
+    def answer(self, images: list[Image]) -> Captured:
+        """Ask about a batch, preprocessed and resized as the model wants it.
+
+        Raises:
+            ValueError: If the images differ in size.
+        """
+        return self._forward(self._prepare(stack(images)))
+
+    def _prepare(self, x: Tensor) -> Tensor:
+        """Resize and normalise ``(B, 3, H, W)``, RGB, 0 to 255."""
+        if self.input_size not in (None, tuple(x.shape[-2:])):
+            x = F.interpolate(x, self.input_size, mode='bilinear', antialias=True)
+        preprocessor = self.classifier.data_preprocessor
+        if getattr(preprocessor, 'to_rgb', False):  # it takes BGR
+            x = x.flip(1)
+        return preprocessor({'inputs': x})['inputs']
+
+    @torch.no_grad()
+    def _forward(self, inputs: Tensor) -> Captured:
+        taps = [Tap(b, kind) for b in self.blocks for kind in ('patch', 'all')]
+        if self.no_maps is None:
+            parts = self._attention.values()
+            taps += [Tap(path, 'all') for part in parts for path in part.inputs]
+        with record(self.classifier, taps) as seen:
+            logits = self.classifier(inputs)
+        if not isinstance(logits, Tensor) or logits.ndim != 2:
+            raise ValueError(f"model '{self.name}' yields no logits (B, K)")
+        layers = []
+        for block, attention in self._attention.items():
+            tokens, every = seen[Tap(block)], seen[Tap(block, 'all')].value
+            extra = every[:, : every.shape[1] - tokens.value.shape[1]]
+            qkv = None if self.no_maps is not None else self._qkv(attention, seen)
+            layers.append(Layer(tokens, extra, qkv))
+        return Captured(layers, logits)
+
+    def _qkv(self, attention: Attention, seen: dict[Tap, Tapped]) -> Tensor:
+        """Join queries, keys and values, normalised where the model does so."""
+        parts = [seen[Tap(path, 'all')].value for path in attention.inputs]
+        qkv = torch.cat(parts, dim=-1)
+        module = self.classifier.get_submodule(attention.path)
+        q, k, v = qkv.unflatten(-1, (3, attention.heads, -1)).unbind(2)
+        q, k = (
+            getattr(module, name, nn.Identity())(part)
+            for name, part in (('q_norm', q), ('k_norm', k))
+        )
+        return torch.stack([q, k, v], dim=2).flatten(2)
+
+    @torch.no_grad()
+    def _why_no_maps(self, inputs: Tensor) -> str | None:
+        """Compare recomputed attention with what the modules themselves yield."""
+        parts = self._attention.values()
+        paths = [p for part in parts for p in (*part.inputs, part.output) if p]
+        wrong = self.blocks
+        try:
+            taps = [Tap(path, 'all') for path in (*paths, *self.blocks)]
+            with record(self.classifier, taps) as seen:
+                self.classifier(inputs)
+            wrong = [b for b in self.blocks if not self._reproduces(b, seen)]
+        except ValueError:  # linear layers that are not called as modules
+            pass
+        if not wrong:
+            return None
+        module = self.classifier.get_submodule(self._attention[wrong[0]].path)
+        return (
+            f"the attention in '{wrong[0]}' ({type(module).__name__}) is not the plain "
+            'softmax of queries and keys over all tokens'
+        )
+
+    def _reproduces(self, block: str, seen: dict[Tap, Tapped]) -> bool:
+        """Tell whether recomputed attention goes on as the block's own does."""
+        attention = self._attention[block]
+        if attention.output is None:
+            return False
+        own = seen[Tap(attention.output, 'all')].value
+        if own.shape[:2] != seen[Tap(block, 'all')].value.shape[:2]:  # windows
+            return False
+        widths = {seen[Tap(path, 'all')].value.shape[-1] for path in attention.inputs}
+        if len(widths) > 1:  # queries share keys
+            return False
+        mixed = attend(self._qkv(attention, seen), attention.heads)
+        ours = self.classifier.get_submodule(attention.output)(mixed)
+        return torch.allclose(ours, own, atol=TOLERANCE * float(own.abs().max()))
+
+
+def load(
+    cfg: str,
+    checkpoint: str | None = None,
+    prefix: str = '',
+    name: str | None = None,
+) -> Model:
+    """Build a model and read its weights.
+
+    Args:
+        cfg: Config file or ``mmpretrain::...`` name of a classifier, or of a distiller,
+            whose student is taken; ``timm:NAME``; ``hf:NAME`` or ``hf:FOLDER``.
+        checkpoint: File or URL of the weights, of a classifier or of a distiller, whose
+            student's are taken. May be left out where the library fetches its own.
+            Defaults to None.
+        prefix: Take the weights below it alone. Defaults to ``''``.
+        name: What figures call it. Defaults to None: the last part of ``cfg``.
+
+    Raises:
+        ValueError: If there is no such config or checkpoint, or they don't fit.
+    """
+    model_cfg = config_of(cfg, pretrained=checkpoint is None)
+    if checkpoint is None and not model_cfg.get('pretrained', False):
+        raise ValueError(f"model '{cfg}' has no weights: give a checkpoint")
+    classifier = _build(cfg, model_cfg)
+    if checkpoint is not None:
+        weights = weights_of(load_checkpoint(checkpoint))
+        if not prefix and any(key.startswith(PREFIX) for key in weights):
+            prefix = PREFIX
+        weights = weights_of(weights, prefix)
+        problems = load_strictly(classifier, weights)
+        if problems:
+            listed = textwrap.shorten(' '.join(problems), 300, placeholder=' ...')
+            raise ValueError(
+                f"checkpoint '{checkpoint}' does not fit '{cfg}': {listed}"
+            )
+    return Model(name or Path(cfg).stem, classifier)
+
+
+def config_of(cfg: str, pretrained: bool) -> ConfigDict:
+    """Return the model's config; a distiller's is that of its student."""
+    if cfg.startswith('timm:'):
+        return _timm_config(cfg.removeprefix('timm:'), pretrained)
+    if cfg.startswith('hf:'):
+        return _huggingface_config(cfg.removeprefix('hf:'), pretrained)
+    if '::' not in cfg and not Path(cfg).is_file():
+        raise ValueError(f"config '{cfg}' does not exist")
+    model = model_cfg_of(cfg)
+    if 'student' not in model:
+        return model
+    student = ConfigDict(model.student)
+    student.pop('train_cfg', None)  # augments that training alone has
+    if model.get('data_preprocessor') is not None:
+        student['data_preprocessor'] = model.data_preprocessor
+    return in_our_scope(student)
+
+
+def _build(cfg: str, model_cfg: ConfigDict) -> Any:
+    try:
+        with DefaultScope.overwrite_default_scope(SCOPE):
+            return MODELS.build(model_cfg)
+    except OSError as error:  # what HuggingFace raises when it finds no model
+        raise ValueError(f"model '{cfg}': {str(error).splitlines()[0]}") from error
+
+
+def _timm_config(name: str, pretrained: bool) -> ConfigDict:
+    import timm
+
+    if not timm.is_model(name):
+        near = difflib.get_close_matches(name, timm.list_models(), n=3, cutoff=0.4)
+        raise ValueError(
+            f"timm has no model '{name}'; nearest: {', '.join(near) or 'none'}"
+        )
+    own = timm.get_pretrained_cfg(name)
+    return _wrapped('TimmClassifier', name, pretrained, own.mean, own.std)
+
+
+def _huggingface_config(name: str, pretrained: bool) -> ConfigDict:
+    from transformers.models.auto.image_processing_auto import (
+        get_image_processor_config,
+    )
+
+    try:
+        own = get_image_processor_config(name)
+    except (OSError, ValueError):  # a name that can't be one
+        own = {}
+    if 'image_mean' not in own:
+        raise ValueError(
+            f"model 'hf:{name}': its folder is missing, or has no "
+            'preprocessor_config.json that tells mean and std; write a config with '
+            "type='HuggingFaceClassifier' and a data_preprocessor"
+        )
+    mean, std = own['image_mean'], own['image_std']
+    return _wrapped('HuggingFaceClassifier', name, pretrained, mean, std)
+
+
+def _wrapped(kind: str, name: str, pretrained: bool, mean: Any, std: Any) -> ConfigDict:
+    """Name another library's model, whose mean and std are of images from 0 to 1."""
+    preprocessor = {
+        'mean': [255 * value for value in mean],
+        'std': [255 * value for value in std],
+        'to_rgb': True,
+    }
+    return ConfigDict(
+        type=kind,
+        model_name=name,
+        pretrained=pretrained,
+        data_preprocessor=preprocessor,
+    )
+
+
+def _find_attention(model: nn.Module) -> dict[str, Attention]:
+    """Map every block's path to its attention, shallow to deep."""
+    found: dict[str, Attention] = {}
+    for path, module in model.named_modules():
+        block = _block_around(model, path)
+        heads = getattr(module, 'num_heads', getattr(module, 'num_attention_heads', 0))
+        for names in INPUTS:
+            linears = [getattr(module, name, None) for name in names]
+            fits = all(isinstance(linear, nn.Linear) for linear in linears)
+            if fits and heads and block is not None:
+                inputs = tuple(f'{path}.{name}' for name in names)
+                attention = Attention(path, inputs, _output_of(model, path), heads)
+                found.setdefault(block, attention)
+    return found
+
+
+def _block_around(model: nn.Module, path: str) -> str | None:
+    """Return the innermost item of a list that a module lies in."""
+    while '.' in path:
+        parent = path.rpartition('.')[0]
+        if isinstance(model.get_submodule(parent), (nn.ModuleList, nn.Sequential)):
+            return path
+        path = parent
+    return None
+
+
+def _output_of(model: nn.Module, path: str) -> str | None:
+    """Return the path of the linear layer after an attention."""
+    modules = dict(model.named_modules())
+    parent = path.rpartition('.')[0]
+    candidates = [f'{path}.{name}' for name in OUTPUTS] + [f'{parent}.output.dense']
+    linears = (name for name in candidates if isinstance(modules.get(name), nn.Linear))
+    return next(linears, None)
