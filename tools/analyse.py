@@ -19,6 +19,7 @@ import numpy as np
 from analysis_lib import images as image_lib
 from analysis_lib.attention_figures import AttentionFigures
 from analysis_lib.distance_figures import DistanceFigures
+from analysis_lib.dynamics_figures import DynamicsFigures
 from analysis_lib.images import Image
 from analysis_lib.models import Model, load
 from analysis_lib.section import Section, Written
@@ -35,6 +36,7 @@ SECTIONS: dict[str, Callable[[list[Model], argparse.Namespace], Section]] = {
         models, args.layers, args.overlays
     ),
     'distance': lambda models, args: DistanceFigures(models),
+    'dynamics': lambda models, args: DynamicsFigures(models),
 }
 
 
@@ -74,6 +76,13 @@ def parse_args() -> argparse.Namespace:
         type=int,
         default=8,
         help='how many images to show one by one. Default: %(default)s',
+    )
+    parser.add_argument(
+        '--sections',
+        nargs='+',
+        choices=SECTIONS,
+        default=list(SECTIONS),
+        help='what to do. Default: all of them',
     )
     parser.add_argument('--batch-size', type=int, default=32, help='Default: 32')
     args = parser.parse_args()
@@ -177,7 +186,7 @@ def run(args: argparse.Namespace) -> None:
     """Load, ask, and write the sections and ``analysis.json``."""
     models = load_models(args.models)
     images = load_images(args, models)
-    sections = {name: make(models, args) for name, make in SECTIONS.items()}
+    sections = {name: SECTIONS[name](models, args) for name in args.sections}
     batches = split(images, args.batch_size)
     classes = ask(models, batches, list(sections.values()))
     labels = [image.label for image in images]

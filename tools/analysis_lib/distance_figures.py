@@ -251,9 +251,10 @@ def _draw_depth(
         for name, measured in found.items():
             draw_depth(ax, measured[measure].diagonal(), places[name], name)
         ax.set_title(f'{kind.title}\n({kind.same}: the same)')
-        if kind.log:
+        lines = [measured[measure].diagonal() for measured in found.values()]
+        if kind.log and any(line.any() for line in lines):
             ax.set_yscale('log')
-        else:
+        elif not kind.log:
             ax.set_ylim(0, kind.top and 1.03 * kind.top)  # the marker of the top, whole
     axes[0].legend()
     return figure

@@ -310,6 +310,8 @@ def _find_attention(model: nn.Module) -> dict[str, Attention]:
     found: dict[str, Attention] = {}
     for path, module in model.named_modules():
         block = _block_around(model, path)
+        if block is not None and 'token_only' in block:
+            continue  # CaiT's class attention, which yields the class token alone
         heads = getattr(module, 'num_heads', getattr(module, 'num_attention_heads', 0))
         for names in INPUTS:
             linears = [getattr(module, name, None) for name in names]

@@ -7,8 +7,10 @@ from .kd_loss import KDLoss
 from .manifold_loss import ManifoldLoss
 from .nkd_loss import NKDLoss
 from .normalised_mse_loss import NormalisedMSELoss
+from .projector_loss import ProjectorLoss
 from .qkv_relation_loss import QKVRelationLoss
 from .rkd_loss import RKDLoss
+from .spectral_loss import SpectralLoss
 from .vitkd_gen_loss import ViTKDGenLoss
 from .vitkd_mimic_loss import ViTKDMimicLoss
 
@@ -22,8 +24,10 @@ __all__ = [
     'ManifoldLoss',
     'NKDLoss',
     'NormalisedMSELoss',
+    'ProjectorLoss',
     'QKVRelationLoss',
     'RKDLoss',
+    'SpectralLoss',
     'ViTKDGenLoss',
     'ViTKDMimicLoss',
 ]
