@@ -36,6 +36,7 @@ from benchmark_lib.measure import (
 from benchmark_lib.plot import draw
 from benchmark_lib.processes import time_processes
 from benchmark_lib.report import Record, markdown, write
+from benchmark_lib.stored import hold, store
 from benchmark_lib.variants import VARIANTS, check, choose
 from mmengine.config import Config, DictAction
 from train import enable_amp
@@ -177,7 +178,8 @@ def measure(name: str, case: Case, args: argparse.Namespace) -> Record:
     memory, processes = {}, {}
     for variant in applying:
         # what is stored comes from a teacher that was there, and would count
-        measured = variant.trains and variant.finish is None and not args.no_memory
+        stored = variant.finish in (hold, store)
+        measured = variant.trains and not stored and not args.no_memory
         if measured and variant.name in timed['times']:
             print(f'{name}: memory of {variant.name}', flush=True)
             memory[variant.name] = apart(case.threads, peak_memory, variant, case)

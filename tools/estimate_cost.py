@@ -8,7 +8,6 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmpretrain.structures import DataSample
-from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -17,6 +16,7 @@ from mmvitkd.models.classifiers.tap import Tap, record
 from mmvitkd.models.classifiers.teacher import natural_input_size
 from mmvitkd.registry import MODELS, SCOPE
 from mmvitkd.utils.cli import readable_errors
+from mmvitkd.utils.costs import count_parameters
 
 IMAGENET = 1_281_167
 BATCH = 2  # of the images that the multiply-adds are counted on
@@ -74,10 +74,6 @@ def count(run: Any) -> float:
     return counter.get_total_flops() / 2 / BATCH
 
 
-def parameters(model: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in model.parameters())
-
-
 def estimate(cfg: Config) -> Cost:
     """Build a distiller, without the teacher's weights, and run it on a few images.
 
@@ -111,8 +107,8 @@ def estimate(cfg: Config) -> Cost:
         + count(lambda: model.ask_teachers(images, None, seen=seen)),
         step=count(step),
         features=sum(2 * a.numel() for a in features if a.ndim == 2),
-        trainable=parameters(model),
-        frozen=sum(parameters(t.model) for t in model.teachers.values()),
+        trainable=count_parameters(model),
+        frozen=sum(count_parameters(t.model) for t in model.teachers.values()),
         batch=cfg.train_dataloader.batch_size,
         epochs=cfg.train_cfg.max_epochs,
     )

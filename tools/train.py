@@ -17,6 +17,9 @@ from mmvitkd.utils.cli import (
 )
 from mmvitkd.utils.work_dir import claim_work_dir
 
+# what watches a distillation, by its names in default_hooks
+WATCHING = {'check': 'DistillationCheckHook', 'monitor': 'DistillationMonitorHook'}
+
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
@@ -101,7 +104,7 @@ def enable_amp(cfg: Config) -> None:
 
 
 def add_hooks(cfg: Config) -> None:
-    """Make the run resume exactly, and its checkpoints survive a kill."""
+    """Make the run resume exactly, its checkpoints survive a kill, and watch it."""
     custom = list(cfg.get('custom_hooks') or [])
     if all('EpochSeedHook' not in str(hook.get('type')) for hook in custom):
         cfg.custom_hooks = [{'type': 'mmvitkd.EpochSeedHook'}, *custom]
@@ -110,6 +113,12 @@ def add_hooks(cfg: Config) -> None:
     saving = hooks['checkpoint']
     if saving and saving.get('type', 'CheckpointHook') == 'CheckpointHook':
         hooks['checkpoint'] = {**saving, 'type': 'mmvitkd.SafeCheckpointHook'}
+    for name, kind in WATCHING.items():
+        given = hooks.pop(name, {})
+        own = any(kind in str(hook.get('type')) for hook in custom)
+        # None takes it away; MMEngine knows that of its own hooks alone
+        if cfg.model.get('terms') and given not in (None, False) and not own:
+            hooks[name] = {'type': f'mmvitkd.{kind}', **given}
     cfg.default_hooks = hooks
 
 

@@ -1,6 +1,8 @@
 from .hooks import (
     ActivationCheckpointingHook,
     CheckSegMapsHook,
+    DistillationCheckHook,
+    DistillationMonitorHook,
     EpochSeedHook,
     SafeCheckpointHook,
     TermWeightHook,
@@ -14,6 +16,8 @@ __all__ = [
     'Bfloat16OptimWrapper',
     'CheckSegMapsHook',
     'DeepSpeedStrategy',
+    'DistillationCheckHook',
+    'DistillationMonitorHook',
     'EpochSeedHook',
     'FSDPStrategy',
     'SafeCheckpointHook',

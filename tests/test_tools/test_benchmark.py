@@ -4,6 +4,7 @@ import csv
 import json
 import runpy
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from mmengine.config import Config
 
 from tests.helpers import build, distiller, samples
 from tests.shrink import CONFIGS
-from tests.test_tools.runs import ROOT, config
+from tests.test_tools.runs import ROOT, assert_same, config
 
 DIGITS = CONFIGS / 'digits' / 'vitkd_digits.py'
 KD = CONFIGS / 'kd' / 'kd_deit-tiny_deit3-small_8xb128_in1k.py'
@@ -122,6 +123,21 @@ def case(folder, image_size=None):
         cpu_time=False,
         folder=folder,
     )
+
+
+def test_a_monitored_step_is_logged_and_trains_the_same(tmp_path, variants):
+    from benchmark_lib.measure import Loop
+
+    found = {}
+    for name in ('config', 'monitor'):
+        loop = Loop(variants[name], case(tmp_path))
+        torch.manual_seed(1)  # of what is dropped and masked
+        loop.step()
+        logs = Path(loop.runner.work_dir).rglob('scalars.json')
+        found[name] = loop.model.state_dict(), [log.read_text() for log in logs]
+    assert_same(found['config'][0], found['monitor'][0])
+    assert found['config'][1] == []
+    assert 'distill/cosine/gen' in found['monitor'][1][0]
 
 
 # ----------------------------------------------------------- the reference and ours

@@ -10,6 +10,8 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
+from mmvitkd.engine import DistillationMonitorHook
+
 from . import released  # noqa: F401  registers the reference
 from .stored import hold, store
 
@@ -160,6 +162,21 @@ def _masked(cfg: Config) -> bool:
     return applies
 
 
+def _monitor(loop: Any, folder: Path) -> None:
+    """Look at every step, of which ``DistillationMonitorHook`` looks at a hundredth."""
+    hook = DistillationMonitorHook(interval=1)
+    runner, train = loop.runner, loop.step
+    runner._train_loop = None  # else counting its steps would build the data set
+    hook.before_train(runner)
+
+    def step() -> None:
+        hook.before_train_iter(runner, 0)
+        train()
+        hook.after_train_iter(runner, 0)
+
+    loop.step = step
+
+
 VARIANTS = [
     Variant('student', 'a step of the student alone', _student),
     Variant('teacher', "the teacher's forward alone", _teacher(), trains=False),
@@ -178,6 +195,7 @@ VARIANTS = [
     Variant('fused', 'the fused optimiser, or not where it is', _fused),
     Variant('checkpointing', "the student's blocks computed twice", _checkpointing),
     Variant('compile', 'the whole step compiled', _compile, when='cuda'),
+    Variant('monitor', 'a step that is monitored', _as_it_is, finish=_monitor),
     Variant('kd', 'KD on the logits instead', _logits('kd')),
     Variant('nkd', 'NKD on the logits instead', _logits('nkd')),
     Variant('masked-nkd', 'NKD, the teacher sees half of the patches', _masked),

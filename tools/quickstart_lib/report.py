@@ -15,7 +15,9 @@ import numpy as np
 import torch
 from mmengine.config import Config
 
-from .costs import BATCH, count_flops, count_parameters, measure_speeds
+from mmvitkd.utils.costs import count_flops, count_parameters
+
+from .costs import BATCH, IMAGE_SIZE, measure_speeds
 from .exported import Exported
 from .figure import COLUMNS, draw
 from .runs import ARMS, TEACHER
@@ -145,7 +147,7 @@ def measure(models: dict[str, Exported]) -> dict[str, dict[str, Any]]:
         costs[name] = {
             'labels': len(DATASETS.build({**data, 'pipeline': []})),
             'parameters': count_parameters(models[name].model),
-            'flops': count_flops(models[name].model),
+            'flops': count_flops(models[name].model, IMAGE_SIZE),
             'images_per_second': speeds[name],
         }
     return costs

@@ -1,5 +1,7 @@
 from .activation_checkpointing_hook import ActivationCheckpointingHook
 from .check_seg_maps_hook import CheckSegMapsHook
+from .distillation_check_hook import DistillationCheckHook
+from .distillation_monitor_hook import DistillationMonitorHook
 from .epoch_seed_hook import EpochSeedHook
 from .safe_checkpoint_hook import SafeCheckpointHook
 from .term_weight_hook import TermWeightHook
@@ -7,6 +9,8 @@ from .term_weight_hook import TermWeightHook
 __all__ = [
     'ActivationCheckpointingHook',
     'CheckSegMapsHook',
+    'DistillationCheckHook',
+    'DistillationMonitorHook',
     'EpochSeedHook',
     'SafeCheckpointHook',
     'TermWeightHook',

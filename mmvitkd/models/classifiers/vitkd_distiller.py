@@ -15,6 +15,7 @@ from .teacher import in_our_scope, natural_input_size
 from .term import DistillTerm, TermSpec, parse_term
 
 Answers = dict[str, dict[Tap, Tapped]]
+Observer = Callable[[dict[str, Tensor], Answers, Tensor | None], None]
 
 
 @MODELS.register_module()
@@ -52,6 +53,12 @@ class ViTKDDistiller(BaseClassifier):
         data_preprocessor: As for ``ImageClassifier``. Defaults to the student's.
         init_cfg: MMEngine's initialisation config. Defaults to None.
 
+    Attributes:
+        observer: Called with the losses of a step, the teachers' answers and the
+            labels, before the backward pass; None or set by a hook.
+        tried: Every term's taps as they were tried at construction, student's and
+            teacher's: values without content, of which the shapes tell.
+
     Raises:
         ValueError: If a term does not fit the models: unknown keys, a tap path
             that does not exist or does not fire once, shapes or class counts
@@ -85,6 +92,7 @@ class ViTKDDistiller(BaseClassifier):
         if task_weight < 0:
             raise ValueError(f'task_weight must be at least 0, got {task_weight}')
         self.task_weight = task_weight
+        self.observer: Observer | None = None
         with DefaultScope.overwrite_default_scope(SCOPE):
             # first, so that its weights are those of training it alone
             self.student = (
@@ -121,6 +129,7 @@ class ViTKDDistiller(BaseClassifier):
         }
         self.student_taps = [spec.student for spec in specs]
         self.student_taps += [tap for taps in self._watched.values() for tap in taps]
+        self.tried: dict[str, tuple[TermSpec, Tapped, Tapped]] = {}
         terms = nn.ModuleDict()
         for spec in specs:
             teacher = self._teachers[spec.teacher_name]
@@ -132,6 +141,11 @@ class ViTKDDistiller(BaseClassifier):
             seen, answers = self._probe()
             for spec in specs:
                 terms[spec.name] = _build_term(spec, seen, answers)
+                self.tried[spec.name] = (
+                    spec,
+                    _emptied(seen[spec.student]),
+                    _emptied(answers[spec.teacher_name][spec.teacher]),
+                )
         return terms
 
     @torch.no_grad()
@@ -250,7 +264,7 @@ class ViTKDDistiller(BaseClassifier):
         with record(self.student, self.student_taps) as seen:
             losses = self._task_losses(inputs, data_samples)
         answers |= self.ask_teachers(inputs, data_samples, active, seen)
-        target = _labels(data_samples)
+        target = labels_of(data_samples)
         for spec in self._specs:
             term, student = self.terms[spec.name], seen[spec.student]
             if spec in active:
@@ -260,6 +274,8 @@ class ViTKDDistiller(BaseClassifier):
                 loss = _nothing(student.value, *term.parameters())
             losses[f'loss_{spec.name}'] = loss
         _check_finite(losses)
+        if self.observer is not None:
+            self.observer(losses, answers, target)
         return losses
 
     def _task_losses(
@@ -354,6 +370,10 @@ def _build_term(
     return term
 
 
+def _emptied(tapped: Tapped) -> Tapped:
+    return tapped._replace(value=tapped.value.to('meta'))
+
+
 def _try(term: DistillTerm, student: Tapped, teacher: Tapped) -> None:
     """Call a term once, as training will.
 
@@ -402,7 +422,7 @@ def _nothing(*values: Tensor) -> Tensor:
     return torch.stack([v[None][:0].sum(dtype=torch.float32) for v in values]).sum()
 
 
-def _labels(data_samples: list[DataSample] | None) -> Tensor | None:
+def labels_of(data_samples: list[DataSample] | None) -> Tensor | None:
     """Return mixed scores ``(B, K)``, or indices ``(B,)``, or None without any."""
     if not data_samples:
         return None
