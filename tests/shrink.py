@@ -117,6 +117,12 @@ def shrink_vit(backbone: ConfigDict) -> int:
     return width
 
 
+def shrink_cross_bias(backbone: ConfigDict) -> int:
+    """Shrink a ViT with two stems; return its width."""
+    backbone.stem_channels = 32
+    return shrink_vit(backbone)
+
+
 def shrink_swin(backbone: ConfigDict) -> int:
     """Shrink a Swin, all but its depths; return its last width."""
     arch = arch_settings(backbone)
@@ -132,10 +138,12 @@ def shrink_swin(backbone: ConfigDict) -> int:
 
 
 def shrink_timm(model: ConfigDict) -> None:
-    """Shrink a ViT of timm, all but its depth; of RegNetY, take the smallest."""
+    """Shrink a ViT of timm, all but its depth; of CNNs, take the smallest."""
     model.pretrained = False  # nothing is fetched
     if model.model_name.startswith('regnety'):
-        model.model_name = 'regnety_002'
+        model.model_name = 'regnety_004'
+    elif model.model_name.startswith('halonet'):
+        model.model_name = 'halonet26t'
     else:
         model.update(embed_dim=48, num_heads=2, img_size=IMAGE_SIZE)
 
@@ -149,7 +157,10 @@ def shrink_resnet(backbone: ConfigDict) -> int:
 BACKBONES = {
     'VisionTransformer': shrink_vit,
     'DeiT3': shrink_vit,
+    'ConvAttentionViT': shrink_vit,
+    'CrossBiasViT': shrink_cross_bias,
     'DistilledVisionTransformer': shrink_vit,
+    'ExtraTokenViT': shrink_vit,
     'ResNet': shrink_resnet,
     'SwinTransformer': shrink_swin,
 }

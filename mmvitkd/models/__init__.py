@@ -1,4 +1,4 @@
-from .backbones import DeiT3, ViTDet
+from .backbones import ConvAttentionViT, CrossBiasViT, DeiT3, ExtraTokenViT, ViTDet
 from .classifiers import CachedTeacher, MaskedTeacher, Teacher, ViTKDDistiller
 from .heads import (
     Contrast,
@@ -32,6 +32,7 @@ from .necks import (
     CrossAttentionGenerativeProjector,
     DenseGenerativeProjector,
     GenerativeProjector,
+    GridAligner,
     LinearProjector,
     MGDProjector,
     PatchGroupNeck,
@@ -48,15 +49,19 @@ __all__ = [
     'CachedTeacher',
     'Contrast',
     'ContrastiveClsHead',
+    'ConvAttentionViT',
     'ConvGenerativeProjector',
     'CorrelationLoss',
     'CrossAttentionGenerativeProjector',
+    'CrossBiasViT',
     'DISTLoss',
     'DKDLoss',
     'DeiT3',
     'DenseGenerativeProjector',
     'ExtraTokenClsHead',
+    'ExtraTokenViT',
     'GenerativeProjector',
+    'GridAligner',
     'HardKDLoss',
     'HiddenRelationLoss',
     'InterClassContrast',

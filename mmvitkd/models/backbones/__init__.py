@@ -1,4 +1,7 @@
+from .conv_attention_vit import ConvAttentionViT
+from .cross_bias_vit import CrossBiasViT
 from .deit3 import DeiT3
+from .extra_token_vit import ExtraTokenViT
 from .vitdet import ViTDet
 
-__all__ = ['DeiT3', 'ViTDet']
+__all__ = ['ConvAttentionViT', 'CrossBiasViT', 'DeiT3', 'ExtraTokenViT', 'ViTDet']

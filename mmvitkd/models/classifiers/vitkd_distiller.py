@@ -124,6 +124,12 @@ class ViTKDDistiller(BaseClassifier):
             parse_term(name, cfg, names) for name, cfg in cfgs.items()
         ]
         self.teacher_taps = _teacher_taps(specs)
+        unasked = [name for name in names if name not in self.teacher_taps]
+        if specs and unasked:
+            raise ValueError(
+                f"no term asks the teachers {unasked}: tap one by 'name:path', or "
+                'leave it out'
+            )
         self._watched = {
             name: self._teachers[name].watch(self.student) for name in self.teacher_taps
         }

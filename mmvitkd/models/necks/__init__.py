@@ -3,6 +3,7 @@ from .conv_generative_projector import ConvGenerativeProjector
 from .cross_attention_generative_projector import CrossAttentionGenerativeProjector
 from .dense_generative_projector import DenseGenerativeProjector
 from .generative_projector import GenerativeProjector
+from .grid_aligner import GridAligner
 from .linear_projector import LinearProjector
 from .mgd_projector import MGDProjector
 from .patch_group_neck import PatchGroupNeck
@@ -18,6 +19,7 @@ __all__ = [
     'CrossAttentionGenerativeProjector',
     'DenseGenerativeProjector',
     'GenerativeProjector',
+    'GridAligner',
     'LinearProjector',
     'MGDProjector',
     'PatchGroupNeck',

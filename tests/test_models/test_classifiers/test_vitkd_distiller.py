@@ -220,17 +220,33 @@ def test_task_weight_of_zero_trains_without_labels(tmp_path, images):
 
 
 def test_one_teacher_under_two_names_weighs_twice(tmp_path, images):
+    """The same objective and gradients as one term of twice the weight."""
     one = distiller(tmp_path)['teacher']
-    terms = {
-        f'mimic_{name}': {**MIMIC, 'teacher': f'{name}:backbone.layers.0'}
-        for name in ('a', 'b')
-    }
-    model = made(tmp_path, teacher=None, teachers={'a': one, 'b': one}, terms=terms)
-    model.terms['mimic_b'].neck.load_state_dict(
-        model.terms['mimic_a'].neck.state_dict()
-    )
-    losses = model(images, LABELS, mode='loss')
-    assert losses['loss_mimic_a'] == losses['loss_mimic_b'] > 0
+
+    def term(teacher, weight):
+        loss = {'type': 'KDLoss', 'loss_weight': weight}
+        return {'student': 'head', 'teacher': f'{teacher}:head', 'loss': loss}
+
+    found = []
+    for terms in (
+        {'kd': term('a', 2.0)},
+        {'kd_a': term('a', 1.0), 'kd_b': term('b', 1.0)},
+    ):
+        teachers = dict.fromkeys(('a', 'b')[: len(terms)], one)
+        model = made(tmp_path, teacher=None, teachers=teachers, terms=terms)
+        losses = model(images, LABELS, mode='loss')
+        sum(losses.values()).backward()
+        found.append((sum(losses.values()), model.student.head.layers.head.weight.grad))
+    for once, twice in zip(*found, strict=True):
+        torch.testing.assert_close(once, twice)
+    assert losses['loss_kd_a'] == losses['loss_kd_b'] > 0
+
+
+def test_a_teacher_that_no_term_asks(tmp_path):
+    one = distiller(tmp_path)['teacher']
+    terms = {'kd': {**NKD, 'teacher': 'a:head'}}
+    with pytest.raises(ValueError, match=r"no term asks the teachers \['b'\]"):
+        made(tmp_path, teacher=None, teachers={'a': one, 'b': one}, terms=terms)
 
 
 def test_taps_choose_their_tokens(tmp_path, images):
