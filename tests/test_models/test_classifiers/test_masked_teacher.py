@@ -1,6 +1,5 @@
 import pytest
 import torch
-from mmengine.registry import DefaultScope
 
 from mmvitkd.models import MaskedTeacher, Teacher
 from mmvitkd.models.classifiers.masked_teacher import class_attention
@@ -10,12 +9,6 @@ from tests.helpers import build, distiller, samples, save_weights, vit
 HEAD = Tap('head')
 PATCHES = 16  # of 32 pixels
 KD = {'kd': {'student': 'head', 'teacher': 'head', 'loss': {'type': 'KDLoss'}}}
-
-
-@pytest.fixture(autouse=True)
-def _our_scope():
-    with DefaultScope.overwrite_default_scope('mmvitkd'):
-        yield
 
 
 def ask(made, student, images, tap=HEAD):
