@@ -1,10 +1,10 @@
-"""Distil a vision transformer on real images, from nothing to a table and a figure.
+"""Distil a vision transformer on real images, from nothing to a table and a report.
 
 A teacher learns scikit-learn's digits. Then, from equal starts and with equal
 budgets, the same student learns alone, with ViTKD, and with ViTKD + NKD, once for
 every seed. All are tested on held-out images; the student that validated best is
 exported as a plain MMPretrain checkpoint, loaded back by MMPretrain's own inferencer
-and asked about an image file.
+and asked about an image file. A report, one HTML file, shows what the models learned.
 
 What a run leaves in the work dir is used again by the next call, as long as its
 config, seed, versions and the code of mmvitkd are the same.

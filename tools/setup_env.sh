@@ -65,16 +65,27 @@ case $profile in
     requirements='onedl onedl-downstream digits tests onedl-dev'
     modules='cv2 torch torchvision mmengine mmcv mmpretrain.models sklearn matplotlib
              mmcv.ops mmdet mmseg mmpose.datasets deepspeed timm transformers mim
-             pytest pytest_timeout xdist ruff mypy pre_commit setuptools pip'
+             pytest pytest_timeout xdist ruff mypy pre_commit setuptools pip
+             websocket PySide6.QtWebEngineWidgets'
     ;;
   official)
     venv=.venv-official stack=official time='1 minute' venv_gb=6 cache_gb=6
     requirements='official digits tests official-dev'
     modules='cv2 torch torchvision mmengine mmcv mmpretrain.models sklearn matplotlib
-             timm transformers mim pytest pytest_timeout xdist setuptools pip'
+             timm transformers mim pytest pytest_timeout xdist setuptools pip
+             websocket PySide6.QtWebEngineWidgets'
     ;;
   *) die "which profile? Give run, dev or official" ;;
 esac
+
+# what the browser of the tests takes from the system: library:package
+browser_libraries='libnss3.so:libnss3 libEGL.so.1:libegl1 libGL.so.1:libgl1
+  libXcomposite.so.1:libxcomposite1 libXdamage.so.1:libxdamage1 libXi.so.6:libxi6
+  libXrandr.so.2:libxrandr2 libXtst.so.6:libxtst6 libasound.so.2:libasound2
+  libatomic.so.1:libatomic1 libdbus-1.so.3:libdbus-1-3 libfontconfig.so.1:libfontconfig1
+  libfreetype.so.6:libfreetype6 libgbm.so.1:libgbm1 libglib-2.0.so.0:libglib2.0-0
+  libgssapi_krb5.so.2:libgssapi-krb5-2 libxkbcommon.so.0:libxkbcommon0
+  libxkbfile.so.1:libxkbfile1 libxshmfence.so.1:libxshmfence1'
 
 cd "$mmvitkd_root"
 constraints=requirements/constraints.txt
@@ -205,6 +216,28 @@ header = os.path.join(sysconfig.get_path("include"), "Python.h")
 sys.exit(not os.path.exists(header))' ||
     die "$base has no Python.h, which $4 needs: install its headers, e.g. 'apt install python3-dev'"
 }
+
+need_libraries() { # LIBRARY:PACKAGE ...
+  "$base" - "$@" <<'EOF'
+import ctypes
+import sys
+
+missing = []
+for pair in sys.argv[1:] if sys.platform == 'linux' else []:
+    library, _, package = pair.partition(':')
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        missing.append((library, package))
+if missing:
+    libraries, packages = zip(*missing)
+    print(f'setup: no {", ".join(libraries)}, which the browser of the tests needs: '
+          f"install, e.g. 'apt install {' '.join(packages)}'", file=sys.stderr)
+    sys.exit(1)
+EOF
+}
+# shellcheck disable=SC2086 # a list of words
+[ "$profile" = run ] || need_libraries $browser_libraries
 
 mmcv='' coco=''
 if [ "$profile" = dev ]; then

@@ -161,6 +161,23 @@ def test_missing_compiler_is_named_before_anything_is_made(
     assert sorted(machine.cache.rglob('*')) == cached
 
 
+def test_library_that_the_browser_lacks_is_named_before_anything_is_made(
+    machine: Machine,
+) -> None:
+    script = machine.tree / 'tools/setup_env.sh'
+    there = 'libnss3.so:libnss3'
+    absent = 'libabsent.so.1:libabsent1 libaway.so.2:libaway2'
+    text = script.read_text()
+    assert there in text
+    script.write_text(text.replace(there, f'{there} {absent}'))
+    message = (
+        'no libabsent.so.1, libaway.so.2, which the browser of the tests needs: '
+        "install, e.g. 'apt install libabsent1 libaway2'"
+    )
+    assert_refused(machine, ['official'], message)
+    assert not machine.cache.exists()
+
+
 def test_full_disk_is_named_before_anything_is_made(machine: Machine) -> None:
     machine.env['MMVITKD_MIN_FREE_GB'] = str(10**9)
     assert_refused(machine, ['run'], 'disk full')

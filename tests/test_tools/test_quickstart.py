@@ -75,12 +75,13 @@ def test_ends_with_one_table_and_the_paths(first):
         'student, ViTKD + NKD',
     ]
     assert '\n'.join(table) + '\n' == (work_dir / 'table.md').read_text()
-    last = done.stdout.splitlines()[-4:]
+    last = done.stdout.splitlines()[-5:]
     assert [Path(line).name for line in last] == [
         'table.md',
         'figure.png',
         'student.pth',
         'student.py',
+        'report.html',
     ]
     assert all(Path(line).is_file() for line in last)
 
@@ -110,6 +111,18 @@ def test_figure_is_drawn(first):
     assert image is not None
     assert image.std() > 10
     assert '<svg' in (work_dir / 'figure.svg').read_text()
+
+
+def test_report_shows_every_run_of_this_call(first):
+    _, work_dir = first
+    page = (work_dir / 'report.html').read_text()
+    assert '<title>Quickstart on digits</title>' in page
+    for arm in ('teacher', 'alone', 'vitkd', 'vitkd-nkd'):
+        assert f'<th scope="row" data-key="{arm}">' in page
+    assert '4 runs, ' in page
+    # all models could be looked into
+    assert 'can not be looked into' not in page
+    assert 'id="distance"' in page
 
 
 def test_exported_student_needs_mmpretrain_alone(first):

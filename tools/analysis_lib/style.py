@@ -91,6 +91,7 @@ def save(figure: Figure, stem: Path, kinds: Sequence[str] = ('svg', 'png')) -> N
     """
     stem.parent.mkdir(parents=True, exist_ok=True)
     with style():
+        figure.draw_without_rendering()  # a first layout, which the second mends
         for kind in kinds:
             date = {'Date': None} if kind == 'svg' else None
             figure.savefig(stem.with_name(f'{stem.name}.{kind}'), metadata=date)

@@ -1,4 +1,4 @@
-"""What the quickstart ends with: the exported student, one table, one figure."""
+"""What the quickstart ends with: exported student, table, figure, and a report."""
 
 from __future__ import annotations
 
@@ -29,9 +29,10 @@ NAMES = {
     'vitkd-nkd': 'student, ViTKD + NKD',
 }
 RESULTS = 'results.json'
+PAGE = 'report.html'
 OUTPUTS = (
     *('table.md', 'figure.png', 'figure.svg', 'digit.png', RESULTS),
-    *('student.pth', 'student.py', 'teacher.pth', 'teacher.py'),
+    *('student.pth', 'student.py', 'teacher.pth', 'teacher.py', PAGE),
 )
 
 
@@ -46,10 +47,10 @@ class Finished:
 
 
 def write(runs: list[Finished], work_dir: Path, device: str) -> None:
-    """Export the best student, ask it, write and print the table and the figure."""
+    """Export the best student, ask it, write the report, the figure and the table."""
     best = max((r for r in runs if r.arm in ARMS), key=lambda run: run.result['val'])
     kept = keep_earlier(runs, work_dir)
-    print('Exporting, testing and measuring ...', flush=True)
+    print('Exporting, testing, measuring and looking into the models ...', flush=True)
     with (
         open(work_dir / 'report.log', 'w', encoding='utf-8') as log,
         redirect_stdout(log),
@@ -70,6 +71,10 @@ def write(runs: list[Finished], work_dir: Path, device: str) -> None:
         table = make_table(runs, costs)
         title = f'T the teacher, S the {NAMES[best.arm]}, seed {best.seed}'
         draw_figure(runs, images, {'labels': labels, **answers}, title, work_dir)
+        from report_lib.write import write as write_page  # prints when imported
+
+        folders = [run.checkpoint.parent for run in runs]
+        write_page(folders, work_dir / PAGE, title='Quickstart on digits')
     (work_dir / 'table.md').write_text(table + '\n', encoding='utf-8')
     save_results(runs, costs, work_dir / RESULTS)
     if kept is not None:
@@ -80,7 +85,7 @@ def write(runs: list[Finished], work_dir: Path, device: str) -> None:
         f'exported and loaded by MMPretrain alone:\n{accuracy:.1f} % of the test '
         f'images ({best.result["test"]:.1f} % when it was trained), and {said}.\n'
     )
-    for name in ('table.md', 'figure.png', 'student.pth', 'student.py'):
+    for name in ('table.md', 'figure.png', 'student.pth', 'student.py', PAGE):
         print(work_dir / name)
 
 

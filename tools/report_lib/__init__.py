@@ -1,0 +1,1 @@
+"""Parts of report.py: what runs hold, its sections, and the page they are laid on."""

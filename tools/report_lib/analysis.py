@@ -1,0 +1,114 @@
+"""What the models do with images: the sections of ``analyse.py``, and examples."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+
+import numpy as np
+from analyse import FEWEST, SECTIONS, split
+from analysis_lib.images import Image, load_data
+from analysis_lib.section import Section as Part
+from analysis_lib.section import Written
+
+from mmvitkd.utils import load_checkpoint
+from mmvitkd.utils.cli import say
+
+from .examples import Examples
+from .groups import Group
+from .models import TROUBLES, Asked, read_models
+from .page import Csv, Downloads, Figure, Notes, Section, Text
+
+IMAGES = 64  # that the layers are measured on
+BATCH = 32
+OVERLAYS = 4  # images whose attention is shown one by one
+# parts that compare the students with the first model
+NEED_A_TEACHER = ('distance',)
+
+Parts = dict[str, tuple[list[str], Part]]  # with the names of each one's models
+
+
+def analysis(
+    groups: list[Group], metric: str, data: Path | None, count: int, folder: Path
+) -> list[Section]:
+    """Ask the models, and lay out what they answer.
+
+    Args:
+        groups: All of them.
+        metric: By which runs are chosen.
+        data: Config of the images. Defaults to the chosen run's.
+        count: How many images at most.
+        folder: Where the figures and tables are written.
+    """
+    asked = read_models(groups, metric)
+    if not asked.models:
+        return [_section('Models', asked.notes)]
+    say([f'asking {", ".join(model.name for model in asked.models)}'])
+    try:
+        images = load_data(data or asked.run.config, count)
+        if len(images) < FEWEST:
+            raise ValueError(f'there are {len(images)}, and {FEWEST} are needed')
+    except TROUBLES as error:
+        reason = ' '.join(str(error).split())[:300]
+        return [_section('Models', [*asked.notes, f'No images to show them: {reason}'])]
+    examples = Examples(asked, _classes(asked))
+    parts = _parts(asked)
+    _ask(asked, images, examples, parts)
+    written = {key: part.write(folder) for key, (_, part) in parts.items()}
+    sections = [_laid_out(key, one, folder) for key, one in written.items()]
+    sections.append(examples.section())
+    for section in sections:
+        section.blocks[:0] = [Text(note, warning=True) for note in asked.notes]
+    return sections
+
+
+def _ask(asked: Asked, images: list[Image], examples: Examples, parts: Parts) -> None:
+    """Show the images to the models: all to those of the examples, some to all."""
+    places = set(np.linspace(0, len(images) - 1, min(IMAGES, len(images))).astype(int))
+    few = [image for i, image in enumerate(images) if i in places]
+    rest = [image for i, image in enumerate(images) if i not in places]
+    for batch in split(few, BATCH):
+        models = (*asked.models, *asked.over_training)
+        answers = {model.name: model.answer(batch) for model in models}
+        examples.update(batch, answers)
+        for names, part in parts.values():
+            part.update(batch, [answers[name] for name in names])
+    for start in range(0, len(rest), BATCH):
+        batch = rest[start : start + BATCH]
+        examples.update(batch, {m.name: m.answer(batch) for m in asked.models})
+
+
+def _section(title: str, notes: list[str]) -> Section:
+    return Section(title, [Text(note, warning=True) for note in notes])
+
+
+def _classes(asked: Asked) -> list[str]:
+    meta = load_checkpoint(asked.run.checkpoint).get('meta', {})
+    return list((meta.get('dataset_meta') or {}).get('classes') or ())
+
+
+def _parts(asked: Asked) -> Parts:
+    """Build the sections of ``analyse.py`` that these models allow."""
+    options = Namespace(layers=None, overlays=OVERLAYS)
+    parts: Parts = {}
+    for key, make in SECTIONS.items():
+        models = asked.models
+        if key in NEED_A_TEACHER and (asked.teacher is None or len(models) < 2):
+            continue
+        if key == 'dynamics':
+            models = [*models, *asked.over_training]
+        parts[key] = [model.name for model in models], make(models, options)
+    return parts
+
+
+def _laid_out(key: str, written: Written, folder: Path) -> Section:
+    section = Section(key.capitalize(), heading=written.title)
+    for figure in written.figures:
+        file = folder / figure.get('svg', figure.get('png'))
+        section.blocks.append(Figure(figure['title'], figure['alt'], file, wide=True))
+    names = [Path(table['csv']) for table in written.tables]
+    numbers = [Csv(str(n.with_suffix('')), (folder / n).read_text()) for n in names]
+    section.blocks.append(Downloads(numbers))
+    if written.notes:
+        section.blocks.append(Notes(written.notes))
+    return section

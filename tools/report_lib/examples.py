@@ -1,0 +1,144 @@
+"""Images to which a student and its teacher give other answers."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import torch
+from analysis_lib.images import Image
+from analysis_lib.models import Captured
+from PIL import Image as Pillow
+
+from .models import Asked
+from .page import Cell, Gallery, Picture, Section, Table, Text
+
+EACH = 12  # images of a kind
+SMALL = 64  # of a side: smaller ones stay lossless
+WRONG = '✗'
+
+
+class Examples:
+    """Collects the answers of all models, and shows where the best student differs.
+
+    Args:
+        asked: The models.
+        classes: Names of the classes; empty where they are unknown.
+    """
+
+    def __init__(self, asked: Asked, classes: list[str]) -> None:
+        self.asked = asked
+        self.classes = classes
+        self.images: list[Image] = []
+        self.logits: dict[str, list[torch.Tensor]] = {m.name: [] for m in asked.models}
+
+    def update(self, images: list[Image], answers: dict[str, Captured]) -> None:
+        """Take a batch."""
+        self.images += images
+        for name, logits in self.logits.items():
+            logits.append(answers[name].logits.float().cpu())
+
+    def section(self) -> Section:
+        """Count agreements, and lay out the images."""
+        section = Section('Examples', heading='Where the student differs')
+        teacher = self.asked.teacher
+        shown = self.asked.best
+        if teacher is None or shown not in self.logits:
+            section.blocks.append(
+                Text('A student and its teacher are needed for this.', warning=True)
+            )
+            return section
+        probabilities = {k: torch.cat(v).softmax(1) for k, v in self.logits.items()}
+        answers = {k: v.argmax(1).numpy() for k, v in probabilities.items()}
+        labels = np.array([-1 if i.label is None else i.label for i in self.images])
+        labelled = bool((labels >= 0).all())
+        section.blocks.append(self._agreement(answers, labels, labelled))
+        section.blocks.append(
+            Text(f'T is {teacher.name}, S is {shown}; in brackets, how sure each is.')
+        )
+        theirs, ours = answers[teacher.name], answers[shown]
+        for what, chosen in _kinds(theirs, ours, labels, labelled).items():
+            places = np.flatnonzero(chosen)
+            # the surest first
+            sure = sum(probabilities[n].max(1).values for n in (teacher.name, shown))
+            places = places[np.argsort(-sure.numpy()[places], kind='stable')]
+            pictures = [
+                self._picture(i, labelled, (teacher.name, shown), probabilities)
+                for i in places[:EACH]
+            ]
+            few = f', {len(pictures)} of them here' if len(places) > EACH else ''
+            caption = f'{what}: {len(places)} of {len(labels)} images{few}'
+            section.blocks.append(Gallery(caption, pictures))
+        return section
+
+    def _agreement(
+        self, answers: dict[str, np.ndarray], labels: np.ndarray, labelled: bool
+    ) -> Table:
+        theirs = answers[self.asked.teacher.name]
+        rows = []
+        for model in self.asked.students:
+            ours = answers[model.name]
+            counts = [ours == theirs]
+            if labelled:
+                right, known = ours == labels, theirs == labels
+                counts += [right, right & known, known & ~right, right & ~known]
+                counts += [~right & ~known]
+            shares = [100 * float(count.mean()) for count in counts]
+            cells = [Cell(f'{share:.1f}', share) for share in shares]
+            rows.append([Cell(model.name), *cells])
+        columns = ['student', 'same answer']
+        told = self.asked.teacher.name
+        if labelled:
+            columns += ['right', 'both right', 'only teacher', 'only student']
+            columns += ['neither']
+            told += f', right on {100 * (theirs == labels).mean():.1f} %'
+        return Table(
+            'agreement',
+            f'Answers beside those of {told}; % of {len(labels)} images.',
+            columns,
+            rows,
+            frozenset(columns[1:]),
+        )
+
+    def _picture(
+        self,
+        i: int,
+        labelled: bool,
+        names: tuple[str, str],
+        probabilities: dict[str, torch.Tensor],
+    ) -> Picture:
+        image = self.images[i]
+        lines = [(f'label {self._class(image.label)}', False)] if labelled else []
+        for letter, name in zip('TS', names, strict=True):
+            share, answer = probabilities[name][i].max(0)
+            wrong = labelled and int(answer) != image.label
+            text = f'{letter} {self._class(int(answer))} ({float(share):.2f})'
+            lines.append((f'{text} {WRONG}' if wrong else text, wrong))
+        told = '; '.join(text for text, _ in lines).replace(WRONG, 'wrong')
+        return Picture(*encode(image.pixels), f'Image {image.name}: {told}', lines)
+
+    def _class(self, index: int) -> str:
+        return self.classes[index] if index < len(self.classes) else str(index)
+
+
+def _kinds(
+    theirs: np.ndarray, ours: np.ndarray, labels: np.ndarray, labelled: bool
+) -> dict[str, np.ndarray]:
+    differ = theirs != ours
+    if not labelled:
+        return {'Other answers': differ}
+    return {
+        'Teacher right, student wrong': differ & (theirs == labels),
+        'Student right, teacher wrong': differ & (ours == labels),
+        'Both wrong, each in its own way': differ
+        & (theirs != labels)
+        & (ours != labels),
+    }
+
+
+def encode(pixels: np.ndarray) -> tuple[bytes, str]:
+    """Make a file of uint8 RGB ``(H, W, 3)``; return its bytes and its kind."""
+    out = io.BytesIO()
+    kind = 'png' if max(pixels.shape[:2]) <= SMALL else 'jpeg'
+    Pillow.fromarray(pixels).save(out, format=kind)
+    return out.getvalue(), f'image/{kind}'
