@@ -12,14 +12,4 @@ model = dict(
     terms=dict(_delete_=True, **_base_.dearkd_terms),
 )
 optim_wrapper = dict(paramwise_cfg=dict(custom_keys=_base_.dearkd_keys))
-
-# stage II, the last 50 of 300 epochs: the labels alone, at their full weight
-custom_hooks = [
-    dict(
-        type='mmvitkd.TermWeightHook',
-        terms={
-            name: dict(kind='stop', end=250) for name in ('hard', 'hidden1', 'hidden3')
-        },
-        task_weight=dict(kind='stop', end=250, factor_after=2),
-    )
-]
+custom_hooks = _base_.dearkd_hooks

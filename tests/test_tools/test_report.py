@@ -21,10 +21,10 @@ SETTINGS = {'test_dataloader': VAL, 'custom_hooks': [], 'custom_imports': None}
 
 
 def train(folder: Path, name: str, work_dir: str, **changes: Any) -> Path:
-    """Train a small run in ``folder/work/<work_dir>``."""
+    """Train a small run in ``folder/runs/<work_dir>``."""
     cfg = config(folder, name, **{**SETTINGS, **changes})
-    run('train', cfg, '--work-dir', folder / 'work' / work_dir)
-    return folder / 'work' / work_dir
+    run('train', cfg, '--work-dir', folder / 'runs' / work_dir)
+    return folder / 'runs' / work_dir
 
 
 @pytest.fixture(scope='module')
@@ -51,7 +51,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 },
             },
         )
-    return folder / 'work'
+    return folder / 'runs'
 
 
 @pytest.fixture(scope='module')
@@ -139,20 +139,20 @@ def test_numbers_in_the_page_are_the_files_beside_it(report, browser):
 def test_an_unfinished_run_is_told_from_a_finished_one(runs, tmp_path):
     """Killed while it wrote its log, before its first checkpoint."""
     for name in ('cut', 'empty', 'failed'):
-        shutil.copytree(runs / 'taught/seed0', tmp_path / 'work' / name)
-        (tmp_path / 'work' / name / 'last_checkpoint').unlink()
-        for file in (tmp_path / 'work' / name).glob('*.pth'):
+        shutil.copytree(runs / 'taught/seed0', tmp_path / 'runs' / name)
+        (tmp_path / 'runs' / name / 'last_checkpoint').unlink()
+        for file in (tmp_path / 'runs' / name).glob('*.pth'):
             file.unlink()
     for name in ('empty', 'failed'):
-        (scalars,) = (tmp_path / 'work' / name).glob('*/vis_data/scalars.json')
+        (scalars,) = (tmp_path / 'runs' / name).glob('*/vis_data/scalars.json')
         scalars.write_text('')
-    (scalars,) = (tmp_path / 'work' / 'cut').glob('*/vis_data/scalars.json')
+    (scalars,) = (tmp_path / 'runs' / 'cut').glob('*/vis_data/scalars.json')
     first = scalars.read_text().splitlines()[0]
     scalars.write_text(first + '\n' + first[:20])
-    (tmp_path / 'work' / 'failed' / 'failure.txt').write_text('ValueError: no luck\n')
+    (tmp_path / 'runs' / 'failed' / 'failure.txt').write_text('ValueError: no luck\n')
 
     page = tmp_path / 'report.html'
-    run('report', tmp_path / 'work', '--out', page, '--csv', tmp_path / 'csv')
+    run('report', tmp_path / 'runs', '--out', page, '--csv', tmp_path / 'csv')
     found = {row['run']: row['state'] for row in rows(page, 'runs')}
     assert found == {
         'cut': 'unfinished: epoch 1 of 2',
@@ -181,10 +181,10 @@ def test_a_teacher_is_found_where_work_dirs_moved_together(runs, report_lib, tmp
     moved = tmp_path / 'moved'
     shutil.copytree(runs, moved)
     (config,) = (moved / 'taught/seed0').glob('*/vis_data/config.py')
-    config.write_text(config.read_text().replace(str(runs), '/elsewhere/work'))
+    config.write_text(config.read_text().replace(str(runs), '/elsewhere/runs'))
     (one,) = [r for r in report_lib.runs.find_runs([moved]) if r.name == 'taught/seed0']
     checkpoint = one.cfg.model.teacher.checkpoint
-    assert checkpoint == '/elsewhere/work/big/epoch_2.pth'
+    assert checkpoint == '/elsewhere/runs/big/epoch_2.pth'
     assert report_lib.groups.find_weights(one, checkpoint) == moved / 'big/epoch_2.pth'
 
 
@@ -269,9 +269,9 @@ def test_groups_are_named_as_shortly_as_keeps_them_apart(report_lib, names, show
     [
         (['nowhere'], "error: work dir 'nowhere' does not exist"),
         (['csv'], "error: 'csv' has no run: "),
-        (['work', '--out', 'mine.html'], "error: --out 'mine.html' exists and is no"),
-        (['work', '--out', 'csv'], "error: --out 'csv' is a folder: name a file"),
-        (['work', '--data', 'no.py'], "error: config 'no.py' does not exist"),
+        (['runs', '--out', 'mine.html'], "error: --out 'mine.html' exists and is no"),
+        (['runs', '--out', 'csv'], "error: --out 'csv' is a folder: name a file"),
+        (['runs', '--data', 'no.py'], "error: config 'no.py' does not exist"),
     ],
 )
 def test_a_mistake_is_one_line(report, monkeypatch, args, told):

@@ -23,3 +23,14 @@ dearkd_terms = dict(
         for layer, path in ((1, 'model.s2'), (3, 'model.s3.b5'))
     },
 )
+
+# stage II, the last 50 of 300 epochs: the labels alone, at their full weight
+dearkd_hooks = [
+    dict(
+        type='mmvitkd.TermWeightHook',
+        terms={
+            name: dict(kind='stop', end=250) for name in ('hard', 'hidden1', 'hidden3')
+        },
+        task_weight=dict(kind='stop', end=250, factor_after=2),
+    )
+]

@@ -119,7 +119,7 @@ class MaskedTeacher(Teacher):
         try:
             answers = super().__call__(inputs, preprocessor, taps, data_samples)
         except ValueError as error:
-            raise ValueError(f'{_ADVICE} ({error})') from error
+            raise ValueError(f'{error}; {_ADVICE}') from error
         finally:
             handle.remove()
         for tap, answer in answers.items():

@@ -161,18 +161,37 @@ def record(
     finally:
         for handle in handles:
             handle.remove()
-    silent = [path for path in paths if path not in raw]
+    seen.update(_read(model, taps, raw, patches))
+
+
+def _read(
+    model: nn.Module,
+    taps: list[Tap],
+    raw: dict[str, tuple[Tensor, Grid | None]],
+    patches: list[tuple[int, Grid]],
+) -> dict[Tap, Tapped]:
+    """Make of what the modules yielded what the taps ask for.
+
+    Args:
+        model: Whose modules they are.
+        taps: What is asked.
+        raw: Every path's output, and its grid if it hands one along.
+        patches: How many images the patch embedding saw, and their grid, if any.
+    """
+    silent = list(dict.fromkeys(tap.path for tap in taps if tap.path not in raw))
     if silent:
         raise ValueError(f'these taps did not fire in the forward: {silent}')
     images, patch_grid = patches[0] if patches else (None, None)
+    seen = {}
     for tap in taps:
         tensor, grid = raw[tap.path]
         if tensor.ndim == 4:
-            tensor, grid = _flatten(model, modules[tap.path], tensor)
+            tensor, grid = _flatten(model, find_module(model, tap.path), tensor)
         seen[tap] = _choose(tap, tensor, grid or patch_grid)
         if images not in (None, len(tensor)):  # it counts windows
             shift = _window_shift(model, tap.path)
             seen[tap] = seen[tap]._replace(shift=shift)
+    return seen
 
 
 def _is_grid(value: Any) -> bool:
