@@ -22,8 +22,8 @@ def quick_runs(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def no_scope_left_over() -> Iterator[None]:
-    """Take away a runner's default scope, in which the next test would build."""
-    before = dict(DefaultScope._instance_dict)
+    """Take away runners' default scopes, in which the next test would build: that of
+    this test, and those of fixtures that outlive a test, with their module's last."""
+    DefaultScope._instance_dict.clear()
     yield
     DefaultScope._instance_dict.clear()
-    DefaultScope._instance_dict.update(before)
