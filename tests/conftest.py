@@ -5,15 +5,19 @@ import torch
 from mmengine.registry import DefaultScope
 
 
+def leave_layout(patch: pytest.MonkeyPatch) -> None:
+    """Leave configs as they are dumped: YAPF would lay each out six times in a run."""
+    # one of MMEngine's stacks imports it at the top, the other when it needs it
+    for module in ('mmengine.config.config', 'yapf.yapflib.yapf_api'):
+        patch.setattr(
+            f'{module}.FormatCode', lambda text, **_: (text, True), raising=False
+        )
+
+
 @pytest.fixture(autouse=True)
 def quick_runs(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Leave out what costs more than the two steps of a shrunken run."""
-    # YAPF lays out the config six times in a run; one of MMEngine's stacks imports
-    # it at the top, the other when it needs it
-    for module in ('mmengine.config.config', 'yapf.yapflib.yapf_api'):
-        monkeypatch.setattr(
-            f'{module}.FormatCode', lambda text, **_: (text, True), raising=False
-        )
+    leave_layout(monkeypatch)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

@@ -22,11 +22,12 @@ from mmvitkd.registry import MODELS
 from tests.helpers import save_weights
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
-# what tools/train.py takes; tables are for tools/ablate.py
+# what tools/train.py takes; tables are for ablate.py, methods for compare_methods.py
+OTHERS = {'_base_', 'ablations', 'comparison', 'downstream'}
 RUNNABLE = [
     path
     for path in sorted(CONFIGS.rglob('*.py'))
-    if not {'_base_', 'ablations', 'downstream'} & set(path.relative_to(CONFIGS).parts)
+    if not OTHERS & set(path.relative_to(CONFIGS).parts)
 ]
 IMAGE_SIZE = 64
 BATCH_SIZE = 4

@@ -27,7 +27,14 @@ os.environ.setdefault('PYTORCH_NVML_BASED_CUDA_CHECK', '1')
 
 import torch
 from ablation_lib.plot import draw
-from ablation_lib.results import Line, lines, markdown, timed_reference, write_csv
+from ablation_lib.results import (
+    Line,
+    lines,
+    made_by,
+    markdown,
+    timed_reference,
+    write_csv,
+)
 from ablation_lib.runs import (
     carry_out,
     failure,
@@ -138,7 +145,7 @@ def plan(tables: list[Table], args: argparse.Namespace, root: Path) -> list[Run]
         for table in tables:
             for setting in table.settings:
                 run = Run(setting, seed, root)
-                runs += [run.teacher, run] if run.teacher else [run]
+                runs += [*run.teachers.values(), run]
     alone = [cell.baseline for table in tables for cell in table.cells if cell.baseline]
     for seed in range(args.seeds, args.baseline_seeds):
         runs += [Run(setting, seed, root) for setting in alone]
@@ -298,20 +305,11 @@ def write(
 
 def provenance(table: Table, runs: list[Run], args: argparse.Namespace) -> str:
     """Tell what made a table: the command, and when and by what its runs were done."""
-    measured = [result(run) for run in runs]
-    facts = {
-        'dates': {one['date'] for one in measured},
-        'devices': {one['device'] for one in measured},
-        'versions': {
-            f'{k} {v}' for one in measured for k, v in one['versions'].items()
-        },
-    }
-    told = '; '.join(', '.join(sorted(values)) for values in facts.values())
     command = f'python tools/ablate.py {table.argument} --dataset {args.dataset}'
     command += f' --seeds {args.seeds}'
     if args.baseline_seeds != args.seeds:
         command += f' --baseline-seeds {args.baseline_seeds}'
-    return f'`{command}`; {told if runs else "nothing is run yet"}.'
+    return f'`{command}`; {made_by(runs)}.'
 
 
 def teacher_facts(table_lines: list[Line], root: Path) -> list[str]:
@@ -383,15 +381,14 @@ def ablate(args: argparse.Namespace) -> list[Run]:
         return []
     with nullcontext() if args.report_only else own_folder(root):
         if not args.report_only:
-            run_all(runs, args)
+            run_all(runs, show_plan(runs, args.jobs, args.gpus), args)
         for table in tables:
             write(table, protocol, args, root, Path(args.out or root / 'results'))
     return [run for run in runs if failure(run)]
 
 
-def run_all(runs: list[Run], args: argparse.Namespace) -> None:
-    """Carry the runs out and tell how it goes."""
-    times = show_plan(runs, args.jobs, args.gpus)
+def run_all(runs: list[Run], times: dict[Run, float], args: argparse.Namespace) -> None:
+    """Carry the runs out and tell how it goes, and from what each takes, how long."""
     start = perf_counter()
     trained = 0.0
 

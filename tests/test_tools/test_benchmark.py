@@ -90,6 +90,9 @@ def test_several_batches_of_real_images_in_mixed_precision(benchmark, tmp_path):
     assert all(
         set(c['times']) == {'student', 'teacher', 'config'} for c in results['cases']
     )
+    overview, first, *_ = (tmp_path / 'performance.md').read_text().split('\n## ')
+    assert first.startswith(results['cases'][0]['title'])
+    assert all(f'\n| {c["title"]} |' in overview for c in results['cases'])
 
 
 def test_larger_images_are_more_tokens(tmp_path, variants):

@@ -70,10 +70,10 @@ def within_noise(ours: list[float], baseline: list[float]) -> bool | None:
     return bool(ttest_ind(ours, baseline, equal_var=False).pvalue >= LEVEL)
 
 
-def measure(setting: Setting, seeds: int, root: Path) -> Measured:
+def measure(setting: Setting, seeds: Iterable[int], root: Path) -> Measured:
     """Collect what is there; nothing is filled in."""
     found = Measured()
-    for seed in range(seeds):
+    for seed in seeds:
         run = Run(setting, seed, root)
         line = result(run)
         if line is None:
@@ -90,6 +90,18 @@ def measure(setting: Setting, seeds: int, root: Path) -> Measured:
     return found
 
 
+def made_by(runs: Iterable[Run]) -> str:
+    """Tell when and by what the finished ones of these runs were done."""
+    found = [line for line in map(result, runs) if line]
+    facts = (
+        {line['date'] for line in found},
+        {line['device'] for line in found},
+        {f'{key} {value}' for line in found for key, value in line['versions'].items()},
+    )
+    told = '; '.join(', '.join(sorted(values)) for values in facts)
+    return told if found else 'nothing is run yet'
+
+
 def lines(table: Table, seeds: int, baseline_seeds: int, root: Path) -> list[Line]:
     """Measure every cell of a table; of the students alone, more seeds."""
 
@@ -97,7 +109,7 @@ def lines(table: Table, seeds: int, baseline_seeds: int, root: Path) -> list[Lin
         if setting is None:
             return Measured()
         alone = setting in {cell.baseline for cell in table.cells}
-        return measure(setting, baseline_seeds if alone else seeds, root)
+        return measure(setting, range(baseline_seeds if alone else seeds), root)
 
     return [
         Line(cell, measured(cell.setting), measured(cell.baseline))

@@ -29,7 +29,7 @@ from mmengine.utils import import_modules_from_strings
 
 from mmvitkd.utils.cli import build_runner
 
-from .tables import ROOT, Run
+from .tables import ROOT, Run, teachers_of
 
 TOOLS = ROOT / 'tools'
 # each run's process inherits the imports of this one, which take longer than some runs
@@ -44,9 +44,9 @@ def result(run: Run) -> dict[str, Any] | None:
 
 def failure(run: Run) -> str | None:
     """Return why a run did not finish when it was last tried, or None."""
-    teacher = run.teacher and failure(run.teacher)
-    if teacher:
-        return f'its teacher failed: {teacher}'
+    for teacher in run.teachers.values():
+        if reason := failure(teacher):
+            return f'its teacher failed: {reason}'
     file = run.folder / 'failure.txt'
     return file.read_text().strip() if file.is_file() else None
 
@@ -131,7 +131,7 @@ def carry_out(
                 )
                 process.start()
                 active[process.sentinel] = (process, run)
-            for run in [r for r in waiting if r.teacher and failure(r.teacher)]:
+            for run in [r for r in waiting if any(map(failure, r.teachers.values()))]:
                 waiting.remove(run)
                 report(run, left())
             for sentinel in multiprocessing.connection.wait(list(active), timeout=1):
@@ -147,7 +147,7 @@ def carry_out(
 
 
 def _ready(run: Run) -> bool:
-    return run.teacher is None or result(run.teacher) is not None
+    return all(result(teacher) for teacher in run.teachers.values())
 
 
 def _fail(run: Run, reason: str) -> None:
@@ -259,7 +259,10 @@ def _call(command: list[str]) -> int:
 
 
 def step_times(
-    configs: dict[str, Config], steps: int, warm_up: int = 2
+    configs: dict[str, Config],
+    steps: int,
+    warm_up: int = 2,
+    clock: Callable[[], float] = monotonic,
 ) -> dict[str, list[float]]:
     """Time training steps side by side: every round runs a step of each.
 
@@ -269,6 +272,7 @@ def step_times(
         configs: By name; each of a whole training.
         steps: How many rounds count.
         warm_up: How many rounds before do not.
+        clock: Tells the time. Defaults to that on the wall.
 
     Returns:
         Seconds of every counted step, by name.
@@ -278,7 +282,7 @@ def step_times(
     """
     receiver, sender = FORK.Pipe(duplex=False)
     process = FORK.Process(
-        target=_timing_child, args=(configs, steps + warm_up, sender)
+        target=_timing_child, args=(configs, steps + warm_up, clock, sender)
     )
     process.start()
     sender.close()
@@ -292,7 +296,9 @@ def step_times(
     return {name: times[warm_up:] for name, times in answer.items()}
 
 
-def _timing_child(configs: dict[str, Config], steps: int, sender: Any) -> None:
+def _timing_child(
+    configs: dict[str, Config], steps: int, clock: Callable[[], float], sender: Any
+) -> None:
     folder = tempfile.mkdtemp()
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
@@ -304,9 +310,9 @@ def _timing_child(configs: dict[str, Config], steps: int, sender: Any) -> None:
         times: dict[str, list[float]] = {name: [] for name in loops}
         for _ in range(steps):
             for name, loop in loops.items():
-                start = monotonic()
+                start = clock()
                 next(loop)
-                times[name].append(monotonic() - start)
+                times[name].append(clock() - start)
         sender.send(times)
     except BaseException as error:  # SystemExit and the like: the parent reports it
         sender.send(f'{type(error).__name__}: {error}')
@@ -322,8 +328,8 @@ def _steps(name: str, cfg: Config, folder: Path) -> Iterator[None]:
     cfg.work_dir = str(folder / name)
     cfg.experiment_name = name
     cfg.launcher = 'none'
-    if cfg.model.get('teacher') is not None:
-        cfg.model.teacher.checkpoint = str(folder / f'{name}.pth')
+    for key, teacher in teachers_of(cfg.model).items():
+        teacher.checkpoint = str(folder / f'{name}-{key}.pth')
     runner = build_runner(cfg)
     for teacher in getattr(runner.model, 'teachers', {}).values():
         torch.save({'state_dict': teacher.model.state_dict()}, teacher.checkpoint)

@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,8 @@ class Setting:
         own_teachers: Every seed has a teacher of its own seed, else all share
             that of seed 0.
         stem: The folder's name begins with it. Defaults to the name.
+        several_teachers: Those that make its teachers, by their names in the config's
+            ``teachers=``, instead of ``teacher``.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Setting:
     teacher: Setting | None = None
     own_teachers: bool = False
     stem: str = ''
+    several_teachers: dict[str, Setting] = field(default_factory=dict)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Setting) and self.folder == other.folder
@@ -53,12 +56,18 @@ class Setting:
     def __hash__(self) -> int:
         return hash(self.folder)
 
+    @property
+    def teachers(self) -> dict[str, Setting]:
+        """Return the trainings that must be finished before, by name."""
+        return {'teacher': self.teacher} if self.teacher else self.several_teachers
+
     @cached_property
     def key(self) -> str:
         """Identify the setting by everything that its result depends on."""
-        teacher = self.teacher.key if self.teacher else None
-        own = self.own_teachers and teacher is not None
-        text = json.dumps([self.cfg.to_dict(), teacher, own], sort_keys=True)
+        several = {name: one.key for name, one in self.several_teachers.items()}
+        teachers = self.teacher.key if self.teacher else several or None
+        own = self.own_teachers and teachers is not None
+        text = json.dumps([self.cfg.to_dict(), teachers, own], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
     @cached_property
@@ -81,12 +90,16 @@ class Run:
         return self.root / self.setting.folder / f'seed{self.seed}'
 
     @property
-    def teacher(self) -> Run | None:
-        """Return the run that must be finished before."""
-        if self.setting.teacher is None:
-            return None
+    def teachers(self) -> dict[str, Run]:
+        """Return the runs that must be finished before, by name."""
         seed = self.seed if self.setting.own_teachers else 0
-        return Run(self.setting.teacher, seed, self.root)
+        named = self.setting.teachers.items()
+        return {name: Run(one, seed, self.root) for name, one in named}
+
+    @property
+    def teacher(self) -> Run | None:
+        """Return that of the only teacher."""
+        return self.teachers.get('teacher') if self.setting.teacher else None
 
     @property
     def checkpoint(self) -> Path:
@@ -96,11 +109,11 @@ class Run:
         return self.folder / f'{unit}_{loop[f"max_{unit}s"]}.pth'
 
     def config(self) -> Config:
-        """Complete the config by seed and teacher."""
+        """Complete the config by seed and teachers."""
         cfg = deepcopy(self.setting.cfg)
         cfg.merge_from_dict({'randomness.seed': self.seed})
-        if self.teacher is not None:
-            cfg.model.teacher.checkpoint = str(self.teacher.checkpoint)
+        for name, teacher in self.teachers.items():
+            teachers_of(cfg.model)[name].checkpoint = str(teacher.checkpoint)
         return cfg
 
 
@@ -259,6 +272,12 @@ class Protocol:
             for term in terms.values():
                 if isinstance(term[side], str):
                     term[side] = taps.get(term[side], term[side])
+
+
+def teachers_of(model: ConfigDict) -> dict[str, ConfigDict]:
+    """Return a distiller's teachers by name, the only one as ``'teacher'``."""
+    one = model.get('teacher')
+    return {'teacher': one} if one else model.get('teachers') or {}
 
 
 def kind_of_term(name: str) -> str:

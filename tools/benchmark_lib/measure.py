@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import resource
 import sys
@@ -154,13 +155,15 @@ def _runner(cfg: Config, case: Case, launcher: str) -> Runner:
         for name, teacher in teachers.items()
         if teacher and teacher.get('checkpoint')
     }
-    for name, teacher in online.items():
-        teacher.checkpoint = str(case.folder / f'{name}.pth')
+    for teacher in online.values():
+        # variants and processes share the file of a teacher, not those of another one
+        digest = hashlib.sha256(repr(teacher.cfg).encode()).hexdigest()[:16]
+        teacher.checkpoint = str(case.folder / f'{digest}.pth')
         if case.image_size:
             teacher.input_size = 'same'
     runner = build_runner(cfg)
-    for name in online:
-        file = case.folder / f'{name}.pth'
+    for name, teacher in online.items():
+        file = Path(teacher.checkpoint)
         if not file.is_file():
             model = unwrap(runner.model).teachers[name].model
             part = file.with_suffix(f'.{uuid4().hex}')  # of several processes

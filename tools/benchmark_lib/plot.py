@@ -24,7 +24,7 @@ def draw(results: Record, stem: Path) -> None:
     figure, axes = plt.subplots(
         1,
         panels,
-        figsize=(6 * panels, 1.6 + 0.34 * len(names)),
+        figsize=(6 * panels, 1.6 + max(0.34 * len(names), 0.17 * len(cases))),
         squeeze=False,
         layout='constrained',
     )

@@ -107,6 +107,23 @@ def _times_table(case: Record) -> list[str]:
     return _table([*head, *to, 'peak MB', 'memory ratio'], rows)
 
 
+def _overview(cases: list[Record]) -> list[str]:
+    """Lay out what each config as it is costs, one below the other."""
+    rows = []
+    for case in cases:
+        found = summary(case, 'config')
+        rows.append(
+            [
+                case['title'],
+                _cell(found['images_per_second'], 1),
+                *(_cell(found[f'to_{one}'], 3) for one in ('sum', 'student')),
+                _cell(found['memory_ratio']),
+            ]
+        )
+    to = ['to student + teacher', 'to student']
+    return _table(['config', 'images/s', *to, 'memory ratio'], rows)
+
+
 def _split_table(case: Record) -> list[str]:
     parts = [*SECTIONS, 'other']
     rows = [
@@ -143,6 +160,9 @@ def markdown(results: Record) -> str:
         'Medians, with the quartiles in brackets. Ratios are taken within a round, in '
         'which every variant runs a step. docs/benchmark.md says how to read it.',
     ]
+    every = [case for case in results['cases'] if 'config' in case['times']]
+    if len(every) > 1:
+        lines += ['', *_overview(every)]
     for case in results['cases']:
         lines += ['', f'## {case["title"]}', '', f'{case["rounds"]} rounds.', '']
         lines += _times_table(case)

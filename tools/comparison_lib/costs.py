@@ -1,0 +1,125 @@
+"""What a step of every method costs, side by side, and how large students are."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable
+from copy import deepcopy
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Any
+
+from benchmark_lib.measure import Case, apart, peak_memory, time_variants
+from benchmark_lib.variants import Variant
+from mmengine.config import Config, ConfigDict
+from mmengine.registry import DefaultScope
+
+from mmvitkd.models.classifiers.teacher import natural_input_size
+from mmvitkd.registry import MODELS, SCOPE
+from mmvitkd.utils.costs import count_flops, count_parameters
+
+from .methods import Method
+
+Costs = dict[str, dict[str, Any]]
+
+
+def measure_costs(
+    methods: list[Method], reference: Method, rounds: int, cpu_time: bool
+) -> Costs:
+    """Time a step of each in turn, then measure the memory of each alone.
+
+    Args:
+        methods: Of one data set and schedule.
+        reference: The one whose step is 1.
+        rounds: How many steps of each count.
+        cpu_time: Count the process's CPU seconds, not those of the clock.
+
+    Returns:
+        By method: ``seconds`` of a step; ``ratio``, its quotient with the reference's
+        in the same round, quartiles with the median in the middle; ``memory`` in bytes;
+        ``cpu_time``, as given; ``parameters`` and ``multiply_adds`` of the student.
+
+    Raises:
+        ValueError: If a method does not run.
+    """
+    every = {method.name: method for method in [reference, *methods]}
+    variants = [_variant(method) for method in every.values()]
+    found: Costs = {
+        name: apart(1, student_size, method.student) for name, method in every.items()
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        case = Case(
+            cfg=reference.cfg,
+            batch_size=reference.cfg.train_dataloader.batch_size,
+            image_size=None,
+            real_data=True,
+            rounds=rounds,
+            warm_up=2,
+            threads=1,
+            cpu_time=cpu_time,
+            folder=Path(folder),
+        )
+        timed = apart(1, time_variants, variants, case)
+        for name, reason in timed['left_out'].items():
+            raise ValueError(f'{name}: {reason}')
+        theirs = timed['times'][reference.name]
+        for variant in variants:
+            mine = timed['times'][variant.name]
+            ratios = [a / b for a, b in zip(mine, theirs, strict=True)]
+            found[variant.name].update(
+                seconds=median(mine),
+                ratio=quantiles(ratios, n=4),
+                memory=apart(1, peak_memory, variant, case)['peak'],
+                cpu_time=cpu_time,
+            )
+    return found
+
+
+def _variant(method: Method) -> Variant:
+    """Make a variant of the benchmark that is another method altogether."""
+
+    def change(cfg: Config) -> bool:
+        model = deepcopy(method.cfg.model)
+        if 'student' not in model:
+            model = ConfigDict(type='ViTKDDistiller', student=model)
+        cfg.model = model
+        cfg.optim_wrapper = deepcopy(method.cfg.optim_wrapper)
+        return True
+
+    return Variant(method.name, method.name, change)
+
+
+def student_size(cfg: ConfigDict) -> dict[str, int]:
+    """Count a student's parameters, and its multiply-adds for an image."""
+    with DefaultScope.overwrite_default_scope(SCOPE):
+        student = MODELS.build(deepcopy(cfg))
+    student.eval()
+    size = natural_input_size(student) or (224, 224)
+    return {
+        'parameters': count_parameters(student),
+        'multiply_adds': count_flops(student, size),
+    }
+
+
+def stored_costs(
+    file: Path, methods: list[Method], measure: Callable[[], Costs] | None
+) -> Costs:
+    """Return what was measured of these very methods, or measure it now.
+
+    Args:
+        file: Where it is kept.
+        methods: Those that are wanted.
+        measure: Called if the file lacks one or has it of another training; None: take
+            what there is.
+    """
+    stored = json.loads(file.read_text()) if file.is_file() else {}
+    keys = {method.name: method.setting().key for method in methods}
+    known = {n: c for n, c in stored.items() if c['key'] == keys.get(n)}
+    if len(known) == len(keys) or measure is None:
+        return known
+    costs = measure()
+    file.write_text(
+        json.dumps({name: {**costs[name], 'key': key} for name, key in keys.items()})
+    )
+    return costs
