@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from mmvitkd.datasets.replayed_dataset import ReplayedDataset, seeded
-from mmvitkd.models.classifiers import CachedTeacher, Teacher
+from mmvitkd.models.classifiers import CachedTeacher, MaskedTeacher, Teacher
 from mmvitkd.models.classifiers.tap import Grid, Tap, Tapped
 from mmvitkd.models.classifiers.teacher import natural_input_size
 from mmvitkd.models.classifiers.vitkd_distiller import labels_of
@@ -43,11 +43,11 @@ class DistillationCheckHook(Hook):
     """Say before the first step what is distilled into what, and try the teachers.
 
     The log shows student and teachers with their parameters and multiply-adds, the
-    teachers' accuracy on some training images, as augmented and mixed as in training,
-    and of every term the taps, their shapes and grids, the neck, the loss and its
-    weight. It warns of a teacher near chance, of one whose images are normalised to
-    another scale, and of a term without weight. Training is the same with and without
-    it, bit by bit.
+    teachers' accuracy on some training images, as augmented and mixed as in training
+    (a ``MaskedTeacher``'s on whole ones), and of every term the taps, their shapes and
+    grids, the neck, the loss and its weight. It warns of a teacher near chance, of one
+    whose images are normalised to another scale, and of a term without weight. Training
+    is the same with and without it, bit by bit.
 
     Args:
         num_images: How many training images the teachers are tried on, by all
@@ -163,13 +163,14 @@ def draw_batches(loader: DataLoader, images: int, epoch: int) -> Iterator[Any]:
 
 def ask_teachers(model: Any, data: dict, classes: int) -> dict[str, Tensor]:
     """Return the logits ``(B, classes)`` of the teachers that have such."""
+    answers = {}
     with watch_logits(model) as logits:
-        answers = {
-            name: model.teachers[name](
+        for name, taps in model.teacher_taps.items():
+            teacher = model.teachers[name]
+            ask = teacher.unmasked if isinstance(teacher, MaskedTeacher) else teacher
+            answers[name] = ask(
                 data['inputs'], model.data_preprocessor, taps, data['data_samples']
             )
-            for name, taps in model.teacher_taps.items()
-        }
     found = {**stored_logits(answers, classes), **logits}
     return {name: value for name, value in found.items() if value.shape[1] == classes}
 

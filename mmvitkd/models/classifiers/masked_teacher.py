@@ -83,6 +83,16 @@ class MaskedTeacher(Teacher):
         self._watched = [Tap(f'{path}.qkv', 'all'), Tap(f'{path}.qkv')]
         return self._watched
 
+    def unmasked(
+        self,
+        inputs: Tensor,
+        preprocessor: nn.Module,
+        taps: Iterable[Tap],
+        data_samples: list[DataSample] | None = None,
+    ) -> dict[Tap, Tapped]:
+        """Answer on whole images, as :class:`Teacher` does, without a student."""
+        return super().__call__(inputs, preprocessor, taps, data_samples)
+
     @torch.no_grad()
     def __call__(
         self,
@@ -117,7 +127,7 @@ class MaskedTeacher(Teacher):
 
         handle = self._first.register_forward_pre_hook(leave_out)
         try:
-            answers = super().__call__(inputs, preprocessor, taps, data_samples)
+            answers = self.unmasked(inputs, preprocessor, taps, data_samples)
         except ValueError as error:
             raise ValueError(f'{error}; {_ADVICE}') from error
         finally:

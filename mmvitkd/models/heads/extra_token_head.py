@@ -60,7 +60,8 @@ class ExtraTokenClsHead(VisionTransformerClsHead):
             raise ValueError(
                 f'a head with extra_tokens={self.extra_tokens} takes {heads} tokens '
                 f'from the backbone, which yields {len(tokens)}: for one extra token, '
-                "the backbone is a 'DistilledVisionTransformer'"
+                "the backbone is a 'DistilledVisionTransformer', for several an "
+                "'ExtraTokenViT'"
             )
         return tuple(super(ExtraTokenClsHead, self).pre_logits((t,)) for t in tokens)
 

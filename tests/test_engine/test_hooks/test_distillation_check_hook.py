@@ -10,7 +10,7 @@ from mmvitkd.engine import DistillationCheckHook
 from mmvitkd.engine.hooks.accuracy import count_classes, watch_logits
 from mmvitkd.engine.hooks.distillation_check_hook import measure_models
 from mmvitkd.utils.costs import count_flops, count_parameters
-from tests.helpers import build, samples, vit
+from tests.helpers import NKD, build, samples, vit
 from tests.test_engine.test_hooks.watched import (
     MEAN,
     STD,
@@ -119,6 +119,22 @@ def test_it_says_what_is_distilled_into_what(tmp_path, teacher):
         "task: the student's own loss x 1",
     ]
     assert said(tmp_path / 'run') == []
+
+
+def test_a_teacher_that_will_watch_the_student_is_tried_on_whole_images(
+    tmp_path, teacher
+):
+    """As good as one that always sees them, before the student knows where to look."""
+    counts = []
+    for kind in ('Teacher', 'MaskedTeacher'):
+        changes = {
+            **taught(teacher),
+            'model.teacher.type': kind,
+            'model.terms': {'_delete_': True, 'nkd': NKD},
+        }
+        train(tmp_path, kind, [HOOK], **changes)
+        counts.append(report(tmp_path / kind)[1])
+    assert counts[0] == counts[1]
 
 
 def test_flops_by_hand():
