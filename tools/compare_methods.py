@@ -128,7 +128,8 @@ def add_how_to_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--out',
         type=Path,
-        help="folder of methods.md, .csv, .svg, .png. Default: the work dir's results",
+        help='folder of the page, by the name of --methods: .md, .csv, .svg and .png. '
+        "Default: the work dir's results",
     )
 
 
@@ -196,7 +197,9 @@ def with_costs(lines: list[Line], plan: Plan, args: argparse.Namespace) -> list[
 
     try:
         costs = stored_costs(
-            plan.root / 'costs.json', methods, None if args.report_only else measuring
+            plan.root / f'costs_{args.methods.stem}.json',
+            methods,
+            None if args.report_only else measuring,
         )
     except ValueError as error:
         print(f'the costs could not be measured: {error}')
@@ -210,8 +213,8 @@ def write(plan: Plan, lines: list[Line], args: argparse.Namespace) -> None:
     out.mkdir(parents=True, exist_ok=True)
     runs = [*plan.tuning(), *plan.test()]
     facts = [f'`{command(args)}`; {made_by(runs)}.', *teacher_facts(runs)]
-    stem = out / 'methods'
-    text = page(plan.comparison, lines, facts)
+    stem = out / args.methods.stem
+    text = page(plan.comparison, lines, facts, stem.name)
     stem.with_suffix('.md').write_text(text, encoding='utf-8')
     write_csv(stem.with_suffix('.csv'), plan.comparison, lines)
     by_name = {line.name: line for line in lines}
@@ -224,7 +227,7 @@ def command(args: argparse.Namespace) -> str:
     """Write the command that makes the same page."""
     parts = ['python', 'tools/compare_methods.py']
     if args.methods.resolve() != DEFAULT:
-        parts += ['--methods', str(args.methods)]
+        parts += ['--methods', os.path.relpath(args.methods)]
     parts += ['--only', *args.only] if args.only else []
     parts += ['--seeds', str(args.seeds), '--tuning-seeds', str(args.tuning_seeds)]
     parts += ['--max-epochs', str(args.max_epochs)] if args.max_epochs else []

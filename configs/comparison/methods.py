@@ -1,6 +1,8 @@
 # The methods that tools/compare_methods.py compares on digits, and by which protocol.
 # README.md says how to read and to extend this; paths are relative to this file.
 
+title = 'Methods, compared on digits'
+
 # All have this student, data, augmentation, optimiser and schedule. What a method needs
 # otherwise is named in its `differs`; any other difference is refused.
 student = '../digits/digits_student.py'
@@ -76,7 +78,7 @@ methods = [
     ),
     dict(
         name='MaskedKD',
-        terms_of='../maskedkd/maskedkd_deit-tiny_deit3-small_8xb128_in1k.py',
+        config='../maskedkd/maskedkd_digits.py',
         weights="KD's; the teacher sees 8 of 16 patches",
     ),
     dict(

@@ -174,6 +174,25 @@ def test_every_loss_of_the_package_is_compared(comparison):
     assert used == set(losses.__all__)
 
 
+@pytest.mark.parametrize('name', ['few-labels', 'no-labels', 'patch-size'])
+def test_situations_have_the_same_protocol(name, comparison):
+    from comparison_lib.methods import read
+
+    found = read(METHODS.with_name(f'{name}.py'))
+    for same in ('factors', 'first_tuning_seed', 'alone', 'timed_against'):
+        assert getattr(found, same) == getattr(comparison, same)
+    for method in found.methods.values():
+        cfg = method.cfg
+        images = cfg.train_dataloader.dataset.num_labels
+        steps = cfg.train_cfg.max_epochs * images / cfg.train_dataloader.batch_size
+        assert steps == pytest.approx(800, rel=0.01)
+        if 'no labels' in method.name:
+            assert (cfg.model.task_weight, images) == (0, 700)
+    if name == 'patch-size':
+        (teacher,) = found.teachers
+        assert teacher.cfg.model.backbone.patch_size == 4
+
+
 # ----------------------------------------------------------------- a list of one's own
 
 
@@ -199,6 +218,7 @@ def write_methods(path: Path, methods: list[dict], options: dict | None = None) 
             'test_dataloader = dict(dataset=dict(indices=50))\n'
         )
     values = {
+        'title': 'Two and more',
         'student': str(digits / 'digits_student.py'),
         'pair': str(digits / 'vitkd_digits.py'),
         'teachers': teachers,
@@ -388,7 +408,7 @@ def ran(tools, tmp_path_factory):
 
 
 def rows(folder: Path) -> dict[str, dict]:
-    with open(folder / 'runs' / 'results' / 'methods.csv') as file:
+    with open(folder / 'runs' / 'results' / 'mine.csv') as file:
         return {row['method']: row for row in csv.DictReader(file)}
 
 
@@ -456,7 +476,7 @@ def test_each_teacher_teaches_its_term(ran):
 def test_a_failed_method_leaves_its_reason_and_the_rest_goes_on(ran):
     folder, _, (code, said) = ran
     assert code == 1
-    page = (folder / 'runs' / 'results' / 'methods.md').read_text()
+    page = (folder / 'runs' / 'results' / 'mine.md').read_text()
     (row, *_) = (line for line in page.splitlines() if line.startswith('| impossible'))
     assert 'tuning failed: ' in row
     assert 'Invalid learning rate: -1.0' in row
@@ -484,7 +504,7 @@ def test_costs_are_measured_of_what_ran(ran):
     # two tokens, their positions, two heads
     extra = 2 * 32 + 2 * 32 + 2 * (32 * 10 + 10)
     assert sizes['parameters']['two teachers'] - sizes['parameters']['alone'] == extra
-    page = (folder / 'runs' / 'results' / 'methods.md').read_text()
+    page = (folder / 'runs' / 'results' / 'mine.md').read_text()
     assert (
         f'| two teachers | two tokens | {sizes["parameters"]["two teachers"]:,} |'
         in page
@@ -497,10 +517,10 @@ def test_a_page_is_written_again_from_what_is_there(ran):
     before = finished(folder)
     code, said = compare(folder, '--report-only', '--out', 'again')
     assert code == 1  # as one method failed
-    assert 'again/methods.md' in said
+    assert 'again/mine.md' in said
     assert finished(folder) == before
     for suffix in ('csv', 'md'):
-        again = (folder / 'again' / f'methods.{suffix}').read_text()
-        assert again == (folder / 'runs' / 'results' / f'methods.{suffix}').read_text()
+        again = (folder / 'again' / f'mine.{suffix}').read_text()
+        assert again == (folder / 'runs' / 'results' / f'mine.{suffix}').read_text()
     for suffix in ('svg', 'png'):
-        assert (folder / 'again' / f'methods.{suffix}').stat().st_size > 5000
+        assert (folder / 'again' / f'mine.{suffix}').stat().st_size > 5000

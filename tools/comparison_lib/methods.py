@@ -20,8 +20,8 @@ KEYS = {
 }  # fmt: skip
 OURS = 'configs/comparison/methods.py'
 REQUIRED = (
-    'student', 'pair', 'teachers', 'options', 'factors', 'first_tuning_seed', 'alone',
-    'to_beat', 'timed_against', 'without_factor', 'methods',
+    'title', 'student', 'pair', 'teachers', 'options', 'factors', 'first_tuning_seed',
+    'alone', 'to_beat', 'timed_against', 'without_factor', 'methods',
 )  # fmt: skip
 # what a training reads; other names of a config are those that others take over
 READ = {*inspect.signature(Runner.__init__).parameters, 'custom_imports'}
@@ -84,6 +84,7 @@ class Comparison:
     """The methods of a file, and their protocol.
 
     Args:
+        title: Of its page.
         methods: By name.
         teachers: The trainings that make teachers.
         factors: The tries of every method.
@@ -95,6 +96,7 @@ class Comparison:
         excluded: By the beginning of a config's name, why it is not compared.
     """
 
+    title: str
     methods: dict[str, Method]
     teachers: list[Setting]
     factors: tuple[float, ...]
@@ -149,6 +151,7 @@ def read(path: Path, max_epochs: int | None = None) -> Comparison:
         if cfg[role] not in methods:
             raise ValueError(f'{path.name}: {role}={cfg[role]!r} is no method of it')
     return Comparison(
+        cfg.title,
         methods,
         [training for _, training in reader.teachers.values()],
         tuple(sorted(cfg.factors)),

@@ -228,23 +228,24 @@ def tuning_table(lines: list[Line], factors: tuple[float, ...]) -> list[str]:
     return table(['method', *tried, 'weights at x 1', 'terms with it'], rows)
 
 
-def page(comparison: Comparison, lines: list[Line], facts: list[str]) -> str:
+def page(comparison: Comparison, lines: list[Line], facts: list[str], stem: str) -> str:
     """Write the page in Markdown.
 
     Args:
         comparison: The methods' file.
         lines: In its order.
         facts: Paragraphs on what made the page.
+        stem: The name of the page's files, without suffix.
     """
     by_name = {line.name: line for line in lines}
     alone, to_beat = by_name[comparison.alone], by_name[comparison.to_beat]
     excluded = [f'- `{name}`: {why}.' for name, why in comparison.excluded.items()]
     blocks = [
-        ['# Methods, compared on digits'],
+        [f'# {comparison.title}'],
         *([fact] for fact in facts),
         main_table(lines, alone, to_beat, comparison.timed_against),
         [_legend(any(line.costs.get('cpu_time') for line in lines))],
-        ['![Methods, compared on digits](methods.svg)'],
+        [f'![{comparison.title}]({stem}.svg)'],
         ['## In words'],
         words(lines, alone, to_beat) or ['Nothing is certain yet.'],
         ['## What is not equal'],
