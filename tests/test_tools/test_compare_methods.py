@@ -289,7 +289,7 @@ def test_unknown_names_and_seeds_that_would_tune_and_test(tmp_path):
     with pytest.raises(ValueError, match="no comparison 'nothing.py'"):
         read(Path('nothing.py'))
     (tmp_path / 'empty.py').write_text('methods = []')
-    with pytest.raises(ValueError, match=r"empty.py must give \['student', 'pair'"):
+    with pytest.raises(ValueError, match=r"empty.py must give \['title', 'student'"):
         read(tmp_path / 'empty.py')
 
 
