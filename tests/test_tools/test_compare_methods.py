@@ -174,7 +174,7 @@ def test_every_loss_of_the_package_is_compared(comparison):
     assert used == set(losses.__all__)
 
 
-@pytest.mark.parametrize('name', ['few-labels', 'no-labels', 'patch-size'])
+@pytest.mark.parametrize('name', ['no-labels', 'patch-size'])
 def test_situations_have_the_same_protocol(name, comparison):
     from comparison_lib.methods import read
 
