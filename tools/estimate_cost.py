@@ -15,7 +15,7 @@ from mmvitkd.models.classifiers.stored_answer import StoredTap, record_dtype
 from mmvitkd.models.classifiers.tap import Tap, record
 from mmvitkd.models.classifiers.teacher import natural_input_size
 from mmvitkd.registry import MODELS, SCOPE
-from mmvitkd.utils.cli import readable_errors
+from mmvitkd.utils.cli import random_teachers, readable_errors
 from mmvitkd.utils.costs import count_parameters
 
 IMAGENET = 1_281_167
@@ -83,6 +83,8 @@ def estimate(cfg: Config) -> Cost:
     if 'student' not in cfg.model:
         raise ValueError(f"config '{cfg.filename}' has no student: it distils nothing")
     preprocessor = cfg.get('data_preprocessor')
+    for teacher in random_teachers(cfg.model):
+        teacher.checkpoint = teacher.get('checkpoint') or 'none'  # nor is it read
     with DefaultScope.overwrite_default_scope(SCOPE):
         model = MODELS.build({'data_preprocessor': preprocessor, **cfg.model})
     images = torch.zeros(BATCH, 3, *(natural_input_size(model.student) or (224, 224)))

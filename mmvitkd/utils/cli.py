@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any
 
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.device import get_device
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.registry import RUNNERS
@@ -241,3 +241,19 @@ def _is_ours(traceback: TracebackType | None) -> bool:
     beside = Path(sys.argv[0]).resolve().parent
     file = Path(traceback.tb_frame.f_code.co_filename)
     return name.split('.')[0] in ('__main__', 'mmvitkd') or beside in file.parents
+
+
+def random_teachers(model: ConfigDict) -> list[ConfigDict]:
+    """Let no teacher of a distiller download its weights when it is built.
+
+    Returns:
+        Those that read any. Each needs a ``checkpoint`` then, whose name may be any
+        until it is read.
+    """
+    found = []
+    for teacher in (model.get('teachers') or {'': model.get('teacher') or {}}).values():
+        own = teacher.get('cfg')
+        own = own.get('model', own) if isinstance(own, dict) else {}
+        if own.pop('pretrained', False) or teacher.get('checkpoint'):
+            found.append(teacher)
+    return found

@@ -111,10 +111,10 @@ def test_larger_images_are_more_tokens(tmp_path, variants):
         assert seen == [tokens] * 2
 
 
-def case(folder, image_size=None):
+def case(folder, image_size=None, **changes):
     from benchmark_lib.measure import Case
 
-    cfg = Config.fromfile(config(folder))
+    cfg = Config.fromfile(config(folder, **changes))
     return Case(
         cfg=cfg,
         batch_size=2,
@@ -126,6 +126,26 @@ def case(folder, image_size=None):
         cpu_time=False,
         folder=folder,
     )
+
+
+def test_no_teacher_is_downloaded(tmp_path):
+    """Neither are weights that a model's own library would fetch."""
+    from benchmark_lib.measure import Loop
+    from benchmark_lib.variants import VARIANTS
+
+    timms = {'type': 'TimmClassifier', 'model_name': 'resnet18', 'num_classes': 10}
+    kd = {'student': 'head', 'teacher': 'model.fc', 'loss': {'type': 'KDLoss'}}
+    changes = {
+        'model.teacher': {'_delete_': True, 'cfg': {**timms, 'pretrained': True}},
+        'model.terms': {'_delete_': True, 'kd': kd},
+    }
+    one = case(tmp_path, **changes)
+    loop = Loop(next(v for v in VARIANTS if v.name == 'config'), one)
+    loop.step()
+    assert one.cfg.model.teacher.cfg.pretrained  # the user's config is as it was
+    used = loop.runner.cfg.model.teacher
+    assert 'pretrained' not in used.cfg
+    assert Path(used.checkpoint).parent == tmp_path
 
 
 def test_a_monitored_step_is_logged_and_trains_the_same(tmp_path, variants):

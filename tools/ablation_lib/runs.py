@@ -27,9 +27,9 @@ import torch
 from mmengine.config import Config
 from mmengine.utils import import_modules_from_strings
 
-from mmvitkd.utils.cli import build_runner
+from mmvitkd.utils.cli import build_runner, random_teachers
 
-from .tables import ROOT, Run, teachers_of
+from .tables import ROOT, Run
 
 TOOLS = ROOT / 'tools'
 # each run's process inherits the imports of this one, which take longer than some runs
@@ -328,8 +328,8 @@ def _steps(name: str, cfg: Config, folder: Path) -> Iterator[None]:
     cfg.work_dir = str(folder / name)
     cfg.experiment_name = name
     cfg.launcher = 'none'
-    for key, teacher in teachers_of(cfg.model).items():
-        teacher.checkpoint = str(folder / f'{name}-{key}.pth')
+    for number, teacher in enumerate(random_teachers(cfg.model)):
+        teacher.checkpoint = str(folder / f'{name}-{number}.pth')
     runner = build_runner(cfg)
     for teacher in getattr(runner.model, 'teachers', {}).values():
         torch.save({'state_dict': teacher.model.state_dict()}, teacher.checkpoint)

@@ -27,7 +27,12 @@ from mmpretrain.structures import DataSample
 
 from mmvitkd.engine import ActivationCheckpointingHook
 from mmvitkd.models.classifiers.teacher import Teacher, natural_input_size
-from mmvitkd.utils.cli import build_runner, complete_dataloader, unwrap
+from mmvitkd.utils.cli import (
+    build_runner,
+    complete_dataloader,
+    random_teachers,
+    unwrap,
+)
 
 from .variants import Variant
 
@@ -149,25 +154,18 @@ def _runner(cfg: Config, case: Case, launcher: str) -> Runner:
     cfg.log_level = 'ERROR'
     cfg.experiment_name = uuid4().hex
     cfg.work_dir = str(case.folder / cfg.experiment_name)
-    teachers = cfg.model.get('teachers') or {'teacher': cfg.model.get('teacher')}
-    online = {
-        name: teacher
-        for name, teacher in teachers.items()
-        if teacher and teacher.get('checkpoint')
-    }
-    for teacher in online.values():
+    for teacher in random_teachers(cfg.model):
         # variants and processes share the file of a teacher, not those of another one
         digest = hashlib.sha256(repr(teacher.cfg).encode()).hexdigest()[:16]
         teacher.checkpoint = str(case.folder / f'{digest}.pth')
         if case.image_size:
             teacher.input_size = 'same'
     runner = build_runner(cfg)
-    for name, teacher in online.items():
-        file = Path(teacher.checkpoint)
-        if not file.is_file():
-            model = unwrap(runner.model).teachers[name].model
+    for teacher in unwrap(runner.model).teachers.values():
+        if isinstance(teacher, Teacher) and not Path(teacher.checkpoint).is_file():
+            file = Path(teacher.checkpoint)
             part = file.with_suffix(f'.{uuid4().hex}')  # of several processes
-            torch.save({'state_dict': model.state_dict()}, part)
+            torch.save({'state_dict': teacher.model.state_dict()}, part)
             part.rename(file)
     runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
     for hook in runner.hooks:
