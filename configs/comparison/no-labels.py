@@ -2,7 +2,7 @@
 _base_ = './methods.py'
 
 title = 'More images, without labels, on digits'
-to_beat = 'KD'
+to_beat = 'student alone, 700 labels'
 # 57 epochs of 14 steps are as many steps as 200 of 4
 every_image = {
     'train_dataloader.dataset.num_labels': 700,
