@@ -10,7 +10,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from tests.helpers import build, distiller, samples
+from tests.helpers import NKD, build, distiller, samples
 from tests.shrink import CONFIGS
 from tests.test_tools.runs import ROOT, assert_same, config
 
@@ -128,10 +128,24 @@ def case(folder, image_size=None, **changes):
     )
 
 
-def test_no_teacher_is_downloaded(tmp_path):
+def test_a_masked_teacher_is_timed_on_whole_images(tmp_path, variants):
+    from benchmark_lib.measure import Loop
+
+    nkd = {'_delete_': True, 'nkd': NKD}
+    changes = {'model.teacher.type': 'MaskedTeacher', 'model.terms': nkd}
+    one = case(tmp_path, **changes)
+    assert variants['cached'].config(one.cfg) is None
+    loop = Loop(variants['teacher'], one)
+    seen = []
+    block = loop.model.teachers['teacher'].model.backbone.layers[0]
+    block.register_forward_hook(lambda *a: seen.append(a[-1].shape[1]))
+    loop.step()
+    assert seen == [1 + 4 * 4]
+
+
+def test_no_teacher_is_downloaded(tmp_path, variants):
     """Neither are weights that a model's own library would fetch."""
     from benchmark_lib.measure import Loop
-    from benchmark_lib.variants import VARIANTS
 
     timms = {'type': 'TimmClassifier', 'model_name': 'resnet18', 'num_classes': 10}
     kd = {'student': 'head', 'teacher': 'model.fc', 'loss': {'type': 'KDLoss'}}
@@ -140,7 +154,7 @@ def test_no_teacher_is_downloaded(tmp_path):
         'model.terms': {'_delete_': True, 'kd': kd},
     }
     one = case(tmp_path, **changes)
-    loop = Loop(next(v for v in VARIANTS if v.name == 'config'), one)
+    loop = Loop(variants['config'], one)
     loop.step()
     assert one.cfg.model.teacher.cfg.pretrained  # the user's config is as it was
     used = loop.runner.cfg.model.teacher

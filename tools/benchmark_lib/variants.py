@@ -111,15 +111,24 @@ def _sparse(on: bool) -> Callable[[Config], bool]:
 
 def _teacher(**options: object) -> Callable[[Config], bool]:
     def change(cfg: Config) -> bool:
-        teachers = list((cfg.model.get('teachers') or {}).values())
-        teachers = teachers or [cfg.model.teacher]
-        for teacher in teachers:
+        for teacher in _teachers(cfg):
             teacher.update(options)
-        return all(
-            _plain(teacher.get('type', 'Teacher')) == 'Teacher' for teacher in teachers
-        )
+        return _kinds(cfg) == {'Teacher'}
 
     return change
+
+
+def _teachers(cfg: Config) -> list[ConfigDict]:
+    return list((cfg.model.get('teachers') or {}).values()) or [cfg.model.teacher]
+
+
+def _kinds(cfg: Config) -> set[str]:
+    return {_plain(teacher.get('type', 'Teacher')) for teacher in _teachers(cfg)}
+
+
+def _whole_images(cfg: Config) -> bool:
+    """Take the teachers that have a model, which is run without a student."""
+    return _kinds(cfg) <= {'Teacher', 'MaskedTeacher'}
 
 
 def _fused(cfg: Config) -> bool:
@@ -179,7 +188,7 @@ def _monitor(loop: Any, folder: Path) -> None:
 
 VARIANTS = [
     Variant('student', 'a step of the student alone', _student),
-    Variant('teacher', "the teacher's forward alone", _teacher(), trains=False),
+    Variant('teacher', "the teacher's forward alone", _whole_images, trains=False),
     Variant('released', "ViTKD's released formulation", _released),
     Variant('config', 'the config as it is', _as_it_is),
     Variant('dense', 'both convolutions on every token', _sparse(False), when='cpu'),
