@@ -109,6 +109,7 @@ def _times_table(case: Record) -> list[str]:
 
 def _overview(cases: list[Record]) -> list[str]:
     """Lay out what each config as it is costs, one below the other."""
+    heads = ['config', 'images/s', 'to student + teacher', 'to student', 'memory ratio']
     rows = []
     for case in cases:
         found = summary(case, 'config')
@@ -120,8 +121,9 @@ def _overview(cases: list[Record]) -> list[str]:
                 _cell(found['memory_ratio']),
             ]
         )
-    to = ['to student + teacher', 'to student']
-    return _table(['config', 'images/s', *to, 'memory ratio'], rows)
+    if not any(row[-1] for row in rows):  # it was not measured
+        heads, rows = heads[:-1], [row[:-1] for row in rows]
+    return _table(heads, rows)
 
 
 def _split_table(case: Record) -> list[str]:
