@@ -75,12 +75,7 @@ def parse_args() -> argparse.Namespace:
     args.baseline_seeds = args.baseline_seeds or args.seeds
     if args.baseline_seeds < args.seeds:
         parser.error(f'--baseline-seeds {args.baseline_seeds} is below --seeds')
-    if not 0 <= args.gpus <= torch.cuda.device_count():
-        parser.error(f'--gpus {args.gpus}, but there are {torch.cuda.device_count()}')
-    if args.jobs is None:
-        args.jobs = 1 if args.gpus else len(os.sched_getaffinity(0))
-    if args.jobs < 1 or (args.jobs > 1 and args.gpus):
-        parser.error(f'--jobs {args.jobs}: at least 1, and no more on GPUs')
+    check_devices(parser, args)
     return args
 
 
@@ -107,8 +102,8 @@ def add_what_to_run(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_how_to_run(parser: argparse.ArgumentParser) -> None:
-    """Add by what, whether and where they are done."""
+def add_devices(parser: argparse.ArgumentParser) -> None:
+    """Add what runs are done by."""
     parser.add_argument(
         '--gpus',
         type=int,
@@ -120,6 +115,21 @@ def add_how_to_run(parser: argparse.ArgumentParser) -> None:
         type=int,
         help='runs at a time. Default: one on GPUs, else one for every core',
     )
+
+
+def check_devices(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Refuse devices that are not there, and fill in how many runs at a time."""
+    if not 0 <= args.gpus <= torch.cuda.device_count():
+        parser.error(f'--gpus {args.gpus}, but there are {torch.cuda.device_count()}')
+    if args.jobs is None:
+        args.jobs = 1 if args.gpus else len(os.sched_getaffinity(0))
+    if args.jobs < 1 or (args.jobs > 1 and args.gpus):
+        parser.error(f'--jobs {args.jobs}: at least 1, and no more on GPUs')
+
+
+def add_how_to_run(parser: argparse.ArgumentParser) -> None:
+    """Add by what, whether and where they are done."""
+    add_devices(parser)
     parser.add_argument(
         '--dry-run', action='store_true', help='say what would run, and how long'
     )

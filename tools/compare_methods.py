@@ -28,8 +28,14 @@ os.environ.setdefault('OMP_NUM_THREADS', '1')
 # asking for GPUs must not start CUDA, which would not survive a fork
 os.environ.setdefault('PYTORCH_NVML_BASED_CUDA_CHECK', '1')
 
-import torch
-from ablate import duration, run_all, steps_of, stop
+from ablate import (
+    add_devices,
+    check_devices,
+    duration,
+    run_all,
+    steps_of,
+    stop,
+)
 from ablation_lib.results import made_by
 from ablation_lib.runs import failure, own_folder, result, step_times
 from ablation_lib.tables import Run, Setting
@@ -50,18 +56,13 @@ def parse_args() -> argparse.Namespace:
     add_what_to_run(parser)
     add_how_to_run(parser)
     args = parser.parse_args()
-    for name in ('seeds', 'tuning_seeds', 'max_epochs', 'jobs'):
+    for name in ('seeds', 'tuning_seeds', 'max_epochs'):
         value = getattr(args, name)
         if value is not None and value < 1:
             parser.error(f'--{name.replace("_", "-")} must be at least 1, got {value}')
     if args.rounds < 2:
         parser.error(f'--rounds must be at least 2, got {args.rounds}')
-    if not 0 <= args.gpus <= torch.cuda.device_count():
-        parser.error(f'--gpus {args.gpus}, but there are {torch.cuda.device_count()}')
-    if args.jobs is None:
-        args.jobs = 1 if args.gpus else len(os.sched_getaffinity(0))
-    if args.jobs > 1 and args.gpus:
-        parser.error(f'--jobs {args.jobs}: only one at a time on GPUs')
+    check_devices(parser, args)
     return args
 
 
@@ -94,17 +95,7 @@ def add_what_to_run(parser: argparse.ArgumentParser) -> None:
 
 def add_how_to_run(parser: argparse.ArgumentParser) -> None:
     """Add by what, whether and where they are done."""
-    parser.add_argument(
-        '--gpus',
-        type=int,
-        default=torch.cuda.device_count(),
-        help='for each run; 0 for the CPU. Default: all there are',
-    )
-    parser.add_argument(
-        '--jobs',
-        type=int,
-        help='runs at a time. Default: one on GPUs, else one for every core',
-    )
+    add_devices(parser)
     parser.add_argument(
         '--rounds',
         type=int,
