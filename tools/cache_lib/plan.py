@@ -14,9 +14,10 @@ from mmengine.config import Config, ConfigDict
 from mmengine.registry import FUNCTIONS, DefaultScope
 
 from mmvitkd.datasets import ReplayedDataset
+from mmvitkd.models.classifiers.preprocessing import normalisation
 from mmvitkd.models.classifiers.stored_answer import StoredTap, record_dtype
 from mmvitkd.models.classifiers.tap import Tap, Tapped
-from mmvitkd.models.classifiers.teacher import Teacher, model_cfg_of, normalisation
+from mmvitkd.models.classifiers.teacher import Teacher, model_cfg_of
 from mmvitkd.registry import DATASETS, MODELS, SCOPE
 from mmvitkd.utils import load_checkpoint, weights_of
 from mmvitkd.utils.teacher_cache import FORMAT, digest_weights, plain

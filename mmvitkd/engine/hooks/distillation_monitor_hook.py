@@ -44,8 +44,10 @@ class DistillationMonitorHook(Hook):
       the class of the largest share counts; without labels there is no accuracy.
 
     Over several processes they are those of the joint batch. Training is the same
-    with and without it, bit by bit. FSDP and DeepSpeed don't let gradients be taken
-    apart, so there are no norms and cosines; with ``compile`` there is nothing.
+    with and without it, bit by bit. FSDP, DeepSpeed and torch's reentrant activation
+    checkpointing don't let gradients be taken apart, so there are no norms and
+    cosines; with ``compile`` there is nothing. A look that fails is said and given up;
+    it never ends training.
 
     Args:
         interval: Steps from one look to the next. Defaults to 100.
@@ -68,6 +70,7 @@ class DistillationMonitorHook(Hook):
         self._step: ExitStack | None = None
         self._values: dict[str, Tensor] = {}
         self._gradients: dict[str, Tensor] = {}
+        self._failure: Exception | None = None
         self._batch = (0, 0)  # images and classes
         self._hits: dict[str, tuple[int, int]] = {}
 
@@ -136,20 +139,58 @@ class DistillationMonitorHook(Hook):
         target: Tensor | None,
     ) -> None:
         """Look at a step between its forward and its backward pass."""
-        parts = split_losses(losses, list(self._model.terms))
-        self._values = {tag('loss', n): loss.detach() for n, loss in parts.items()}
-        if self._parameters:
-            # outside of autocast, as the backward pass
-            with torch.autocast(self._parameters[0].device.type, enabled=False):
-                self._gradients = {
-                    name: gradient(loss * scale, self._parameters) / scale
-                    for name, loss in parts.items()
-                }
-        if STUDENT in logits:
-            images, classes = logits[STUDENT].shape
-            self._batch = images * get_world_size(), classes
-            logits = {**stored_logits(answers, classes), **logits}
-        self._values |= rates(logits, target)
+        self._failure = None
+        try:
+            parts = split_losses(losses, list(self._model.terms))
+            self._values = {tag('loss', n): loss.detach() for n, loss in parts.items()}
+            if self._parameters:
+                self._gradients = self._take_gradients(parts, scale)
+            if STUDENT in logits:
+                images, classes = logits[STUDENT].shape
+                self._batch = images * get_world_size(), classes
+                logits = {**stored_logits(answers, classes), **logits}
+            self._values |= rates(logits, target)
+        except Exception as error:  # whatever it is, training must go on
+            self._failure = error
+
+    def _take_gradients(
+        self, parts: dict[str, Tensor], scale: float
+    ) -> dict[str, Tensor]:
+        # outside of autocast, as the backward pass
+        with torch.autocast(self._parameters[0].device.type, enabled=False):
+            return {
+                name: gradient(loss * scale, self._parameters) / scale
+                for name, loss in parts.items()
+            }
+
+    def _has_failed(self, runner: Runner) -> bool:
+        """Leave out, in every process, what failed in one, and say so."""
+        failed = torch.tensor(float(self._failure is not None))
+        all_reduce(failed, 'max')
+        if not failed:
+            return False
+        reason = 'in another process'
+        if self._failure is not None:
+            text = str(self._failure).partition('\n')[0]
+            reason = f'{type(self._failure).__name__}: {text}'
+        if 'use_reentrant' in reason:
+            reason = (
+                "the student's activations are checkpointed by torch's reentrant way "
+                '(with_cp=True), which lets no gradients be taken apart; '
+                'mmvitkd.ActivationCheckpointingHook in its place does'
+            )
+        if self._parameters:  # the most that can fail: the next look is without
+            self._parameters = []
+            left = 'norms and cosines of gradients are'
+        else:
+            self._model = None
+            left = 'everything is'
+        runner.logger.warning(
+            f'DistillationMonitorHook: could not look into step {runner.iter + 1} '
+            f'({reason}). Training goes on; {left} left out from here on'
+        )
+        self._gradients = {}
+        return True
 
     def after_train_iter(
         self,
@@ -163,6 +204,8 @@ class DistillationMonitorHook(Hook):
             return
         self._step.close()
         self._step = None
+        if self._has_failed(runner):
+            return
         values = {name: float(value) for name, value in joint(self._values).items()}
         values |= compare(joint(self._gradients))
         self._gradients = {}

@@ -15,9 +15,10 @@ from mmvitkd.utils.teacher_cache import (
     require_same,
 )
 
+from .preprocessing import normalisation
 from .stored_answer import StoredTap, record_dtype
 from .tap import Tap, Tapped
-from .teacher import model_cfg_of, normalisation
+from .teacher import model_cfg_of
 
 
 @MODELS.register_module()

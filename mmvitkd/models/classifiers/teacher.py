@@ -1,3 +1,4 @@
+import logging
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,6 +17,8 @@ from mmvitkd.registry import MODELS, SCOPE
 from mmvitkd.utils import load_checkpoint, load_strictly, weights_of
 from mmvitkd.utils.blocks import find_blocks
 
+from .preprocessing import describe as describe_normalisation
+from .preprocessing import find_preprocessing, renormalise
 from .tap import Grid, Tap, Tapped, find_module, find_patch_embed, record
 
 
@@ -75,12 +78,18 @@ class Teacher:
         self.checkpoint = checkpoint
         self.prefix = prefix
         self.weights_only = weights_only
-        own_preprocessor = 'data_preprocessor' in model_cfg
         with DefaultScope.overwrite_default_scope(SCOPE):
             self.model: nn.Module = MODELS.build(model_cfg)
         self.model.requires_grad_(False)
         self.model.eval()
-        self.preprocessor = self.model.data_preprocessor if own_preprocessor else None
+        own = find_preprocessing(
+            self.model, 'data_preprocessor' in model_cfg, 'the teacher'
+        )
+        self.preprocessor = None if own is None else own.preprocessor
+        self._normalised = 'as the student normalises them'
+        if own is not None:
+            what = describe_normalisation(own.preprocessor)
+            self._normalised = f'normalised by {what}, from {own.source}'
         self.input_size = _input_size(self.model, input_size)
         self.dtype = _precision(dtype)
         for name, module in self.model.named_children():
@@ -89,7 +98,7 @@ class Teacher:
         self.stop_early = stop_early
         self.compile = compile
         self._checked: set[frozenset[Tap]] = set()
-        self._loaded = checkpoint is None
+        self._loaded = False
 
     def __deepcopy__(self, memo: dict) -> 'Teacher':
         return self
@@ -101,17 +110,22 @@ class Teacher:
             ValueError: If the file is missing or damaged, or its keys or shapes
                 do not fit; the message lists them.
         """
-        if self._loaded or self.checkpoint is None:
+        if self._loaded:
             return
-        checkpoint = load_checkpoint(self.checkpoint, self.weights_only)
-        problems = load_strictly(self.model, weights_of(checkpoint, self.prefix))
-        if problems:
-            raise ValueError(
-                f"teacher checkpoint '{self.checkpoint}' does not fit "
-                f'{type(self.model).__name__}:\n' + '\n'.join(problems)
-            )
+        if self.checkpoint is not None:
+            checkpoint = load_checkpoint(self.checkpoint, self.weights_only)
+            problems = load_strictly(self.model, weights_of(checkpoint, self.prefix))
+            if problems:
+                raise ValueError(
+                    f"teacher checkpoint '{self.checkpoint}' does not fit "
+                    f'{type(self.model).__name__}:\n' + '\n'.join(problems)
+                )
         self._loaded = True
-        print_log(f'Teacher weights: {self.checkpoint}', logger='current')
+        source = self.checkpoint or "the model's own, pretrained=True"
+        print_log(
+            f'Teacher weights: {source}; its pixels are {self._normalised}',
+            logger='current',
+        )
 
     def check(self, tap: Tap) -> None:
         """Refuse a tap that it can't answer.
@@ -175,12 +189,8 @@ class Teacher:
 
     def prepare(self, inputs: Tensor, preprocessor: nn.Module) -> Tensor:
         """Normalise ``(B, 3, H, W)`` and resize it as the teacher was trained."""
-        own = self.preprocessor
-        if own is not None and normalisation(own) != normalisation(preprocessor):
-            inputs = _denormalise(inputs, preprocessor)  # 0 .. 255
-            if inputs.shape[1] == 3 and _to_rgb(own) != _to_rgb(preprocessor):
-                inputs = inputs.flip(1)
-            inputs = _normalise(inputs, own)
+        if self.preprocessor is not None:
+            inputs = renormalise(inputs, preprocessor, self.preprocessor)
         if self.input_size not in (None, tuple(inputs.shape[-2:])):
             inputs = F.interpolate(
                 inputs, self.input_size, mode='bilinear', antialias=True
@@ -214,13 +224,46 @@ def model_cfg_of(cfg: str | Path | dict) -> ConfigDict:
 
 
 def in_our_scope(cfg: dict) -> dict:
-    """Drop MMPretrain's scope, which a config inherited from ``mmpretrain::`` names.
+    """Have a model built in our scope, where the corrected types come first.
 
-    Ours finds the same types, and the corrected ones first.
+    Drops MMPretrain's scope, which a config inherited from ``mmpretrain::`` names, and
+    replaces the types of MMPretrain that ours correct, however they are named: with
+    the scope, or as a class. The log says so.
     """
-    if cfg.get('_scope_') == MODELS.parent.scope:
-        cfg = ConfigDict({k: v for k, v in cfg.items() if k != '_scope_'})
-    return cfg
+    found = ConfigDict({k: _ours(v) for k, v in cfg.items()})
+    if found.get('_scope_') == MODELS.parent.scope:
+        del found['_scope_']
+    if 'type' in found:
+        found.type = _our_type(found.type)
+    return found
+
+
+def _ours(value: Any) -> Any:
+    if isinstance(value, dict):
+        return in_our_scope(value)
+    return [_ours(v) for v in value] if isinstance(value, list) else value
+
+
+def _our_type(kind: Any) -> Any:
+    """Return our own class in the place of the one that it corrects."""
+    scope = MODELS.parent.scope
+    name, module = str(kind), ''
+    if isinstance(kind, type):
+        name, module = kind.__name__, kind.__module__
+    elif '.' in name:
+        module, _, name = name.rpartition('.')
+    ours = MODELS.module_dict.get(name)
+    theirs = MODELS.parent.module_dict.get(name)
+    if module.split('.')[0] != scope or ours is None or theirs is None:
+        return kind
+    if not issubclass(ours, theirs):
+        return kind
+    print_log(
+        f"{scope}'s {name} is replaced by {SCOPE}'s, which corrects it",
+        logger='current',
+        level=logging.WARNING,
+    )
+    return f'{SCOPE}.{name}'
 
 
 def natural_input_size(model: nn.Module) -> Grid | None:
@@ -256,26 +299,3 @@ def _precision(name: str | None) -> torch.dtype | None:
             "dtype must be 'bfloat16', 'float16', 'float32' or None, got " + repr(name)
         )
     return dtype
-
-
-def _to_rgb(preprocessor: nn.Module) -> bool:
-    return bool(getattr(preprocessor, 'to_rgb', False))
-
-
-def normalisation(preprocessor: nn.Module) -> tuple:
-    """Return a preprocessor's mean, std and channel order, to compare."""
-    mean, std = (getattr(preprocessor, name, None) for name in ('mean', 'std'))
-    values = (None if v is None else tuple(v.flatten().tolist()) for v in (mean, std))
-    return (*values, _to_rgb(preprocessor))
-
-
-def _denormalise(x: Tensor, preprocessor: Any) -> Tensor:
-    if getattr(preprocessor, 'mean', None) is None:
-        return x
-    return x * preprocessor.std.to(x) + preprocessor.mean.to(x)
-
-
-def _normalise(x: Tensor, preprocessor: Any) -> Tensor:
-    if getattr(preprocessor, 'mean', None) is None:
-        return x
-    return (x - preprocessor.mean.to(x)) / preprocessor.std.to(x)

@@ -10,9 +10,12 @@ from torch import Tensor, nn
 
 from mmvitkd.registry import MODELS, SCOPE
 
+from .dry_run import build_term, probe_student, require_gradient
+from .preprocessing import find_preprocessing
 from .tap import Tap, Tapped, find_module, record
 from .teacher import in_our_scope, natural_input_size
-from .term import DistillTerm, TermSpec, parse_term
+from .term import TermSpec, parse_term
+from .token_order import dotted_images
 
 Answers = dict[str, dict[Tap, Tapped]]
 Observer = Callable[[dict[str, Tensor], Answers, Tensor | None], None]
@@ -100,6 +103,8 @@ class ViTKDDistiller(BaseClassifier):
             )
             self.student.data_preprocessor = self.data_preprocessor
             _keep_names(self.student)
+            if student_cfg.get('pretrained'):
+                find_preprocessing(self.student, True, 'the student')  # which may warn
             with torch.random.fork_rng(devices=[]):
                 seed = int(torch.randint(2**31, ()))
                 self._teachers = _build_teachers(teacher, teachers)
@@ -108,7 +113,7 @@ class ViTKDDistiller(BaseClassifier):
                 self.terms = self._build_terms(terms or {})
 
     def _build_terms(self, cfgs: dict[str, dict]) -> nn.ModuleDict:
-        """Build the terms from what the taps yield on a blank image."""
+        """Build the terms from what the taps yield in a dry run."""
         if not isinstance(cfgs, dict):
             raise ValueError(
                 f'terms must be a dict of terms by name, got {cfgs!r}; on the command '
@@ -144,26 +149,20 @@ class ViTKDDistiller(BaseClassifier):
             with _told(f"term '{spec.name}', teacher"):
                 teacher.check(spec.teacher)
         if specs:
-            seen, answers = self._probe()
+            seen, answers = self._probe(specs)
             for spec in specs:
-                terms[spec.name] = _build_term(spec, seen, answers)
-                self.tried[spec.name] = (
-                    spec,
-                    _emptied(seen[spec.student]),
-                    _emptied(answers[spec.teacher_name][spec.teacher]),
-                )
+                student = seen[spec.student]
+                teacher = answers[spec.teacher_name][spec.teacher]
+                terms[spec.name] = build_term(spec, student, teacher)
+                self.tried[spec.name] = spec, _emptied(student), _emptied(teacher)
         return terms
 
-    @torch.no_grad()
-    def _probe(self) -> tuple[dict[Tap, Tapped], Answers]:
-        """Run both sides on two blank images, changing neither."""
-        height, width = natural_input_size(self.student) or (224, 224)
-        inputs = torch.zeros(2, 3, height, width)
-        training = self.student.training
-        self.student.eval()
-        with record(self.student, self.student_taps) as seen:
-            self.student(inputs)
-        self.student.train(training)
+    def _probe(self, specs: list[TermSpec]) -> tuple[dict[Tap, Tapped], Answers]:
+        """Run both sides on a blank and three dotted images, changing neither."""
+        size = natural_input_size(self.student) or (224, 224)
+        inputs = dotted_images(3, size)
+        seen = probe_student(self.student, inputs, self.student_taps)
+        require_gradient(self.student, inputs[:2], specs)
         answers = self.ask_teachers(inputs, None)
         return seen, answers | self.ask_teachers(inputs, None, seen=seen)
 
@@ -362,49 +361,8 @@ def _told(whose: str) -> Iterator[None]:
         raise ValueError(f'{whose}: {error}') from error
 
 
-def _build_term(
-    spec: TermSpec, seen: dict[Tap, Tapped], answers: Answers
-) -> DistillTerm:
-    """Build a term and try it once, so that what does not fit is found now."""
-    student = seen[spec.student]
-    teacher = answers[spec.teacher_name][spec.teacher]
-    try:
-        term = DistillTerm(spec, student, teacher)
-        _try(term, student, teacher)
-    except (ValueError, TypeError, RuntimeError) as error:
-        raise ValueError(f"term '{spec.name}': {error}") from error
-    return term
-
-
 def _emptied(tapped: Tapped) -> Tapped:
     return tapped._replace(value=tapped.value.to('meta'))
-
-
-def _try(term: DistillTerm, student: Tapped, teacher: Tapped) -> None:
-    """Call a term once, as training will.
-
-    Raises:
-        ValueError: If it does not give one number that depends on the student.
-    """
-    labels = torch.zeros(len(student.value), dtype=torch.long)
-    with torch.enable_grad():
-        leaf = student.value.detach().requires_grad_()
-        loss = term(Tapped(leaf.clone(), student.hw), teacher, labels)
-        if not isinstance(loss, Tensor) or loss.ndim != 0:
-            shape = tuple(loss.shape) if isinstance(loss, Tensor) else ''
-            raise ValueError(
-                f'{type(term.loss).__name__} must return a tensor of one number, got '
-                f'{type(loss).__name__} {shape}'
-            )
-        attached = loss.requires_grad
-        if (
-            not attached
-            or torch.autograd.grad(loss, leaf, allow_unused=True)[0] is None
-        ):
-            raise ValueError(
-                f'{type(term.loss).__name__} does not depend on the student, who would '
-                'learn nothing from it: is something detached?'
-            )
 
 
 def _teacher_taps(specs: list[TermSpec]) -> dict[str, list[Tap]]:

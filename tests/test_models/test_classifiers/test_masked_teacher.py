@@ -93,6 +93,7 @@ def test_a_teacher_of_timm(tmp_path):
     answers = [
         ask(made, student_of(), images, Tap('model.head')) for made in (whole, some)
     ]
+    images = whole.prepare(images, student_of().data_preprocessor)
     expected = whole.model.eval()(images)
     torch.testing.assert_close(answers[0], expected)
     assert not torch.allclose(answers[1], expected, atol=1e-3)

@@ -3,6 +3,7 @@ import pickle
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 
 from mmvitkd.models import Teacher
 from mmvitkd.models.classifiers.tap import Tap
@@ -115,7 +116,7 @@ def test_timm_teacher_loads_timms_file(tmp_path):
     images = torch.randn(2, 3, 32, 32)
     tap = Tap('model.head')
     assert torch.equal(
-        made(images, preprocessor(), [tap])[tap].value, reference(images)
+        made(images, made.preprocessor, [tap])[tap].value, reference(images)
     )
 
 
@@ -145,6 +146,121 @@ def test_huggingface_teacher_fetches_its_own_weights(tmp_path):
     for made in (own, file):
         answer = made(images, preprocessor(), [tap])[tap].value
         assert torch.allclose(answer, reference(images).logits, atol=1e-6)
+
+
+@pytest.fixture
+def log(caplog):
+    """What the models write to MMEngine's log."""
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(caplog.handler)
+    yield caplog
+    logger.removeHandler(caplog.handler)
+
+
+HALF = {'mean': [127.5] * 3, 'std': [127.5] * 3, 'to_rgb': True}
+
+
+@pytest.mark.parametrize(
+    'name, own',
+    [
+        ('vit_small_patch16_224', HALF),
+        ('vit_base_patch16_siglip_224', HALF),
+        ('deit_tiny_patch16_224', {**IMAGENET, 'to_rgb': True}),
+    ],
+)
+def test_a_timm_teacher_gets_the_pixels_that_timm_gives_it(name, own):
+    """Held against timm's own transform of an image, under a student of ImageNet's."""
+    import numpy as np
+    import timm
+    from PIL import Image
+
+    made = Teacher(
+        {'type': 'TimmClassifier', 'model_name': name, 'img_size': 32, 'depth': 1},
+        checkpoint='x',
+    )
+    cfg = timm.data.resolve_data_config(model=made.model.model)
+    assert cfg['mean'] == tuple(v / 255 for v in own['mean'])
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    transform = timm.data.create_transform(**{**cfg, 'input_size': 32, 'crop_pct': 1.0})
+    expected = transform(Image.fromarray(pixels))[None]
+    students = preprocessor(**IMAGENET, to_rgb=True)
+    bgr = torch.from_numpy(pixels[..., ::-1].copy()).permute(2, 0, 1)
+    seen = students({'inputs': bgr[None], 'data_samples': samples([0])})['inputs']
+    assert torch.allclose(made.prepare(seen, students), expected, atol=1e-5)
+
+
+def test_a_config_comes_before_the_library_and_the_log_tells(log):
+    cfg = {'type': 'TimmClassifier', 'model_name': 'vit_small_patch16_224', 'depth': 1}
+    made = Teacher({**cfg, 'data_preprocessor': IMAGENET}, checkpoint='x')
+    assert made.preprocessor.mean.flatten().tolist() == pytest.approx(IMAGENET['mean'])
+    assert "timm's pretrained_cfg of vit_small_patch16_224" in log.text
+    assert 'mean [127.5, 127.5, 127.5]' in log.text
+    assert 'The config is followed' in log.text
+
+
+@pytest.mark.parametrize('normalised', [True, False])
+def test_huggingface_pixels_are_those_of_its_image_processor(tmp_path, normalised):
+    import numpy as np
+    from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor
+
+    config = ViTConfig(
+        hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
+        intermediate_size=32, image_size=32, patch_size=8, num_labels=10,
+    )  # fmt: skip
+    ViTForImageClassification(config).save_pretrained(tmp_path)
+    processor = ViTImageProcessor(
+        size={'height': 32, 'width': 32},
+        image_mean=[0.5, 0.4, 0.3],
+        image_std=[0.2, 0.3, 0.4],
+        do_normalize=normalised,
+    )
+    processor.save_pretrained(tmp_path)
+    made = Teacher(
+        {'type': 'HuggingFaceClassifier', 'model_name': str(tmp_path),
+         'pretrained': True}
+    )  # fmt: skip
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    expected = processor(pixels, return_tensors='pt')['pixel_values']
+    students = preprocessor(**IMAGENET, to_rgb=True)
+    bgr = torch.from_numpy(pixels[..., ::-1].copy()).permute(2, 0, 1)
+    seen = students({'inputs': bgr[None], 'data_samples': samples([0])})['inputs']
+    assert torch.allclose(made.prepare(seen, students), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize('pretrained', [True, False])
+def test_the_log_tells_whose_weights_and_pixels(tmp_path, log, pretrained):
+    from transformers import ViTConfig, ViTForImageClassification
+
+    config = ViTConfig(
+        hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
+        intermediate_size=32, image_size=32, patch_size=8, num_labels=10,
+    )  # fmt: skip
+    ViTForImageClassification(config).save_pretrained(tmp_path)
+    cfg = {'type': 'HuggingFaceClassifier', 'model_name': str(tmp_path)}
+    file = None if pretrained else tmp_path / 'model.safetensors'
+    Teacher({**cfg, 'pretrained': pretrained}, checkpoint=file).load()
+    assert ('pretrained=True' if pretrained else str(file)) in log.text
+    assert 'its pixels are as the student normalises them' in log.text
+
+
+@pytest.mark.parametrize('named', ['by scope', 'by class', 'by path', 'nested scope'])
+def test_mmpretrains_deit3_is_corrected_however_it_is_named(named, log):
+    from mmpretrain.models.backbones import deit3 as upstream
+
+    cfg = vit()
+    kinds = {
+        'by scope': 'mmpretrain.DeiT3',
+        'by class': upstream.DeiT3,
+        'by path': 'mmpretrain.models.backbones.deit3.DeiT3',
+        'nested scope': 'DeiT3',
+    }
+    cfg['backbone'] = {**cfg['backbone'], 'type': kinds[named]}
+    if named == 'nested scope':
+        cfg['backbone']['_scope_'] = 'mmpretrain'
+    made = Teacher(cfg, checkpoint='x')
+    assert type(made.model.backbone).__module__ == 'mmvitkd.models.backbones.deit3'
+    if named != 'nested scope':
+        assert "mmpretrain's DeiT3 is replaced" in log.text
 
 
 def test_no_weights_is_an_error():

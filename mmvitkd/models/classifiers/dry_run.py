@@ -1,0 +1,141 @@
+"""Terms are tried once on dotted images, so that what does not fit is found early."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .tap import Tap, Tapped, record
+from .term import DistillTerm, TermSpec
+from .token_order import check_order
+
+# by which the libraries switch activation checkpointing on
+CHECKPOINTING = ('with_cp', 'grad_checkpointing', 'gradient_checkpointing')
+
+
+@torch.no_grad()
+def probe_student(
+    student: nn.Module, inputs: Tensor, taps: Iterable[Tap]
+) -> dict[Tap, Tapped]:
+    """Record a student's taps in eval mode, and leave its mode as it was.
+
+    Args:
+        student: The model.
+        inputs: Images ``(B, C, H, W)``.
+        taps: What to record.
+    """
+    training = student.training
+    student.eval()
+    with record(student, taps) as seen:
+        student(inputs)
+    student.train(training)
+    return seen
+
+
+def require_gradient(student: Any, inputs: Tensor, specs: list[TermSpec]) -> None:
+    """Refuse taps from which no gradient finds its way into the student.
+
+    A dry run of the terms alone can't see that. Changes nothing in the student.
+
+    Args:
+        student: The model.
+        inputs: Images ``(B, C, H, W)``.
+        specs: The terms whose taps of the student are meant.
+
+    Raises:
+        ValueError: If there are such: inside a block whose activations are
+            checkpointed the reentrant way, or where all is frozen or detached.
+    """
+    training = student.training
+    buffers = {name: buffer.clone() for name, buffer in student.named_buffers()}
+    student.train()  # some libraries checkpoint in training only
+    with torch.enable_grad(), record(student, [spec.student for spec in specs]) as seen:
+        student(inputs)
+    student.train(training)
+    with torch.no_grad():
+        for name, buffer in student.named_buffers():
+            buffer.copy_(buffers[name])
+    for spec in specs:
+        if not seen[spec.student].value.requires_grad:
+            raise ValueError(
+                f"term '{spec.name}', student: no gradient gets from the tap "
+                f"'{spec.student.path}' into the student, who would learn nothing from "
+                f'it. {_reason(student)}'
+            )
+
+
+def _reason(student: nn.Module) -> str:
+    by = next(
+        (
+            key
+            for key in CHECKPOINTING
+            for module in student.modules()
+            if getattr(module, key, False) is True
+        ),
+        None,
+    )
+    if by is None:
+        return 'Is what lies below it frozen or detached?'
+    return (
+        f'It lies inside a block whose activations are checkpointed ({by}=True) by '
+        "torch's reentrant way, which runs the forward without a graph: leave that "
+        "out, and use custom_hooks=[dict(type='mmvitkd.ActivationCheckpointingHook', "
+        "modules=['student.backbone.layers'])], which saves as much memory; or tap the "
+        'whole block'
+    )
+
+
+def build_term(spec: TermSpec, student: Tapped, teacher: Tapped) -> DistillTerm:
+    """Build a term, and call it once as training will.
+
+    Args:
+        spec: The term as the config says it.
+        student: What the student's tap yields of the probe images.
+        teacher: What the teacher's tap yields of them.
+
+    Raises:
+        ValueError: If its tokens lie in another order than their grid's, or neck or
+            loss don't fit, or it gives no single number that depends on the student.
+    """
+    try:
+        check_order(spec.student, student)
+        check_order(spec.teacher, teacher)
+        student, teacher = _first_half(student), _first_half(teacher)
+        term = DistillTerm(spec, student, teacher)
+        _try(term, student, teacher)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise ValueError(f"term '{spec.name}': {error}") from error
+    return term
+
+
+def _first_half(feature: Tapped) -> Tapped:
+    """Keep two of the four images; of windows, those that are theirs."""
+    return feature._replace(value=feature.value[: len(feature.value) // 2])
+
+
+def _try(term: DistillTerm, student: Tapped, teacher: Tapped) -> None:
+    """Call a term once.
+
+    Raises:
+        ValueError: If it does not give one number that depends on the student.
+    """
+    labels = torch.zeros(len(student.value), dtype=torch.long)
+    with torch.enable_grad():
+        leaf = student.value.detach().requires_grad_()
+        loss = term(Tapped(leaf.clone(), student.hw), teacher, labels)
+        if not isinstance(loss, Tensor) or loss.ndim != 0:
+            shape = tuple(loss.shape) if isinstance(loss, Tensor) else ''
+            raise ValueError(
+                f'{type(term.loss).__name__} must return a tensor of one number, got '
+                f'{type(loss).__name__} {shape}'
+            )
+        attached = loss.requires_grad
+        if (
+            not attached
+            or torch.autograd.grad(loss, leaf, allow_unused=True)[0] is None
+        ):
+            raise ValueError(
+                f'{type(term.loss).__name__} does not depend on the student, who would '
+                'learn nothing from it: is something detached?'
+            )
