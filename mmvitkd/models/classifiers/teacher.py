@@ -88,6 +88,7 @@ class Teacher:
         self.preprocessor = None if own is None else own.preprocessor
         self._normalised = 'as the student normalises them'
         if own is not None:
+            self.model.data_preprocessor = own.preprocessor
             what = describe_normalisation(own.preprocessor)
             self._normalised = f'normalised by {what}, from {own.source}'
         self.input_size = _input_size(self.model, input_size)
