@@ -78,6 +78,21 @@ def test_another_order_is_refused(order, size, path):
         check_order(Tap(path), feature._replace(value=value))
 
 
+@pytest.mark.parametrize('path', ['backbone.patch_embed', 'backbone.layers.2'])
+def test_extra_tokens_at_the_end_are_noticed(path):
+    """Those that lead are left out, so that all the others stand one place too far."""
+    feature = features_of(vit(img_size=128), path, (128, 128))
+    with pytest.raises(ValueError, match='not in the order'):
+        check_order(Tap(path), feature._replace(value=feature.value.roll(-1, 1)))
+
+
+@pytest.mark.parametrize('size', [(130, 150), (143, 129)])
+def test_patches_that_do_not_fill_the_image_pass(size):
+    cfg = vit(img_size=size)
+    for path in ('backbone.patch_embed', 'backbone.layers.2'):
+        check_order(Tap(path), features_of(cfg, path, size))
+
+
 def test_the_message_tells_the_place():
     feature = features_of(vit(img_size=128), 'backbone.patch_embed', (128, 128))
     value = feature.value[:, rows_of('column by column', feature.hw)]
