@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mmvitkd.registry import MODELS, SCOPE
 
+from ..utils import check_classes
 from .tap import Tap, Tapped, find_module, record
 from .teacher import in_our_scope, natural_input_size
 from .term import DistillTerm, TermSpec, parse_term
@@ -146,7 +147,10 @@ class ViTKDDistiller(BaseClassifier):
         if specs:
             seen, answers = self._probe()
             for spec in specs:
-                terms[spec.name] = _build_term(spec, seen, answers)
+                term = _build_term(spec, seen, answers)
+                with _told(f"term '{spec.name}'"):
+                    check_classes(self.student, term.loss)
+                terms[spec.name] = term
                 self.tried[spec.name] = (
                     spec,
                     _emptied(seen[spec.student]),
