@@ -182,7 +182,7 @@ methods = [
     ),
 ]
 
-# The other methods with a config, by how its name begins.
+# Methods that are left out, by how their config's name begins, for the page to say so.
 excluded = {
     'fitnet-last6': 'as FitNet, on more layers: docs/results/fitnet-weights.md',
     'fitnet-all12': 'as FitNet, on more layers: docs/results/fitnet-weights.md',

@@ -1,94 +1,19 @@
-from .backbones import ConvAttentionViT, CrossBiasViT, DeiT3, ExtraTokenViT, ViTDet
-from .classifiers import CachedTeacher, MaskedTeacher, Teacher, ViTKDDistiller
-from .heads import (
-    Contrast,
-    ContrastiveClsHead,
-    ExtraTokenClsHead,
-    InterClassContrast,
-    IntraClassContrast,
-    SelfSupervisedContrast,
-)
-from .initializers import StrictPretrained
-from .losses import (
-    CorrelationLoss,
-    DISTLoss,
-    DKDLoss,
-    HardKDLoss,
-    HiddenRelationLoss,
-    KDLoss,
-    ManifoldLoss,
-    NKDLoss,
-    NormalisedMSELoss,
-    ProjectorLoss,
-    QKVRelationLoss,
-    RKDLoss,
-    SpectralLoss,
-    ViTKDGenLoss,
-    ViTKDMimicLoss,
-)
-from .necks import (
-    AnchorPointNeck,
-    ConvGenerativeProjector,
-    CrossAttentionGenerativeProjector,
-    DenseGenerativeProjector,
-    GenerativeProjector,
-    GridAligner,
-    LinearProjector,
-    MGDProjector,
-    PatchGroupNeck,
-    ResidualGenerativeProjector,
-    SelfAttentionGenerativeProjector,
-    SimpleFPN,
-    TargetAwareNeck,
-    TransformerGenerativeProjector,
-)
-from .preprocessors import TwoViewDataPreprocessor
+# ruff: noqa: F403
+# Every folder has its own __all__, the one list of what it exports.
+from . import backbones, classifiers, heads, initializers, losses, necks, preprocessors
+from .backbones import *
+from .classifiers import *
+from .heads import *
+from .initializers import *
+from .losses import *
+from .necks import *
+from .preprocessors import *
 
-__all__ = [
-    'AnchorPointNeck',
-    'CachedTeacher',
-    'Contrast',
-    'ContrastiveClsHead',
-    'ConvAttentionViT',
-    'ConvGenerativeProjector',
-    'CorrelationLoss',
-    'CrossAttentionGenerativeProjector',
-    'CrossBiasViT',
-    'DISTLoss',
-    'DKDLoss',
-    'DeiT3',
-    'DenseGenerativeProjector',
-    'ExtraTokenClsHead',
-    'ExtraTokenViT',
-    'GenerativeProjector',
-    'GridAligner',
-    'HardKDLoss',
-    'HiddenRelationLoss',
-    'InterClassContrast',
-    'IntraClassContrast',
-    'KDLoss',
-    'LinearProjector',
-    'MGDProjector',
-    'ManifoldLoss',
-    'MaskedTeacher',
-    'NKDLoss',
-    'NormalisedMSELoss',
-    'PatchGroupNeck',
-    'ProjectorLoss',
-    'QKVRelationLoss',
-    'RKDLoss',
-    'ResidualGenerativeProjector',
-    'SelfAttentionGenerativeProjector',
-    'SelfSupervisedContrast',
-    'SimpleFPN',
-    'SpectralLoss',
-    'StrictPretrained',
-    'TargetAwareNeck',
-    'Teacher',
-    'TransformerGenerativeProjector',
-    'TwoViewDataPreprocessor',
-    'ViTDet',
-    'ViTKDDistiller',
-    'ViTKDGenLoss',
-    'ViTKDMimicLoss',
-]
+__all__: list[str] = []
+__all__ += backbones.__all__
+__all__ += classifiers.__all__
+__all__ += heads.__all__
+__all__ += initializers.__all__
+__all__ += losses.__all__
+__all__ += necks.__all__
+__all__ += preprocessors.__all__

@@ -1,9 +1,19 @@
 """Small checks and steps that losses and necks share."""
 
+import math
+from numbers import Real
+from typing import Any
+
 import torch
 from mmengine.dist import get_comm_device, get_world_size
+from mmpretrain.models.heads import MultiLabelClsHead
 from torch import Tensor, nn
 from torch.distributed.nn import all_gather
+
+ROUNDING = 1e-6  # of a number of tokens
+MULTI_LABEL_ADVICE = (
+    "of several labels an image, use KDLoss(activation='sigmoid') or terms on features"
+)
 
 
 def check_same_shape(student: Tensor, teacher: Tensor) -> None:
@@ -83,16 +93,45 @@ def check_choice(name: str, value: str, choices: tuple[str, ...]) -> str:
     return value
 
 
-def check_positive(name: str, value: float) -> float:
-    """Return ``value`` if it is above zero, else raise ValueError."""
-    if not value > 0:
+def check_number(name: str, value: Any) -> float:
+    """Return ``value`` if it is a finite number, else raise ValueError."""
+    if isinstance(value, str):
+        raise ValueError(
+            f"{name} must be a number, got the text '{value}': write it without "
+            'quotes; to YAML 3e-5 is a text, and 3.0e-5 a number'
+        )
+    # a bool is a number to Python
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise ValueError(f'{name} must be a number, got {value!r}')
+    if not math.isfinite(value):
+        raise ValueError(f'{name} must be finite, got {value}')
+    return value  # type: ignore[return-value]  # a float by PEP 484
+
+
+def check_weight(name: str, value: Any) -> float:
+    """Return ``value`` if it is a number of at least 0, else raise ValueError."""
+    if check_number(name, value) < 0:
+        raise ValueError(f'{name} must be at least 0, got {value}')
+    return value
+
+
+def check_positive(name: str, value: Any) -> float:
+    """Return ``value`` if it is a number above 0, else raise ValueError."""
+    if check_number(name, value) <= 0:
         raise ValueError(f'{name} must be above 0, got {value}')
     return value
 
 
-def check_ratio(ratio: float) -> float:
+def check_count(name: str, value: Any) -> int:
+    """Return ``value`` if it is a whole number above 0, else raise ValueError."""
+    if check_positive(name, value) != int(value):
+        raise ValueError(f'{name} must be a whole number, got {value}')
+    return int(value)
+
+
+def check_ratio(ratio: Any) -> float:
     """Return a mask ratio if it is in [0, 1), else raise ValueError."""
-    if not 0 <= ratio < 1:
+    if not 0 <= check_number('mask_ratio', ratio) < 1:
         raise ValueError(f'mask_ratio must be in [0, 1), got {ratio}')
     return ratio
 
@@ -131,18 +170,23 @@ def hard_labels(target: Tensor | None, loss: str) -> Tensor:
     return target.argmax(1) if target.ndim == 2 else target
 
 
-def drop_label(logits: Tensor, label: Tensor) -> Tensor:
-    """Leave every sample's label out of its logits.
+def check_classes(student: nn.Module, loss: nn.Module) -> None:
+    """Refuse a loss whose classes exclude each other under a head of several labels.
 
     Args:
-        logits: ``(B, K)``.
-        label: Class indices ``(B,)``.
+        student: A classifier.
+        loss: Of a term; its ``exclusive`` says so.
 
-    Returns:
-        ``(B, K - 1)``, the other classes in their order.
+    Raises:
+        ValueError: If the student has such a head.
     """
-    classes = torch.arange(logits.shape[1] - 1, device=logits.device)
-    return logits.gather(1, classes + (classes >= label.view(-1, 1)))
+    heads = [m for m in student.modules() if isinstance(m, MultiLabelClsHead)]
+    if heads and getattr(loss, 'exclusive', False):
+        raise ValueError(
+            f'{type(loss).__name__} takes classes that exclude each other, but the '
+            f"student's {type(heads[0]).__name__} has several labels an image: "
+            + MULTI_LABEL_ADVICE
+        )
 
 
 def unit_length(x: Tensor, dim: int = -1, least: Tensor | float = 0.0) -> Tensor:
@@ -156,17 +200,8 @@ def unit_length(x: Tensor, dim: int = -1, least: Tensor | float = 0.0) -> Tensor
 
 
 def gram(x: Tensor) -> Tensor:
-    """Multiply all rows with each other, in float32 even under autocast.
-
-    Args:
-        x: ``(..., N, C)``.
-
-    Returns:
-        ``(..., N, N)``.
-    """
-    with torch.autocast(x.device.type, enabled=False):
-        x = x.float()
-        return x @ x.transpose(-2, -1)
+    """Multiply all rows with each other, ``(..., N, C)`` to ``(..., N, N)``."""
+    return x @ x.transpose(-2, -1)
 
 
 def merge_patches(x: Tensor, hw: tuple[int, int] | None, side: int) -> Tensor:
@@ -215,7 +250,7 @@ def random_mask(batch: int, tokens: int, ratio: float, device: torch.device) -> 
     Returns:
         A bool tensor ``(batch, tokens)``, True where a token is masked.
     """
-    kept = max(int(tokens * (1 - ratio) + 1e-6), 1)  # 10 * (1 - 0.9) is 0.99...
+    kept = max(int(tokens * (1 - ratio) + ROUNDING), 1)  # 10 * (1 - 0.9) is 0.99...
     rank = torch.rand(batch, tokens, device=device).argsort(1).argsort(1)
     return rank >= kept
 

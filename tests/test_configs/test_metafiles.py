@@ -29,9 +29,12 @@ def test_index_imports_every_metafile():
     assert [ROOT / path for path in index['Import']] == METAFILES
 
 
-def test_index_lists_every_runnable_config_once(models):
+def test_index_lists_every_config_of_a_paper_once(models):
+    """Those on digits are examples, and may be left out."""
     configs = [model.config for model in models.values()]
-    assert sorted(configs) == sorted(EVERY)
+    assert len(configs) == len(set(configs))
+    wanted = {path for path in EVERY if not path.endswith('_digits.py')}
+    assert wanted <= set(configs) <= EVERY
     for name, model in models.items():
         assert model.config.endswith(f'/{name}.py')
 

@@ -83,7 +83,11 @@ named_terms = dict(
         loss=dict(type='NKDLoss', temperature=1.0, gamma=1.0),
     ),
     dkd=dict(student='head', teacher='head', loss=dict(type='DKDLoss')),
-    dist=dict(student='head', teacher='head', loss=dict(type='DISTLoss')),
+    dist=dict(
+        student='head',
+        teacher='head',
+        loss=dict(type='DISTLoss', loss_weight=2.0),
+    ),
     # five inner layers' class tokens, in the manner of PKD-Last
     **{
         f'pkd{i}': dict(

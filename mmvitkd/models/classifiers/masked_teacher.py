@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from mmvitkd.registry import MODELS
 from mmvitkd.utils.blocks import find_blocks
 
+from ..utils import check_choice, check_number
 from .tap import MAX_EXTRA_TOKENS, Tap, Tapped, find_module
 from .teacher import Teacher
 
@@ -26,6 +27,10 @@ class MaskedTeacher(Teacher):
         a = \frac{1}{h} \sum_{i=1}^{h} \mathrm{softmax} \Big(
             \frac{q_{cls}^{(i)} K^{(i)\top}}{\sqrt{d}} \Big)
 
+    The paper's keys are those of the patches. In its released code they are those of
+    all tokens, so that a head counts by the share that it leaves to the patches; that
+    keeps other ones where heads look much at the class token itself.
+
     It answers taps that yield one vector an image, such as the ``head``.
 
     Args:
@@ -34,11 +39,13 @@ class MaskedTeacher(Teacher):
             0.5, by which the paper saves half of the teacher's cost.
         saliency: Path of the student's attention module that ranks them. It has a
             ``qkv`` layer and ``num_heads``. Defaults to that of the last block.
+        softmax_over: What the softmax runs over, the ``'patches'``, as in the paper, or
+            all ``'tokens'``, as in its released code. Defaults to ``'patches'``.
         kwargs: As for :class:`Teacher`.
 
     Raises:
-        ValueError: If ``keep_ratio`` is out of range, or the model has no blocks that
-            take tokens ``(B, L, C)``.
+        ValueError: If ``keep_ratio`` or ``softmax_over`` is out of range, or the model
+            has no blocks that take tokens ``(B, L, C)``.
     """
 
     def __init__(
@@ -46,15 +53,19 @@ class MaskedTeacher(Teacher):
         *args: Any,
         keep_ratio: float = 0.5,
         saliency: str | None = None,
+        softmax_over: str = 'patches',
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
-        if not 0 < keep_ratio <= 1:
+        if not 0 < check_number('keep_ratio', keep_ratio) <= 1:
             raise ValueError(
                 f'keep_ratio must be above 0 and at most 1, got {keep_ratio}'
             )
         self.keep_ratio = keep_ratio
         self.saliency = saliency
+        self.softmax_over = check_choice(
+            'softmax_over', softmax_over, ('patches', 'tokens')
+        )
         self._heads = 0
         model = getattr(self.model, 'backbone', self.model)  # timm's have none
         blocks = find_blocks(self.model)
@@ -118,7 +129,9 @@ class MaskedTeacher(Teacher):
         if shown is None:
             raise ValueError('a MaskedTeacher needs a student, to see where it looks')
         tokens, patches = (shown[tap].value for tap in self._watched)
-        ranks = class_attention(tokens, patches.shape[1], self._heads)
+        ranks = class_attention(
+            tokens, patches.shape[1], self._heads, self.softmax_over
+        )
         kept = ranks.topk(max(1, round(self.keep_ratio * ranks.shape[1]))).indices
         kept = kept.sort().values  # (B, k)
 
@@ -144,16 +157,19 @@ _ADVICE = (
 )
 
 
-def class_attention(qkv: Tensor, patches: int, heads: int) -> Tensor:
-    """Return what a class token attends to, the mean over the heads.
+def class_attention(
+    qkv: Tensor, patches: int, heads: int, softmax_over: str = 'patches'
+) -> Tensor:
+    """Return which patches a class token attends to, the mean over the heads.
 
     Args:
         qkv: Queries, keys and values ``(B, L, 3C)``, the class token's first.
         patches: How many of the ``L`` tokens, the last ones, are patches, ``N``.
         heads: How many heads ``C`` is divided into.
+        softmax_over: The ``'patches'``, or all ``'tokens'``. Defaults to ``'patches'``.
 
     Returns:
-        ``(B, N)``, which sums to 1.
+        ``(B, N)``, which sums to 1, or over all tokens to less.
 
     Raises:
         ValueError: If there is no class token.
@@ -164,9 +180,10 @@ def class_attention(qkv: Tensor, patches: int, heads: int) -> Tensor:
             'the student has no class token whose attention could rank the patches'
         )
     q, k, _ = qkv.view(batch, length, 3, heads, -1).unbind(2)  # (B, L, h, d)
-    q, k = q[:, 0], k[:, length - patches :]
-    scores = torch.einsum('bhd,bnhd->bhn', q, k) / q.shape[-1] ** 0.5
-    return scores.float().softmax(-1).mean(1)
+    scores = torch.einsum('bhd,bnhd->bhn', q[:, 0], k) / q.shape[-1] ** 0.5
+    if softmax_over == 'patches':
+        scores = scores[..., length - patches :]
+    return scores.float().softmax(-1).mean(1)[:, -patches:]
 
 
 def _select(x: Tensor, kept: Tensor, patches: int) -> Tensor:

@@ -79,7 +79,8 @@ class DistillTerm(BaseModule):
     Attributes:
         neck: The module between the student's tap and the loss, or None.
         loss: ``loss(student, teacher, target=None, mask=None) -> scalar``; one whose
-            ``takes_grid`` is True gets the tokens' grid as ``hw``, too.
+            ``takes_grid`` is True gets the tokens' grid as ``hw``, too, and one whose
+            ``takes_mask_ratio`` is, the neck's ``mask_ratio`` or None.
     """
 
     def __init__(self, spec: TermSpec, student: Tapped, teacher: Tapped) -> None:
@@ -138,8 +139,10 @@ class DistillTerm(BaseModule):
             y = resample(teacher, hw)
             out = x if self.neck is None else self.neck(x, hw)
             x, mask = out if isinstance(out, tuple) else (out, None)
-        grid = {'hw': hw} if getattr(self.loss, 'takes_grid', False) else {}
-        return self.loss(x, y, target=target, mask=mask, **grid)
+        extra = {'hw': hw} if getattr(self.loss, 'takes_grid', False) else {}
+        if getattr(self.loss, 'takes_mask_ratio', False):
+            extra['mask_ratio'] = getattr(self.neck, 'mask_ratio', None)
+        return self.loss(x, y, target=target, mask=mask, **extra)
 
 
 def _check_same_shift(student: Tapped, teacher: Tapped) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mmvitkd.registry import MODELS, SCOPE
 
+from ..utils import check_classes
 from .dry_run import build_term, probe_student, require_gradient
 from .preprocessing import find_preprocessing
 from .tap import Tap, Tapped, find_module, record
@@ -153,7 +154,9 @@ class ViTKDDistiller(BaseClassifier):
             for spec in specs:
                 student = seen[spec.student]
                 teacher = answers[spec.teacher_name][spec.teacher]
-                terms[spec.name] = build_term(spec, student, teacher)
+                term = terms[spec.name] = build_term(spec, student, teacher)
+                with _told(f"term '{spec.name}'"):
+                    check_classes(self.student, term.loss)
                 self.tried[spec.name] = spec, _emptied(student), _emptied(teacher)
         return terms
 

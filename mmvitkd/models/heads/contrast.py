@@ -2,7 +2,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..utils import check_positive
+from ..utils import check_positive, check_weight
 
 
 class Contrast(nn.Module):
@@ -30,7 +30,7 @@ class Contrast(nn.Module):
     def __init__(self, temperature: float = 0.1, loss_weight: float = 0.03) -> None:
         super().__init__()
         self.temperature = check_positive('temperature', temperature)
-        self.loss_weight = loss_weight
+        self.loss_weight = check_weight('loss_weight', loss_weight)
 
     def reserve(self, num_classes: int, channels: int) -> None:
         """Make room for what the kind remembers of earlier batches, if anything.

@@ -1,9 +1,11 @@
 from .correlation_loss import CorrelationLoss
 from .dist_loss import DISTLoss
+from .distill_loss import DistillLoss
 from .dkd_loss import DKDLoss
 from .hard_kd_loss import HardKDLoss
 from .hidden_relation_loss import HiddenRelationLoss
 from .kd_loss import KDLoss
+from .logit_loss import LogitLoss
 from .manifold_loss import ManifoldLoss
 from .nkd_loss import NKDLoss
 from .normalised_mse_loss import NormalisedMSELoss
@@ -18,9 +20,11 @@ __all__ = [
     'CorrelationLoss',
     'DISTLoss',
     'DKDLoss',
+    'DistillLoss',
     'HardKDLoss',
     'HiddenRelationLoss',
     'KDLoss',
+    'LogitLoss',
     'ManifoldLoss',
     'NKDLoss',
     'NormalisedMSELoss',

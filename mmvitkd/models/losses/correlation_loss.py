@@ -1,12 +1,13 @@
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmvitkd.registry import MODELS
 
-from ..utils import check_choice, check_no_mask, check_same_tokens, gram
+from ..utils import check_same_tokens, gram
+from .distill_loss import DistillLoss
 
 
 @MODELS.register_module()
-class CorrelationLoss(nn.Module):
+class CorrelationLoss(DistillLoss):
     r"""Correlation matrices of the tokens, equation 7 of `ViTKD
     <https://arxiv.org/abs/2209.02432>`_.
 
@@ -25,39 +26,18 @@ class CorrelationLoss(nn.Module):
             for mimicking.
         reduction: ``'sum'`` over the matrix, or its ``'mean'``, which makes the
             weight independent of the token count. Defaults to ``'sum'``.
-
-    Raises:
-        ValueError: If ``reduction`` is neither.
     """
 
+    check_shapes = staticmethod(check_same_tokens)
+    reductions = ('sum', 'mean')
+
     def __init__(self, loss_weight: float = 3e-5, reduction: str = 'sum') -> None:
-        super().__init__()
-        self.loss_weight = loss_weight
-        self.reduction = check_choice('reduction', reduction, ('sum', 'mean'))
+        super().__init__(loss_weight, reduction)
 
-    def forward(
-        self,
-        student: Tensor,
-        teacher: Tensor,
-        target: Tensor | None = None,
-        mask: Tensor | None = None,
-    ) -> Tensor:
-        """Compare how the tokens of an image respond to each other.
-
-        Args:
-            student: ``(B, N, C_s)``.
-            teacher: ``(B, N, C_t)``.
-            target: Part of every loss's contract, unused by features.
-            mask: Must be None: a neck that masks goes with ``ViTKDGenLoss``.
-
-        Raises:
-            ValueError: If the batch or the token counts differ, or a mask is given.
-        """
-        check_no_mask(mask, 'CorrelationLoss')
-        check_same_tokens(student, teacher)
-        error = (_correlation(student) - _correlation(teacher)).square()  # (B, N, N)
-        loss = error.sum() / len(error) if self.reduction == 'sum' else error.mean()
-        return self.loss_weight * loss
+    def equation(self, student: Tensor, teacher: Tensor) -> Tensor:
+        """Compare how the tokens ``(B, N, C)`` of an image respond to each other."""
+        error = _correlation(student) - _correlation(teacher)  # (B, N, N)
+        return self.reduce(error.square())
 
 
 def _correlation(x: Tensor) -> Tensor:

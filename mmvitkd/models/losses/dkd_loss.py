@@ -1,14 +1,15 @@
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmvitkd.registry import MODELS
 
-from ..utils import check_logits, check_positive, drop_label, hard_labels
+from ..utils import check_positive, check_weight
+from .logit_loss import LogitLoss, drop_label
 
 
 @MODELS.register_module()
-class DKDLoss(nn.Module):
+class DKDLoss(LogitLoss):
     r"""Decoupled KD, from `Decoupled Knowledge Distillation
     <https://arxiv.org/abs/2203.08679>`_.
 
@@ -30,10 +31,9 @@ class DKDLoss(nn.Module):
         beta: Weight of NCKD. Defaults to 0.5.
         temperature: :math:`T`. Defaults to 1.0.
         loss_weight: Factor of the whole. Defaults to 1.0.
-
-    Raises:
-        ValueError: If ``temperature`` is not above 0.
     """
+
+    needs_labels = True
 
     def __init__(
         self,
@@ -42,36 +42,16 @@ class DKDLoss(nn.Module):
         temperature: float = 1.0,
         loss_weight: float = 1.0,
     ) -> None:
-        super().__init__()
-        self.alpha = alpha
-        self.beta = beta
+        super().__init__(loss_weight)
+        self.alpha = check_weight('alpha', alpha)
+        self.beta = check_weight('beta', beta)
         self.temperature = check_positive('temperature', temperature)
-        self.loss_weight = loss_weight
 
-    def forward(
-        self,
-        student: Tensor,
-        teacher: Tensor,
-        target: Tensor | None = None,
-        mask: Tensor | None = None,
-    ) -> Tensor:
-        """Compare label against the rest, and the rest among themselves.
-
-        Args:
-            student: Logits ``(B, K)``.
-            teacher: Logits ``(B, K)``.
-            target: Labels, as indices ``(B,)`` or scores ``(B, K)``.
-            mask: Part of every loss's contract; logits have none.
-
-        Raises:
-            ValueError: If the logits are not ``(B, K)`` of the same classes, or
-                there are no labels.
-        """
-        check_logits(student, teacher)
-        label = hard_labels(target, 'DKDLoss')  # (B,)
+    def equation(self, student: Tensor, teacher: Tensor, label: Tensor) -> Tensor:
+        """Compare label against the rest, and the rest among themselves."""
         t = self.temperature
-        student = F.log_softmax(student.float() / t, dim=1)
-        teacher = F.log_softmax(teacher.float() / t, dim=1)
+        student = F.log_softmax(student / t, dim=1)
+        teacher = F.log_softmax(teacher / t, dim=1)
         student_others = drop_label(student, label)  # (B, K - 1)
         teacher_others = drop_label(teacher, label)
 
@@ -82,7 +62,7 @@ class DKDLoss(nn.Module):
         nckd = _kl(
             F.log_softmax(student_others, dim=1), F.log_softmax(teacher_others, dim=1)
         )
-        return self.loss_weight * t**2 * (self.alpha * tckd + self.beta * nckd)
+        return t**2 * (self.alpha * tckd + self.beta * nckd)
 
 
 def _label_and_rest(log_p: Tensor, others: Tensor, label: Tensor) -> Tensor:

@@ -1,13 +1,13 @@
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmvitkd.registry import MODELS
 
-from ..utils import check_logits
+from .logit_loss import LogitLoss
 
 
 @MODELS.register_module()
-class HardKDLoss(nn.Module):
+class HardKDLoss(LogitLoss):
     r"""Hard labels of the teacher, as in `Training data-efficient image
     transformers & distillation through attention
     <https://arxiv.org/abs/2012.12877>`_.
@@ -25,27 +25,6 @@ class HardKDLoss(nn.Module):
         loss_weight: Factor of the whole. Defaults to 1.0.
     """
 
-    def __init__(self, loss_weight: float = 1.0) -> None:
-        super().__init__()
-        self.loss_weight = loss_weight
-
-    def forward(
-        self,
-        student: Tensor,
-        teacher: Tensor,
-        target: Tensor | None = None,
-        mask: Tensor | None = None,
-    ) -> Tensor:
-        """Compare the student's distribution with the teacher's decision.
-
-        Args:
-            student: Logits ``(B, K)``.
-            teacher: Logits ``(B, K)``.
-            target: Part of every loss's contract; the teacher's label replaces it.
-            mask: Part of every loss's contract; logits have none.
-
-        Raises:
-            ValueError: If the logits are not ``(B, K)`` of the same classes.
-        """
-        check_logits(student, teacher)
-        return self.loss_weight * F.cross_entropy(student.float(), teacher.argmax(1))
+    def equation(self, student: Tensor, teacher: Tensor) -> Tensor:
+        """Compare the student's distribution with the teacher's decision."""
+        return F.cross_entropy(student, teacher.argmax(1))

@@ -1,13 +1,13 @@
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmvitkd.registry import MODELS
 
-from ..utils import check_no_mask, check_positive, check_same_tokens, gram, unit_length
+from ..utils import check_positive, check_same_tokens, gram, unit_length
+from .distill_loss import DistillLoss
 
 
 @MODELS.register_module()
-class HiddenRelationLoss(nn.Module):
+class HiddenRelationLoss(DistillLoss):
     r"""Relations among the tokens that leave a block, from `MiniViT: Compressing Vision
     Transformers with Weight Multiplexing <https://arxiv.org/abs/2204.07154>`_.
 
@@ -20,53 +20,35 @@ class HiddenRelationLoss(nn.Module):
     part of ``ManifoldLoss`` within images. Widths cancel, so the term needs no neck.
     Of more tokens than channels the same is computed from :math:`{H^s}^\top H^s`,
     :math:`{H^s}^\top H^t` and :math:`{H^t}^\top H^t`, ``(B, C, C)``: on the 56x56 grid
-    of a Swin a relation would take 39 MB an image.
+    of a Swin a relation would take 39 MB an image. Near the teacher their squares all
+    but cancel, so that part is computed in float64.
 
     Args:
         window_area: :math:`w`. Defaults to 49, as released, of Swin's 7x7 windows; it
             is 49 for blocks of any grid.
         loss_weight: Factor of the whole. Defaults to 0.1, as released.
-
-    Raises:
-        ValueError: If ``window_area`` is not above 0.
     """
 
+    check_shapes = staticmethod(check_same_tokens)
+
     def __init__(self, window_area: float = 49.0, loss_weight: float = 0.1) -> None:
-        super().__init__()
+        super().__init__(loss_weight)
         self.window_area = check_positive('window_area', window_area)
-        self.loss_weight = loss_weight
 
-    def forward(
-        self,
-        student: Tensor,
-        teacher: Tensor,
-        target: Tensor | None = None,
-        mask: Tensor | None = None,
-    ) -> Tensor:
-        """Compare the Gram matrices of an image's tokens.
-
-        Args:
-            student: ``(B, N, C_s)``.
-            teacher: ``(B, N, C_t)``.
-            target: Part of every loss's contract, unused by features.
-            mask: Must be None: a neck that masks goes with ``ViTKDGenLoss``.
-
-        Raises:
-            ValueError: If the batch or the token counts differ, or a mask is given.
-        """
-        check_no_mask(mask, 'HiddenRelationLoss')
-        check_same_tokens(student, teacher)
-        s, t = unit_length(student.float()), unit_length(teacher.float())
-        entries = s.shape[0] * s.shape[1] ** 2
-        return self.loss_weight * self.window_area * _distance(s, t) / entries
+    def equation(self, student: Tensor, teacher: Tensor) -> Tensor:
+        """Compare the Gram matrices of an image's tokens, ``(B, N, C)``."""
+        entries = student.shape[0] * student.shape[1] ** 2
+        if student.shape[1] <= max(student.shape[-1], teacher.shape[-1]):
+            s, t = unit_length(student), unit_length(teacher)
+            distance = (gram(s) - gram(t)).square().sum()  # (B, N, N)
+        else:
+            s, t = unit_length(student.double()), unit_length(teacher.double())
+            distance = _by_channels(s.transpose(1, 2), t.transpose(1, 2))
+        return self.window_area * distance.to(student.dtype) / entries
 
 
-def _distance(s: Tensor, t: Tensor) -> Tensor:
-    """Sum up the squared differences of two Gram matrices, of ``(B, N, C)`` tokens."""
-    if s.shape[1] <= max(s.shape[-1], t.shape[-1]):
-        return (gram(s) - gram(t)).square().sum()  # (B, N, N)
-    s, t = s.transpose(1, 2), t.transpose(1, 2)
-    with torch.autocast(s.device.type, enabled=False):
-        cross = s @ t.transpose(1, 2)  # (B, C_s, C_t)
-    squares = [x.square().sum() for x in (gram(s), cross, gram(t))]
-    return squares[0] - 2 * squares[1] + squares[2]
+def _by_channels(s: Tensor, t: Tensor) -> Tensor:
+    """Sum up the tokens' squared differences, of channels ``(B, C, N)``."""
+    products = gram(s), s @ t.transpose(1, 2), gram(t)  # (B, C_s, C_t) the second
+    own, cross, teachers = (x.square().sum() for x in products)
+    return own - 2 * cross + teachers

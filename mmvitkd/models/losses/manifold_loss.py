@@ -1,22 +1,22 @@
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmvitkd.registry import MODELS
 
 from ..utils import (
-    check_choice,
-    check_no_mask,
-    check_positive,
+    check_count,
     check_same_tokens,
+    check_weight,
     gather_batch,
     gram,
     merge_patches,
     unit_length,
 )
+from .distill_loss import DistillLoss
 
 
 @MODELS.register_module()
-class ManifoldLoss(nn.Module):
+class ManifoldLoss(DistillLoss):
     r"""Relations among the tokens of a batch, from `Learning Efficient Vision
     Transformers via Fine-Grained Manifold Distillation
     <https://arxiv.org/abs/2107.01378>`_.
@@ -46,11 +46,10 @@ class ManifoldLoss(nn.Module):
         gather: Relate the images of all processes. Defaults to False, as released.
         merge: Side of squares of patches whose channels make one token. Of Swin's
             56x56 patches, too many to relate, 4 makes 14x14. Defaults to 1.
-
-    Raises:
-        ValueError: If ``num_samples``, ``merge`` or ``reduction`` is out of range.
     """
 
+    check_shapes = staticmethod(check_same_tokens)
+    reductions = ('mean', 'frobenius')
     takes_grid = True
 
     def __init__(
@@ -64,41 +63,25 @@ class ManifoldLoss(nn.Module):
         gather: bool = False,
         merge: int = 1,
     ) -> None:
-        super().__init__()
-        check_positive('num_samples', num_samples)
-        check_positive('merge', merge)
-        self.intra = intra
-        self.inter = inter
-        self.random = random
-        self.num_samples = num_samples
-        self.loss_weight = loss_weight
-        self.reduction = check_choice('reduction', reduction, ('mean', 'frobenius'))
+        super().__init__(loss_weight, reduction)
+        self.intra = check_weight('intra', intra)
+        self.inter = check_weight('inter', inter)
+        self.random = check_weight('random', random)
+        self.num_samples = check_count('num_samples', num_samples)
         self.gather = gather
-        self.merge = merge
+        self.merge = check_count('merge', merge)
 
-    def forward(
-        self,
-        student: Tensor,
-        teacher: Tensor,
-        target: Tensor | None = None,
-        mask: Tensor | None = None,
-        hw: tuple[int, int] | None = None,
+    def equation(
+        self, student: Tensor, teacher: Tensor, hw: tuple[int, int] | None = None
     ) -> Tensor:
         """Compare the Gram matrices within images, across them, and at random.
 
         Args:
             student: ``(B, N, C_s)``.
             teacher: ``(B, N, C_t)``.
-            target: Part of every loss's contract, unused by features.
-            mask: Must be None: a neck that masks goes with ``ViTKDGenLoss``.
             hw: The grid of the tokens, to merge them by.
-
-        Raises:
-            ValueError: If batch or tokens differ, or can't be merged, or have a mask.
         """
-        check_no_mask(mask, 'ManifoldLoss')
-        check_same_tokens(student, teacher)
-        s, t = student.float(), teacher.float()
+        s, t = student, teacher
         if self.merge > 1:
             s, t = (merge_patches(x, hw, self.merge) for x in (s, t))
         s, t = unit_length(s), unit_length(t)
@@ -109,9 +92,7 @@ class ManifoldLoss(nn.Module):
         s, t = s.flatten(0, 1), t.flatten(0, 1)  # (B * N, C)
         rows = torch.randperm(len(s), device=s.device)[: self.num_samples]
         random = self._distance(s[rows], t[rows])
-        return self.loss_weight * (
-            self.intra * intra + self.inter * inter + self.random * random
-        )
+        return self.intra * intra + self.inter * inter + self.random * random
 
     def _distance(self, s: Tensor, t: Tensor) -> Tensor:
         """Compare Gram matrices of ``(..., rows, C)``, the mean over the first."""

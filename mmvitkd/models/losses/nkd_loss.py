@@ -1,13 +1,14 @@
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmvitkd.registry import MODELS
 
-from ..utils import check_logits, check_positive, drop_label, hard_labels
+from ..utils import check_positive, check_weight
+from .logit_loss import LogitLoss, drop_label
 
 
 @MODELS.register_module()
-class NKDLoss(nn.Module):
+class NKDLoss(LogitLoss):
     r"""Normalised KD, from `From Knowledge Distillation to Self-Knowledge
     Distillation <https://arxiv.org/abs/2303.13005>`_.
 
@@ -25,42 +26,19 @@ class NKDLoss(nn.Module):
         temperature: :math:`\lambda`, of the other classes. Defaults to 1.0.
         gamma: Weight of the other classes. Defaults to 1.5.
         loss_weight: Factor of the whole. Defaults to 1.0.
-
-    Raises:
-        ValueError: If ``temperature`` is not above 0.
     """
+
+    needs_labels = True
 
     def __init__(
         self, temperature: float = 1.0, gamma: float = 1.5, loss_weight: float = 1.0
     ) -> None:
-        super().__init__()
+        super().__init__(loss_weight)
         self.temperature = check_positive('temperature', temperature)
-        self.gamma = gamma
-        self.loss_weight = loss_weight
+        self.gamma = check_weight('gamma', gamma)
 
-    def forward(
-        self,
-        student: Tensor,
-        teacher: Tensor,
-        target: Tensor | None = None,
-        mask: Tensor | None = None,
-    ) -> Tensor:
-        """Compare the label's probability and the others' distribution apart.
-
-        Args:
-            student: Logits ``(B, K)``.
-            teacher: Logits ``(B, K)``.
-            target: Labels, as indices ``(B,)`` or scores ``(B, K)``.
-            mask: Part of every loss's contract; logits have none.
-
-        Raises:
-            ValueError: If the logits are not ``(B, K)`` of the same classes, or
-                there are no labels.
-        """
-        check_logits(student, teacher)
-        label = hard_labels(target, 'NKDLoss')  # (B,)
-        student, teacher = student.float(), teacher.float()
-
+    def equation(self, student: Tensor, teacher: Tensor, label: Tensor) -> Tensor:
+        """Compare the label's probability and the others' distribution apart."""
         index = label.view(-1, 1)
         student_label = F.log_softmax(student, dim=1).gather(1, index)  # (B, 1)
         teacher_label = F.softmax(teacher, dim=1).gather(1, index)  # (B, 1)
@@ -71,4 +49,4 @@ class NKDLoss(nn.Module):
         teacher_others = F.softmax(drop_label(teacher, label) / t, dim=1)  # (B, K - 1)
         loss_others = -(teacher_others * student_others).sum(1).mean()
 
-        return self.loss_weight * (loss_label + self.gamma * t**2 * loss_others)
+        return loss_label + self.gamma * t**2 * loss_others

@@ -1,12 +1,13 @@
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmvitkd.registry import MODELS
 
-from ..utils import check_no_mask, check_same_shape, unit_length
+from ..utils import unit_length
+from .distill_loss import DistillLoss
 
 
 @MODELS.register_module()
-class NormalisedMSELoss(nn.Module):
+class NormalisedMSELoss(DistillLoss):
     r"""Squared distance of the directions, as in `Patient Knowledge
     Distillation for BERT Model Compression <https://arxiv.org/abs/1908.09355>`_.
 
@@ -22,29 +23,6 @@ class NormalisedMSELoss(nn.Module):
         loss_weight: Factor of the whole. Defaults to 1.0.
     """
 
-    def __init__(self, loss_weight: float = 1.0) -> None:
-        super().__init__()
-        self.loss_weight = loss_weight
-
-    def forward(
-        self,
-        student: Tensor,
-        teacher: Tensor,
-        target: Tensor | None = None,
-        mask: Tensor | None = None,
-    ) -> Tensor:
-        """Compare where the vectors point, whatever their length.
-
-        Args:
-            student: ``(B, C_t)`` or ``(B, N, C_t)``, after the neck.
-            teacher: The same shape.
-            target: Part of every loss's contract, unused by features.
-            mask: Must be None: a neck that masks goes with ``ViTKDGenLoss``.
-
-        Raises:
-            ValueError: If the shapes differ, or a mask is given.
-        """
-        check_no_mask(mask, 'NormalisedMSELoss')
-        check_same_shape(student, teacher)
-        error = unit_length(student.float()) - unit_length(teacher.float())
-        return self.loss_weight * error.square().sum(-1).mean()
+    def equation(self, student: Tensor, teacher: Tensor) -> Tensor:
+        """Compare where ``(B, C)`` or ``(B, N, C)`` point, whatever their length."""
+        return (unit_length(student) - unit_length(teacher)).square().sum(-1).mean()

@@ -1,13 +1,13 @@
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmvitkd.registry import MODELS
 
-from ..utils import check_no_mask, check_same_shape
+from .distill_loss import DistillLoss
 
 
 @MODELS.register_module()
-class ProjectorLoss(nn.Module):
+class ProjectorLoss(DistillLoss):
     r"""Squared distance of standardised channels: ProjectorKD, to which
     `Distillation Dynamics <https://arxiv.org/abs/2511.06848>`_ compares SpectralKD.
 
@@ -31,40 +31,23 @@ class ProjectorLoss(nn.Module):
     """
 
     def __init__(self, loss_weight: float = 0.2) -> None:
-        super().__init__()
-        self.loss_weight = loss_weight
+        super().__init__(loss_weight)
 
-    def forward(
-        self,
-        student: Tensor,
-        teacher: Tensor,
-        target: Tensor | None = None,
-        mask: Tensor | None = None,
-    ) -> Tensor:
-        """Compare every channel over the batch's tokens.
-
-        Args:
-            student: ``(B, N, C_t)``, after the neck, or ``(B, C_t)``.
-            teacher: The same shape.
-            target: Part of every loss's contract, unused by features.
-            mask: Must be None: a neck that masks goes with ``ViTKDGenLoss``.
+    def equation(self, student: Tensor, teacher: Tensor) -> Tensor:
+        """Compare every channel of ``(B, N, C)`` or ``(B, C)`` over the batch's tokens.
 
         Raises:
-            ValueError: If the shapes differ, there is one token in all, which has no
-                variance, or a mask is given.
+            ValueError: If there is one token in all, which has no variance.
         """
-        check_no_mask(mask, 'ProjectorLoss')
-        check_same_shape(student, teacher)
         tokens = student.shape[:-1].numel()
         if tokens < 2:
             raise ValueError(
                 f'ProjectorLoss needs the variance over the tokens of a batch, got '
                 f'{tokens}: use a larger batch, or tap patch tokens'
             )
-        error = _standardise(student) - _standardise(teacher)
-        return self.loss_weight * error.square().mean()
+        return (_standardise(student) - _standardise(teacher)).square().mean()
 
 
 def _standardise(x: Tensor) -> Tensor:
     """Give every channel mean 0 and variance 1, ``(..., C)`` to ``(M, C)``."""
-    return F.batch_norm(x.flatten(0, -2).float(), None, None, training=True)
+    return F.batch_norm(x.flatten(0, -2), None, None, training=True)

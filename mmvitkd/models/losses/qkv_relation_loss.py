@@ -2,18 +2,19 @@ from itertools import combinations_with_replacement
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from mmvitkd.registry import MODELS
 
-from ..utils import check_no_mask, check_positive, check_same_tokens
+from ..utils import check_count, check_same_tokens
+from .distill_loss import DistillLoss
 
 PARTS = 3  # queries, keys, values
 
 
 @MODELS.register_module()
-class QKVRelationLoss(nn.Module):
+class QKVRelationLoss(DistillLoss):
     r"""Relations among queries, keys and values, from `MiniViT: Compressing Vision
     Transformers with Weight Multiplexing <https://arxiv.org/abs/2204.07154>`_.
 
@@ -36,44 +37,24 @@ class QKVRelationLoss(nn.Module):
         relation_heads: :math:`A_r`, how many parts the whole width is cut into, on
             either side. Defaults to 1, as released.
         loss_weight: Factor of the whole. Defaults to 1.0, as released.
-
-    Raises:
-        ValueError: If ``relation_heads`` is not above 0.
     """
 
+    check_shapes = staticmethod(check_same_tokens)
+
     def __init__(self, relation_heads: int = 1, loss_weight: float = 1.0) -> None:
-        super().__init__()
-        check_positive('relation_heads', relation_heads)
-        self.relation_heads = relation_heads
-        self.loss_weight = loss_weight
+        super().__init__(loss_weight)
+        self.relation_heads = check_count('relation_heads', relation_heads)
 
-    def forward(
-        self,
-        student: Tensor,
-        teacher: Tensor,
-        target: Tensor | None = None,
-        mask: Tensor | None = None,
-    ) -> Tensor:
-        """Compare the nine relations.
-
-        Args:
-            student: ``(B, N, 3 * C_s)``; in windows, ``B`` counts them.
-            teacher: ``(B, N, 3 * C_t)``.
-            target: Part of every loss's contract, unused by features.
-            mask: Must be None: a neck that masks goes with ``ViTKDGenLoss``.
+    def equation(self, student: Tensor, teacher: Tensor) -> Tensor:
+        """Compare the nine relations of ``(B, N, 3 * C)``; ``B`` counts windows.
 
         Raises:
-            ValueError: If the batch or the token counts differ, a width can't be cut
-                into the relation heads, or a mask is given.
+            ValueError: If a width can't be cut into the relation heads.
         """
-        check_no_mask(mask, 'QKVRelationLoss')
-        check_same_tokens(student, teacher)
-        s, t = self._split(student), self._split(teacher)
-        with torch.autocast(s.device.type, enabled=False):
-            return self.loss_weight * _MeanDivergence.apply(s, t)
+        return _MeanDivergence.apply(self._split(student), self._split(teacher))
 
     def _split(self, qkv: Tensor) -> Tensor:
-        """Cut ``(B, N, 3 * C)`` into ``(3, B, A_r, N, C / A_r)``, in float32."""
+        """Cut ``(B, N, 3 * C)`` into ``(3, B, A_r, N, C / A_r)``."""
         width, parts = qkv.shape[-1], PARTS * self.relation_heads
         if width % parts:
             raise ValueError(
@@ -81,7 +62,7 @@ class QKVRelationLoss(nn.Module):
                 f'relation_heads={self.relation_heads} each, but the width {width} is '
                 f"no multiple of {parts}: tap dict(path='....attn.qkv', tokens='all')"
             )
-        x = qkv.float().unflatten(-1, (PARTS, self.relation_heads, width // parts))
+        x = qkv.unflatten(-1, (PARTS, self.relation_heads, width // parts))
         return x.permute(2, 0, 3, 1, 4)
 
 

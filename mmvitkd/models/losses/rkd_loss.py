@@ -1,13 +1,14 @@
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmvitkd.registry import MODELS
 
-from ..utils import check_no_mask, gram, unit_length
+from ..utils import check_weight, gram, unit_length
+from .distill_loss import DistillLoss
 
 
 @MODELS.register_module()
-class RKDLoss(nn.Module):
+class RKDLoss(DistillLoss):
     r"""Distances and angles among the images of a batch, as in `Relational
     Knowledge Distillation <https://arxiv.org/abs/1904.05068>`_.
 
@@ -38,42 +39,26 @@ class RKDLoss(nn.Module):
     def __init__(
         self, distance: float = 25.0, angle: float = 50.0, loss_weight: float = 1.0
     ) -> None:
-        super().__init__()
-        self.distance = distance
-        self.angle = angle
-        self.loss_weight = loss_weight
+        super().__init__(loss_weight)
+        self.distance = check_weight('distance', distance)
+        self.angle = check_weight('angle', angle)
 
-    def forward(
-        self,
-        student: Tensor,
-        teacher: Tensor,
-        target: Tensor | None = None,
-        mask: Tensor | None = None,
-    ) -> Tensor:
-        """Compare how the images lie to each other.
-
-        Args:
-            student: A class token ``(B, C_s)``, or ``(B, N, C_s)``, whose mean over
-                the tokens is taken.
-            teacher: The same of any width.
-            target: Part of every loss's contract, unused by features.
-            mask: Must be None: a neck that masks goes with ``ViTKDGenLoss``.
-
-        Raises:
-            ValueError: If a side is neither, the batch sizes differ, or a mask is
-                given.
-        """
-        check_no_mask(mask, 'RKDLoss')
+    @staticmethod
+    def check_shapes(student: Tensor, teacher: Tensor) -> None:
+        """Take a vector an image, or tokens, of which the mean is taken."""
         if {student.ndim, teacher.ndim} - {2, 3} or len(student) != len(teacher):
             raise ValueError(
                 'RKDLoss relates images, each a vector: it takes (B, C) or (B, N, C) '
                 f'from both sides, of any width, got {tuple(student.shape)} from the '
                 f'student and {tuple(teacher.shape)} from the teacher'
             )
-        s, t = _differences(student.float()), _differences(teacher.float())
+
+    def equation(self, student: Tensor, teacher: Tensor) -> Tensor:
+        """Compare how the images lie to each other."""
+        s, t = _differences(student), _differences(teacher)
         distance = F.smooth_l1_loss(_distances(s), _distances(t))  # (B, B)
         angle = F.smooth_l1_loss(gram(unit_length(s)), gram(unit_length(t)))
-        return self.loss_weight * (self.distance * distance + self.angle * angle)
+        return self.distance * distance + self.angle * angle
 
 
 def _differences(x: Tensor) -> Tensor:

@@ -1,14 +1,15 @@
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmvitkd.registry import MODELS
 
-from ..utils import check_grid, check_no_mask, check_same_shape, check_same_tokens
+from ..utils import check_grid, check_same_shape, check_same_tokens
+from .distill_loss import DistillLoss
 
 
 @MODELS.register_module()
-class SpectralLoss(nn.Module):
+class SpectralLoss(DistillLoss):
     r"""Squared distance of the spectra over the grid, from `SpectralKD
     <https://arxiv.org/abs/2412.19055>`_.
 
@@ -33,41 +34,30 @@ class SpectralLoss(nn.Module):
             each, with ``1 / pairs`` of the weight. Defaults to the authors' 0.2.
     """
 
+    check_shapes = staticmethod(check_same_tokens)
     takes_grid = True
 
     def __init__(self, loss_weight: float = 0.2) -> None:
-        super().__init__()
-        self.loss_weight = loss_weight
+        super().__init__(loss_weight)
 
-    def forward(
-        self,
-        student: Tensor,
-        teacher: Tensor,
-        target: Tensor | None = None,
-        mask: Tensor | None = None,
-        hw: tuple[int, int] | None = None,
+    def equation(
+        self, student: Tensor, teacher: Tensor, hw: tuple[int, int] | None = None
     ) -> Tensor:
         """Compare the maps' frequencies.
 
         Args:
             student: Patch tokens ``(B, N, C_s)``.
             teacher: ``(B, N, C_t)``; narrower than the student only with a neck.
-            target: Part of every loss's contract, unused by features.
-            mask: Must be None: a neck that masks goes with ``ViTKDGenLoss``.
             hw: The tokens' grid ``(H, W)``.
 
         Raises:
-            ValueError: If the batch, the token counts or the grid do not match, the
-                teacher is narrower, or a mask is given.
+            ValueError: If it is not their grid, or the teacher is narrower.
         """
-        check_no_mask(mask, 'SpectralLoss')
-        check_same_tokens(student, teacher)
         check_grid(hw, student.shape[1])
-        s, t = student.float(), teacher.float()
-        if s.shape[-1] < t.shape[-1]:
-            t = F.adaptive_avg_pool1d(t, s.shape[-1])  # (B, N, C_s)
-        check_same_shape(s, t)
+        if student.shape[-1] < teacher.shape[-1]:
+            teacher = F.adaptive_avg_pool1d(teacher, student.shape[-1])  # (B, N, C_s)
+        check_same_shape(student, teacher)
         # linear, so that one transform of the difference does for two
-        error = (s - t).unflatten(1, hw)  # (B, H, W, C)
+        error = (student - teacher).unflatten(1, hw)  # (B, H, W, C)
         spectrum = torch.fft.rfft2(error, dim=(1, 2), norm='ortho')
-        return self.loss_weight * torch.view_as_real(spectrum).square().mean()
+        return torch.view_as_real(spectrum).square().mean()

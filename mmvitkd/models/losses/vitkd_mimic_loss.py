@@ -1,13 +1,13 @@
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmvitkd.registry import MODELS
 
-from ..utils import check_choice, check_no_mask, check_same_shape
+from .distill_loss import DistillLoss
 
 
 @MODELS.register_module()
-class ViTKDMimicLoss(nn.Module):
+class ViTKDMimicLoss(DistillLoss):
     r"""Mimicking of a shallow layer, equation 1 of `ViTKD
     <https://arxiv.org/abs/2209.02432>`_.
 
@@ -24,36 +24,14 @@ class ViTKDMimicLoss(nn.Module):
         reduction: ``'sum'`` over tokens and channels, or their ``'mean'``, which
             makes the weight independent of width and token count. Defaults to
             ``'sum'``.
-
-    Raises:
-        ValueError: If ``reduction`` is neither.
     """
 
+    reductions = ('sum', 'mean')
+
     def __init__(self, loss_weight: float = 3e-5, reduction: str = 'sum') -> None:
-        super().__init__()
-        self.loss_weight = loss_weight
-        self.reduction = check_choice('reduction', reduction, ('sum', 'mean'))
+        super().__init__(loss_weight, reduction)
 
-    def forward(
-        self,
-        student: Tensor,
-        teacher: Tensor,
-        target: Tensor | None = None,
-        mask: Tensor | None = None,
-    ) -> Tensor:
-        """Compare every token, whatever ``target`` and ``mask`` say.
-
-        Args:
-            student: ``(B, N, C_t)``, after the neck.
-            teacher: ``(B, N, C_t)``.
-            target: Part of every loss's contract, unused by features.
-            mask: Must be None: a neck that masks goes with ``ViTKDGenLoss``.
-
-        Raises:
-            ValueError: If the shapes differ, or a mask is given.
-        """
-        check_no_mask(mask, 'ViTKDMimicLoss')
-        check_same_shape(student, teacher)
-        loss = F.mse_loss(student.float(), teacher.float(), reduction=self.reduction)
-        samples = len(student) if self.reduction == 'sum' else 1
-        return self.loss_weight * loss / samples
+    def equation(self, student: Tensor, teacher: Tensor) -> Tensor:
+        """Compare every token, ``(B, N, C_t)``."""
+        loss = F.mse_loss(student, teacher, reduction=self.reduction)
+        return loss if self.reduction == 'mean' else loss / len(student)

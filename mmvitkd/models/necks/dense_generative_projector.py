@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from mmvitkd.registry import MODELS
 
-from ..utils import check_positive, on_grid
+from ..utils import check_count, on_grid
 from .generative_projector import GenerativeProjector
 
 
@@ -67,8 +67,8 @@ class DenseGenerativeProjector(GenerativeProjector):
     ) -> None:
         super().__init__(in_channels, out_channels, *args, **kwargs)
         growth = (out_channels + 1) // 2 if growth is None else growth
-        check_positive('growth', growth)
-        check_positive('num_layers', num_layers)
+        check_count('growth', growth)
+        check_count('num_layers', num_layers)
         self.generate = _DenseBlock(out_channels, growth, num_layers)
 
     def _generate(self, x: Tensor, mask: Tensor, hw: tuple[int, int]) -> Tensor:

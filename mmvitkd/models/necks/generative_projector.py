@@ -1,8 +1,18 @@
+import logging
+
 import torch
+from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from ..utils import bernoulli_mask, check_choice, check_grid, check_ratio, random_mask
+from ..utils import (
+    ROUNDING,
+    bernoulli_mask,
+    check_choice,
+    check_grid,
+    check_ratio,
+    random_mask,
+)
 from .linear_projector import LinearProjector
 
 MASKS = {'exact': random_mask, 'bernoulli': bernoulli_mask}
@@ -20,7 +30,8 @@ class GenerativeProjector(BaseModule):
     Args:
         in_channels: The student's width; inferred by the distiller.
         out_channels: The teacher's width; inferred by the distiller.
-        mask_ratio: Share of the tokens that are masked, in [0, 1). Defaults to 0.5.
+        mask_ratio: Share of the tokens that are masked, in [0, 1). At 0 none is, and
+            every token is compared. Defaults to 0.5.
         masking: ``'exact'``, the same count in every sample, as in the released
             code, or ``'bernoulli'``, every token by itself with probability
             ``mask_ratio``, as equation 2 has it. Either leaves a sample at least
@@ -44,6 +55,7 @@ class GenerativeProjector(BaseModule):
         super().__init__(init_cfg)
         self.mask_ratio = check_ratio(mask_ratio)
         self.masking = check_choice('masking', masking, tuple(MASKS))
+        self._warned = False
         self.align = LinearProjector(in_channels, out_channels)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, out_channels))
 
@@ -62,17 +74,40 @@ class GenerativeProjector(BaseModule):
             The generated tokens ``(B, N, C_out)`` and the mask ``(B, N)``.
 
         Raises:
-            ValueError: If the grid or the mask does not match the tokens.
+            ValueError: If the grid or the mask does not match the tokens, or no token
+                can be masked at a ratio above 0.
         """
         batch, tokens, _ = x.shape
         check_grid(hw, tokens)
         if mask is None:
+            self._check_count(tokens)
             mask = MASKS[self.masking](batch, tokens, self.mask_ratio, x.device)
         elif mask.shape != (batch, tokens):
             raise ValueError(
                 f'mask must be (B, N) = {(batch, tokens)}, got {tuple(mask.shape)}'
             )
         return self._align_and_generate(x, mask, hw), mask  # (B, N, C_out), (B, N)
+
+    def _check_count(self, tokens: int) -> None:
+        """Refuse a ratio at which none of the tokens is masked, warn of a very low one.
+
+        Without a masked token the loss compares all of them, which 0 stands for.
+        """
+        expected = self.mask_ratio * tokens
+        if not 0 < expected < 1:
+            return
+        name = f'mask_ratio={self.mask_ratio}, {self.masking}, of {tokens} tokens'
+        if tokens == 1 or (self.masking == 'exact' and expected < ROUNDING):
+            raise ValueError(f'{name} masks none: 0 has every token compared')
+        if not self._warned:
+            self._warned = True
+            print_log(
+                f'{name} is less than one: exact masks one in every image, bernoulli '
+                f'none in most; from {1 / tokens:.2g} on it is what it says, and 0 has '
+                'every token compared',
+                logger='current',
+                level=logging.WARNING,
+            )
 
     def _align_and_generate(
         self, x: Tensor, mask: Tensor, hw: tuple[int, int]

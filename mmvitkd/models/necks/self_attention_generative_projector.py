@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from mmvitkd.registry import MODELS
 
-from ..utils import check_heads, check_positive, sincos_positions
+from ..utils import check_count, check_heads, sincos_positions
 from .generative_projector import GenerativeProjector
 
 
@@ -65,7 +65,7 @@ class SelfAttentionGenerativeProjector(GenerativeProjector):
     ) -> None:
         super().__init__(in_channels, out_channels, *args, **kwargs)
         check_heads(num_heads, out_channels)
-        check_positive('num_layers', num_layers)
+        check_count('num_layers', num_layers)
         self.generate = ModuleList(
             self._block(out_channels, num_heads) for _ in range(num_layers)
         )

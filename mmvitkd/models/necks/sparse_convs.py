@@ -138,7 +138,8 @@ class _FromRows(torch.autograd.Function):
 
 def _look_up(x: Tensor, near: Tensor) -> Tensor:
     """Return what ``(R, C)`` holds at neighbourhoods ``(M, 9)``, as ``(M, 9 * C)``."""
-    return x.index_select(0, near.flatten()).view(len(near), -1)
+    # not -1, which nothing tells where no place is left
+    return x.index_select(0, near.flatten()).view(len(near), KERNEL * x.shape[1])
 
 
 def _gather(x: Tensor, weight: Tensor, near: Tensor) -> Tensor:

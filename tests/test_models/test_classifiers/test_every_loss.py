@@ -1,13 +1,153 @@
-"""What holds for every loss as a term, whatever it compares."""
+"""What holds for every loss, alone and as a term, whatever it compares."""
 
 import pytest
 import torch
+from mmpretrain.structures import DataSample
+from torch import Tensor, nn
 
-from mmvitkd.models import losses
-from tests.helpers import GEN, MIMIC, NKD, build, distiller, samples
+from mmvitkd.models import LogitLoss, losses
+from mmvitkd.registry import MODELS
+from tests.helpers import GEN, MIMIC, NKD, build, distiller, samples, vit
 
-LOGITS = {'KDLoss', 'HardKDLoss', 'NKDLoss', 'DKDLoss', 'DISTLoss'}
-EVERY = [name for name in losses.__all__ if not name.endswith('Contrast')]
+EVERY = [name for name in losses.__all__ if name in MODELS.module_dict]
+LOGITS = [name for name in EVERY if issubclass(getattr(losses, name), LogitLoss)]
+TOKENS = [name for name in EVERY if name not in LOGITS]
+SHAPE, GRID = (3, 6, 12), (2, 3)  # the width is that of queries, keys and values
+
+
+def make(name: str, **kwargs) -> nn.Module:
+    return getattr(losses, name)(**kwargs)
+
+
+def sides(name: str, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
+    """Logits of three samples, or their tokens."""
+    shape = (3, 5) if name in LOGITS else SHAPE
+    draw = torch.Generator().manual_seed(0)
+    student, teacher = torch.randn(2, *shape, generator=draw, dtype=torch.float64)
+    return student.to(dtype), teacher.to(dtype)
+
+
+def value(loss: nn.Module, student: Tensor, teacher: Tensor, **extra) -> Tensor:
+    """The loss on labels and a grid, with the same random tokens whenever asked."""
+    torch.manual_seed(0)
+    if loss.takes_grid:
+        extra = {'hw': GRID, **extra}
+    return loss(student, teacher, target=torch.tensor([0, 1, 2]), **extra)
+
+
+@pytest.mark.parametrize('name', EVERY)
+@pytest.mark.parametrize(
+    ('weight', 'message'),
+    [
+        ('3e-5', "must be a number, got the text '3e-5'.*3.0e-5"),
+        (True, 'must be a number, got True'),
+        (None, 'must be a number, got None'),
+        (-1, 'must be at least 0, got -1'),
+        (float('nan'), 'must be finite, got nan'),
+        (float('inf'), 'must be finite, got inf'),
+    ],
+)
+def test_a_weight_is_a_number_of_at_least_0(name, weight, message):
+    with pytest.raises(ValueError, match=f'loss_weight {message}'):
+        make(name, loss_weight=weight)
+
+
+@pytest.mark.parametrize('name', EVERY)
+def test_a_reduction_is_one_of_its_choices(name):
+    """By name; where there is none to choose, the argument is refused."""
+    with pytest.raises((ValueError, TypeError), match='reduction'):
+        make(name, reduction='none')
+
+
+@pytest.mark.parametrize('name', EVERY)
+def test_the_weight_is_a_factor_that_may_change(name):
+    loss = make(name, loss_weight=1)
+    one = value(loss, *sides(name))
+    assert one > 0
+    loss.loss_weight = 0.25  # as TermWeightHook does
+    assert value(loss, *sides(name)) == 0.25 * one
+    loss.loss_weight = 0.0
+    assert value(loss, *sides(name)) == 0
+
+
+@pytest.mark.parametrize('name', EVERY)
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize('autocast', [False, True])
+def test_lower_precisions_are_raised_to_float32(name, dtype, autocast):
+    student, teacher = sides(name, dtype)
+    exact = value(make(name), student.float(), teacher.float())
+    with torch.autocast('cpu', dtype=torch.bfloat16, enabled=autocast):
+        assert value(make(name), student, teacher.float()).item() == exact.item()
+        low = value(make(name), student, teacher)
+    assert low.dtype == torch.float32
+    assert low.item() == exact.item()
+
+
+@pytest.mark.parametrize('name', TOKENS)
+def test_sums_do_not_overflow_half_precision(name):
+    """196 tokens of width 768 and entries of 100: beyond float16 everywhere."""
+    draw = torch.Generator().manual_seed(0)
+    student = (100 + torch.randn(3, 196, 768, generator=draw)).half()
+    grid = {'hw': (14, 14)} if make(name).takes_grid else {}
+    out = value(make(name), student, -student.flip(0), **grid)
+    assert 0 < out < float('inf')
+
+
+@pytest.mark.parametrize('name', EVERY)
+def test_float64_stays_float64(name):
+    """Or the numerical gradient would be of rounding alone."""
+    student, teacher = sides(name, torch.float64)
+    loss = make(name, loss_weight=1.0)
+    assert value(loss, student, teacher).dtype == torch.float64
+    assert value(loss, student, teacher.float()).dtype == torch.float64
+    student.requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: value(loss, x, teacher), student)
+
+
+@pytest.mark.parametrize('name', EVERY)
+def test_a_mask_where_there_can_be_none(name):
+    student, teacher = sides(name)
+    mask = torch.ones(student.shape[:2], dtype=torch.bool)
+    if make(name).takes_mask:
+        assert value(make(name), student, teacher, mask=mask).isfinite()
+        return
+    with pytest.raises(ValueError, match=f'{name} compares every token'):
+        value(make(name), student, teacher, mask=mask)
+
+
+@pytest.mark.parametrize('name', EVERY)
+def test_sides_that_do_not_fit_are_told_by_their_shapes(name):
+    student, teacher = sides(name)
+    bad = teacher[:, None] if name in LOGITS else teacher[:2]
+    shapes = r'\(3, 5\).*\(3, 1, 5\)' if name in LOGITS else r'\(3, 6, 12\).*\(2, 6, 12'
+    with pytest.raises(ValueError, match=shapes):
+        value(make(name), student, bad)
+
+
+@pytest.mark.parametrize('name', LOGITS)
+@pytest.mark.parametrize(
+    ('target', 'found'),
+    [
+        (torch.tensor([[1.0, 1, 0, 0, 0], [1, 0, 0, 0, 0], [0, 1, 0, 0, 0]]), '2'),
+        (torch.tensor([[1, 0, 0, 0, 0], [0, 0, 0, 0, 0], [0, 1, 0, 0, 0]]), '0'),
+        (torch.tensor([0, 1, 1, 2]), '4 for 3 images'),
+    ],
+)
+def test_several_labels_an_image_are_refused(name, target, found):
+    """Where classes exclude each other, and within the first batches."""
+    message = rf"{name} takes labels of classes that exclude.*{found}.*'sigmoid'"
+    loss, (student, teacher) = make(name), sides(name)
+    loss(student, teacher, target=torch.eye(5)[:3])
+    with pytest.raises(ValueError, match=message):
+        loss(student, teacher, target=target)
+
+
+@pytest.mark.parametrize('name', LOGITS)
+def test_mixed_and_smoothed_labels_are_those_of_one_class(name):
+    mixed = 0.9 * torch.eye(5)[:3] + 0.1 * torch.eye(5)[2:].flip(0)
+    for target in (mixed, mixed.bfloat16(), 0.9 * mixed + 0.02):
+        loss = make(name)(*sides(name), target=target)
+        assert loss.isfinite()
 
 
 @pytest.mark.parametrize('name', EVERY)
@@ -24,3 +164,47 @@ def test_the_gradient_reaches_student_and_neck_and_never_the_teacher(name, tmp_p
     assert patch.grad.any()
     assert all(p.grad is not None for p in model.terms.parameters())
     assert all(p.grad is None for p in teacher.parameters())
+
+
+class SumOfSquares(nn.Module):
+    """A loss of somebody else's: no weight, no base of ours."""
+
+    def forward(self, student, teacher, target=None, mask=None):
+        return (student - teacher).square().sum()
+
+
+def test_a_loss_needs_no_base_class(tmp_path):
+    term = {**MIMIC, 'loss': {'type': SumOfSquares}}
+    model = build(distiller(tmp_path, terms={'t': term}))
+    out = model.loss(torch.randn(4, 3, 32, 32), samples([0, 1, 2, 3]))['loss_t']
+    out.backward()
+    assert out > 0
+    assert model.terms['t'].neck.fc.weight.grad.any()
+
+
+@pytest.mark.parametrize('head', ['MultiLabelLinearClsHead', 'CSRAClsHead'])
+@pytest.mark.parametrize('name', LOGITS)
+def test_a_head_of_several_labels_is_told_at_construction(name, head, tmp_path):
+    student = vit(16, **({'out_type': 'featmap'} if head == 'CSRAClsHead' else {}))
+    student['head'] = {'type': head, 'num_classes': 10, 'in_channels': 16}
+    if head == 'CSRAClsHead':
+        student['head'].update(num_heads=1, lam=0.1)
+    terms = {'t': {**NKD, 'loss': {'type': name}}}
+    message = f"term 't': {name} takes classes that exclude.*student's {head} has"
+    with pytest.raises(ValueError, match=message):
+        build(distiller(tmp_path, student=student, terms=terms))
+
+
+def test_several_labels_an_image_are_distilled_by_sigmoids_and_features(tmp_path):
+    student = vit(16)
+    student['head'] = {
+        'type': 'MultiLabelLinearClsHead', 'num_classes': 10, 'in_channels': 16,
+    }  # fmt: skip
+    kd = {**NKD, 'loss': {'type': 'KDLoss', 'activation': 'sigmoid'}}
+    model = build(distiller(tmp_path, student=student, terms={'kd': kd, 'm': MIMIC}))
+    scores = (torch.rand(4, 10) < 0.4).float()
+    data = [DataSample().set_gt_score(score) for score in scores]
+    out = model.loss(torch.randn(4, 3, 32, 32), data)
+    assert set(out) == {'loss', 'loss_kd', 'loss_m'}
+    sum(out.values()).backward()
+    assert model.student.head.fc.weight.grad.any()

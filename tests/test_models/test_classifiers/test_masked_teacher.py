@@ -59,6 +59,42 @@ def test_the_class_tokens_attention_is_the_students_own():
     torch.testing.assert_close(found.sum(1), torch.ones(2))
 
 
+def test_the_released_softmax_is_that_of_the_students_attention():
+    """Over all tokens, of which the patches' columns are taken."""
+    student = student_of(layers=2)
+    attention = student.backbone.layers[-1].attn
+    x = torch.randn(2, 1 + PATCHES, attention.embed_dims)
+    q, k, _ = attention.qkv(x).unflatten(-1, (3, attention.num_heads, -1)).unbind(2)
+    q, k = q.transpose(1, 2), k.transpose(1, 2)  # (B, h, L, d)
+    whole = (q @ k.transpose(-2, -1) / q.shape[-1] ** 0.5).softmax(-1)
+    found = class_attention(attention.qkv(x), PATCHES, attention.num_heads, 'tokens')
+    torch.testing.assert_close(found, whole[:, :, 0, 1:].mean(1))
+
+
+def test_the_two_softmaxes_rank_otherwise_where_a_head_looks_at_the_class_token():
+    """Two heads of width 1, two patches. The first head looks at the class token alone,
+    the second at the second patch a little more than at the first."""
+    q = torch.tensor([10.0, 1.0])
+    k = torch.tensor([[10.0, -9.0], [1.0, 0.0], [0.0, 0.5]])
+    qkv = torch.cat([q.expand(3, 2), k, k], dim=1)[None]
+    over = {kind: class_attention(qkv, 2, 2, kind)[0] for kind in ('patches', 'tokens')}
+    assert over['patches'].argmax() == 0
+    assert over['tokens'].argmax() == 1
+
+
+def test_the_softmax_is_chosen_by_name(tmp_path):
+    images, student = torch.randn(16, 3, 32, 32), student_of()
+    with torch.no_grad():  # so that some heads look at the class token
+        student.backbone.layers[-1].attn.qkv.weight.mul_(50)
+    answers = [
+        ask(masked(tmp_path, softmax_over=kind), student, images)
+        for kind in ('patches', 'tokens')
+    ]
+    assert not torch.allclose(*answers)
+    with pytest.raises(ValueError, match="softmax_over must be one of .* got 'all'"):
+        MaskedTeacher(vit(), checkpoint='x', softmax_over='all')
+
+
 @pytest.mark.parametrize(('ratio', 'kept'), [(0.5, 8), (0.25, 4), (0.01, 1)])
 def test_it_sees_the_patches_that_the_student_attends_to(tmp_path, ratio, kept):
     images = torch.randn(2, 3, 32, 32)

@@ -3,7 +3,6 @@ import math
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.logging import MMLogger
 from mmengine.model import BaseModule
 from mmengine.runner import Runner
 
@@ -68,15 +67,6 @@ def resnet(width: int, depth: int = 18) -> dict:
         'neck': {'type': 'GlobalAveragePooling'},
         'head': {'type': 'LinearClsHead', **head},
     }
-
-
-@pytest.fixture
-def log(caplog):
-    """What MMEngine logs; its loggers do not propagate."""
-    logger = MMLogger.get_current_instance()
-    logger.addHandler(caplog.handler)
-    yield caplog
-    logger.removeHandler(caplog.handler)
 
 
 def term(cfg: dict, student: Tapped, teacher: Tapped) -> DistillTerm:

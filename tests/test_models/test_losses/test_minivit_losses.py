@@ -131,6 +131,30 @@ def test_hidden_relations_ignore_length_and_rotation(tall):
     )
 
 
+@pytest.mark.parametrize('tall', [4, 16, 200])
+@pytest.mark.parametrize('turned', [False, True])
+def test_hidden_relations_keep_their_digits_near_the_teacher(tall, turned):
+    """Where the relations all but agree, the features too or but for a rotation; the
+    reference are the matrices themselves, in float64."""
+    teacher = tokens(3, tall, 8)
+    student = (teacher + 3e-5 * tokens(3, tall, 8).flip(0)).requires_grad_()
+    student = student @ rotation(8) if turned else student
+    out = HiddenRelationLoss()(student, teacher)
+
+    def matrices(x: torch.Tensor) -> torch.Tensor:
+        x = nn.functional.normalize(x.double(), dim=-1)
+        return x @ x.transpose(1, 2)
+
+    error = matrices(student) - matrices(teacher)
+    reference = 0.1 * 49 * error.square().mean()
+    assert 0 < reference < 5e-7
+    assert out.item() == pytest.approx(reference.item(), rel=2e-2 if turned else 1e-3)
+    mine, theirs = (
+        torch.autograd.grad(x, student, retain_graph=True)[0] for x in (out, reference)
+    )
+    assert (mine - theirs).norm() < 3e-2 * theirs.norm()
+
+
 @pytest.mark.parametrize('loss', EVERY, ids=named)
 def test_zero_when_identical(loss):
     for shape in ((2, 4, 12), (2, 20, 12)):
@@ -142,17 +166,6 @@ def test_windows_are_samples_of_the_batch(loss):
     student, teacher = tokens(6, 4, 12), tokens(6, 4, 24)
     halves = loss(student[:3], teacher[:3]) + loss(student[3:], teacher[3:])
     assert loss(student, teacher).item() == pytest.approx(halves.item() / 2)
-
-
-@pytest.mark.parametrize('loss', EVERY, ids=named)
-def test_half_precision_does_not_overflow(loss):
-    """196 tokens of width 768 and entries of 100: beyond float16 everywhere."""
-    student = (100 + tokens(2, 196, 768)).half()
-    teacher = 100 * tokens(2, 1, 1).half() - student
-    out = loss(student, teacher)
-    assert out.dtype == torch.float32
-    assert out.item() == loss(student.float(), teacher.float()).item()
-    assert 0 < out.item() < float('inf')
 
 
 @pytest.mark.parametrize('loss', EVERY, ids=named)
@@ -175,13 +188,6 @@ def test_other_tokens_or_windows_are_refused(loss, shape):
     """Windows of another size give other numbers of tokens and of windows."""
     with pytest.raises(ValueError, match=r'\(2, 4, 12\).*same number of tokens'):
         loss(tokens(2, 4, 12), torch.zeros(shape))
-
-
-@pytest.mark.parametrize('loss', EVERY, ids=named)
-def test_mask_where_there_can_be_none(loss):
-    mask = torch.ones(2, 4, dtype=torch.bool)
-    with pytest.raises(ValueError, match=f'{named(loss)} compares every token'):
-        loss(tokens(2, 4, 12), tokens(2, 4, 12), mask=mask)
 
 
 def test_a_width_that_can_not_be_cut():

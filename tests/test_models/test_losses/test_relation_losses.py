@@ -269,32 +269,6 @@ def test_zero_when_identical(loss):
     assert loss(TEACHER, TEACHER).item() == 0
 
 
-@pytest.mark.parametrize('loss', EVERY, ids=named)
-def test_gradient_reaches_the_student(loss):
-    student = tokens(4, 9, 6).requires_grad_()
-    loss(student, tokens(4, 9, 6).flip(0)).backward()
-    assert student.grad.isfinite().all()
-    assert (student.grad != 0).any()
-
-
-@pytest.mark.parametrize('loss', EVERY, ids=named)
-def test_half_precision_does_not_overflow(loss):
-    """196 tokens of width 768 and entries of 100: beyond float16 everywhere."""
-    student = (100 + tokens(3, 196, 768)).half()
-    teacher = 100 * tokens(3, 1, 1).half() - student
-    assert loss(student, teacher).dtype == torch.float32
-    exact = value(loss, student.float(), teacher.float())
-    assert value(loss, student, teacher) == exact > 0
-
-
-@pytest.mark.parametrize('loss', EVERY, ids=named)
-def test_autocast_does_not_lower_the_precision(loss):
-    student, teacher = tokens(4, 9, 6), tokens(4, 9, 6).flip(0)
-    before = value(loss, student, teacher)
-    with torch.autocast('cpu', dtype=torch.bfloat16):
-        assert value(loss, student, teacher) == before
-
-
 @pytest.mark.parametrize('loss', RELATIONS, ids=named)
 @pytest.mark.parametrize('shape', [(2, 3, 2), (3, 2, 2), (2, 2)])
 def test_other_tokens_are_refused(loss, shape):
@@ -307,13 +281,6 @@ def test_other_tokens_are_refused(loss, shape):
 def test_normalised_mse_refuses_another_width():
     with pytest.raises(ValueError, match=r'\(2, 2, 2\).*\(2, 2, 3\).*neck'):
         NormalisedMSELoss()(STUDENT, torch.zeros(2, 2, 3))
-
-
-@pytest.mark.parametrize('loss', EVERY, ids=named)
-def test_mask_where_there_can_be_none(loss):
-    mask = torch.ones(2, 2, dtype=torch.bool)
-    with pytest.raises(ValueError, match=f'{named(loss)} compares every token'):
-        loss(STUDENT, TEACHER, mask=mask)
 
 
 def test_bad_arguments():

@@ -446,3 +446,57 @@ def test_bad_arguments(cls):
         neck_of(cls)(x, (4, 4))
     with pytest.raises(ValueError, match=r'\(2, 15\), got \(1, 15\)'):
         neck_of(cls)(x, HW, some_mask(1))
+
+
+@pytest.mark.parametrize('sparse', [False, True])
+def test_no_visible_token_at_all(sparse):
+    """A mask that is given, as the drawn ones leave a token: the gradients are there,
+    and the same either way."""
+    neck = neck_of(ConvGenerativeProjector, sparse=sparse)
+    x = torch.randn(2, TOKENS, 4, requires_grad=True)
+    out = neck(x, HW, torch.ones(2, TOKENS, dtype=torch.bool))[0]
+    out.square().sum().backward()
+    assert not x.grad.any()
+    assert neck.mask_token.grad.any()
+    plain = neck_of(ConvGenerativeProjector, sparse=False)
+    expected = plain(x, HW, torch.ones(2, TOKENS, dtype=torch.bool))[0]
+    torch.testing.assert_close(out, expected)
+    expected.square().sum().backward()
+    for mine, theirs in zip(neck.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(mine.grad, theirs.grad, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize('masking', MASKINGS)
+def test_a_ratio_below_one_token_is_warned_of_once(masking, log):
+    neck = neck_of(ConvGenerativeProjector, mask_ratio=0.01, masking=masking)
+    for _ in range(2):
+        neck(torch.randn(2, TOKENS, 4), HW)
+    assert log.text.count('of 15 tokens is less than one') == 1
+    assert 'from 0.067 on' in log.text
+    for ratio in (0, 0.07):
+        other = neck_of(ConvGenerativeProjector, mask_ratio=ratio, masking=masking)
+        other(torch.randn(2, TOKENS, 4), HW)
+    assert log.text.count('less than one') == 1
+
+
+@pytest.mark.parametrize('masking', MASKINGS)
+def test_a_ratio_that_masks_nothing_is_refused(masking):
+    neck = neck_of(ConvGenerativeProjector, masking=masking)
+    with pytest.raises(ValueError, match=r'0.5, .* of 1 tokens masks none: 0 has'):
+        neck(torch.randn(2, 1, 4), (1, 1))
+    neck.mask_ratio = 1e-9
+    if masking == 'exact':
+        with pytest.raises(ValueError, match='of 15 tokens masks none: 0 has every'):
+            neck(torch.randn(2, TOKENS, 4), HW)
+
+
+def test_a_ratio_that_masks_nothing_is_found_at_construction(tmp_path):
+    neck = {**GEN['neck'], 'mask_ratio': 1e-9}
+    with pytest.raises(ValueError, match="term 'gen': mask_ratio=1e-09, exact"):
+        build(distiller(tmp_path, terms={'gen': {**GEN, 'neck': neck}}))
+
+
+@pytest.mark.parametrize('ratio', ['0.5', True, None])
+def test_a_ratio_is_a_number(ratio):
+    with pytest.raises(ValueError, match='mask_ratio must be a number, got'):
+        neck_of(ConvGenerativeProjector, mask_ratio=ratio)
