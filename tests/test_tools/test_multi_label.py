@@ -9,7 +9,11 @@ from mmpretrain.structures import DataSample
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from mmvitkd.models.classifiers.classes import count_classes, is_multi_label
+from mmvitkd.models.classifiers.classes import (
+    count_classes,
+    has_one_label,
+    is_multi_label,
+)
 from mmvitkd.models.classifiers.vitkd_distiller import labels_of
 from tests.helpers import MIMIC, build, samples, vit
 from tests.test_tools.runs import PIPELINE, config, run
@@ -118,7 +122,27 @@ def test_who_has_several_classes():
     assert count_classes(build(CSRA)) == 10
     plain = build(vit())
     assert not is_multi_label(plain)
-    mixed = torch.tensor([[0.3, 0.7], [1.0, 0.0]])
-    assert not is_multi_label(plain, mixed)
-    assert is_multi_label(plain, torch.tensor([[1.0, 1.0], [1.0, 0.0]]))
-    assert is_multi_label(plain, torch.tensor([[0.0, 0.0], [1.0, 0.0]]))
+    mixed = torch.tensor([[0.3, 0.7], [1.0, 1.0], [0.0, 0.0], [1.0, 0.0]])
+    assert has_one_label(mixed).tolist() == [True, False, False, True]
+    assert has_one_label(torch.tensor([3, 0])).tolist() == [True, True]
+
+
+def test_of_a_plain_head_images_with_one_class_are_counted(tmp_path):
+    """Scores of several classes, as one trains them by a sigmoid."""
+    loader = pairs(tmp_path, 'score')
+    changes = {
+        'model.terms': {'_delete_': True, 'mimic0': MIMIC},
+        'model.student.train_cfg': None,
+        'train_dataloader': {'_delete_': True, **loader},
+        'val_dataloader': None,
+        'val_evaluator': None,
+        'val_cfg': None,
+        'train_cfg.max_epochs': 1,
+    }
+    cfg = config(tmp_path, **changes)
+    run('train', cfg, '--work-dir', tmp_path / 'run')
+    (log,) = (tmp_path / 'run').rglob('*.log')
+    annotated = json.loads((tmp_path / 'pairs.json').read_text())['data_list']
+    single = sum(sum(image['gt_score']) == 1 for image in annotated)
+    assert single
+    assert f' of {single} training images' in log.read_text()

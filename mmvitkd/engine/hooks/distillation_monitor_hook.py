@@ -147,7 +147,7 @@ class DistillationMonitorHook(Hook):
                     name: gradient(loss * scale, self._parameters) / scale
                     for name, loss in parts.items()
                 }
-        if is_multi_label(self._model.student, target):
+        if is_multi_label(self._model.student):
             logits = {}  # no class of an image is the right one
         if STUDENT in logits:
             images, classes = logits[STUDENT].shape

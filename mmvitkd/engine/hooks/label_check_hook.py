@@ -3,6 +3,7 @@ from typing import Any
 
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from mmpretrain.models import BaseClassifier
 
 from mmvitkd.datasets.labels import count_labels
 from mmvitkd.models.classifiers.classes import count_classes
@@ -32,7 +33,8 @@ class LabelCheckHook(Hook):
         """Look at the labels of the training and the validation data."""
         model: Any = unwrap(runner.model)
         classes = count_classes(getattr(model, 'student', model))
-        if classes is None:
+        # a detector's or a pose estimator's head counts other things
+        if classes is None or not isinstance(model, BaseClassifier):
             return
         train = runner.train_dataloader.dataset
         names = dataset_classes(train)

@@ -10,7 +10,11 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from mmvitkd.datasets.replayed_dataset import ReplayedDataset, seeded
 from mmvitkd.models.classifiers import MaskedTeacher, Teacher
-from mmvitkd.models.classifiers.classes import count_classes, is_multi_label
+from mmvitkd.models.classifiers.classes import (
+    count_classes,
+    has_one_label,
+    is_multi_label,
+)
 from mmvitkd.models.classifiers.vitkd_distiller import labels_of
 from mmvitkd.models.utils import hard_labels
 
@@ -96,20 +100,25 @@ def try_teachers(loader: DataLoader, model: Any, images: int, epoch: int) -> Tri
             if number == 0:
                 warnings = scale_warnings(model, data['inputs'])
             target = labels_of(data['data_samples'], model.student)
-            if target is None or is_multi_label(model.student, target):
-                reason = 'not tried, as no image has one label'
-                return Trial({}, untried | dict.fromkeys(asked, reason), warnings)
-            if not asked:
+            if target is None:
+                untried |= dict.fromkeys(asked, 'not tried, as images have no labels')
+                asked = []
+            if target is None or not asked:
                 break
-            labels.append(hard_labels(target, 'the check'))
+            one = has_one_label(target)
+            labels.append(hard_labels(target, 'the check')[one])
             answers = ask_teachers(model, data, classes, asked)
             for name in list(asked):
                 if name in answers:
-                    found[name].append(answers[name].argmax(1))
+                    found[name].append(answers[name].argmax(1)[one])
                 else:
                     asked.remove(name)
                     untried[name] = 'not tried, as it yields no logits'
     counts = {n: _count(torch.cat(found[n]), torch.cat(labels), classes) for n in asked}
+    for name in asked:
+        if not counts[name].images:
+            del counts[name]
+            untried[name] = 'not counted, as no image has one label'
     return Trial(counts, untried, warnings)
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from mmpretrain.models.heads import CSRAClsHead, MultiLabelClsHead
 from torch import Tensor
 
@@ -21,18 +22,18 @@ def count_classes(classifier: Any) -> int | None:
     return getattr(module, 'num_classes', getattr(config, 'num_labels', None))
 
 
-def is_multi_label(classifier: Any, target: Tensor | None = None) -> bool:
-    """Whether an image may have several classes, or none.
-
-    Args:
-        classifier: Its head tells.
-        target: Labels ``(B,)`` or ``(B, K)``, which tell where the head does not: of
-            classes that exclude each other, the shares sum to 1. Defaults to None.
-    """
+def is_multi_label(classifier: Any) -> bool:
+    """Whether an image may have several classes, or none, by the classifier's head."""
     module = logits_module(classifier)
     kind = getattr(getattr(module, 'config', None), 'problem_type', None)
-    if isinstance(module, MultiLabelClsHead) or kind == 'multi_label_classification':
-        return True
-    if target is None or target.ndim == 1:
-        return False
-    return bool(((target.sum(1) - 1).abs() > 1e-2).any())
+    return isinstance(module, MultiLabelClsHead) or kind == 'multi_label_classification'
+
+
+def has_one_label(target: Tensor) -> Tensor:
+    """Tell of ``(B,)`` or ``(B, K)`` labels which samples have one class, or a mix.
+
+    The shares of a mix sum to 1, those of several classes at once to more.
+    """
+    if target.ndim == 1:
+        return torch.ones_like(target, dtype=torch.bool)
+    return (target.sum(1) - 1).abs() < 1e-2
