@@ -17,8 +17,12 @@ from mmvitkd.utils.cli import (
 )
 from mmvitkd.utils.work_dir import claim_work_dir
 
-# what watches a distillation, by its names in default_hooks
-WATCHING = {'check': 'DistillationCheckHook', 'monitor': 'DistillationMonitorHook'}
+# what watches a run, by its names in default_hooks; all but the first, a distillation
+WATCHING = {
+    'labels': 'LabelCheckHook',
+    'check': 'DistillationCheckHook',
+    'monitor': 'DistillationMonitorHook',
+}
 
 
 def parse_args() -> argparse.Namespace:
@@ -116,8 +120,9 @@ def add_hooks(cfg: Config) -> None:
     for name, kind in WATCHING.items():
         given = hooks.pop(name, {})
         own = any(kind in str(hook.get('type')) for hook in custom)
+        wanted = name == 'labels' or cfg.model.get('terms')
         # None takes it away; MMEngine knows that of its own hooks alone
-        if cfg.model.get('terms') and given not in (None, False) and not own:
+        if wanted and given not in (None, False) and not own:
             hooks[name] = {'type': f'mmvitkd.{kind}', **given}
     cfg.default_hooks = hooks
 

@@ -1,13 +1,18 @@
+import logging
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from mmengine.logging import print_log
 from mmpretrain.datasets import CustomDataset
 from mmpretrain.datasets.custom import get_samples
 
 from mmvitkd.registry import DATASETS
 
 EXTENSIONS = ('.bmp', '.jpeg', '.jpg', '.pgm', '.png', '.ppm', '.tif', '.tiff', '.webp')
+# what systems leave in folders, beside hidden files
+LITTER = ('thumbs.db', 'desktop.ini', 'icon\r')
 
 
 def subfolders(root: Path) -> list[str]:
@@ -38,7 +43,9 @@ class ImageFolder(CustomDataset):
 
     MMPretrain's ``CustomDataset`` numbers the classes of every split by itself, so
     that a class without validation images shifts all labels after it. Here the
-    subfolders of ``train`` number them for every split, which may lack some.
+    subfolders of ``train`` number them for every split. Others than ``train`` may lack
+    some, which the log says, as it counts the files that are no images. Hidden files
+    and folders are passed over.
 
     Args:
         data_root: The folder with ``train`` and the other splits.
@@ -46,11 +53,14 @@ class ImageFolder(CustomDataset):
         num_classes: How many classes the model has, checked against the folder.
         pipeline: Transforms, as in MMPretrain's datasets.
         extensions: Which files are images.
+        allow_empty: Whether classes of ``train`` may have no images. Defaults to
+            False.
         **kwargs: Other arguments of MMPretrain's ``BaseDataset``.
 
     Raises:
         ValueError: If a folder is missing, the number of classes differs, the split
-            has classes that ``train`` has not, or there are no images.
+            has classes that ``train`` has not, there are no images, or, of ``train``,
+            none of some classes.
     """
 
     def __init__(
@@ -60,10 +70,13 @@ class ImageFolder(CustomDataset):
         num_classes: int,
         pipeline: Sequence[Any] = (),
         extensions: Sequence[str] = EXTENSIONS,
+        allow_empty: bool = False,
         **kwargs: Any,
     ) -> None:
-        train = Path(data_root).expanduser() / 'train'
+        root = Path(data_root).expanduser()
+        train = root / 'train'
         classes = subfolders(train)
+        self._must_have_all = root / split == train and not allow_empty
         if len(classes) != num_classes:
             raise ValueError(
                 f"num_classes={num_classes}, but '{train}' has {len(classes)} "
@@ -71,7 +84,7 @@ class ImageFolder(CustomDataset):
                 f'num_classes = {len(classes)}, or look for a folder too many'
             )
         super().__init__(
-            data_root=data_root,
+            data_root=str(root),
             data_prefix=split,
             pipeline=pipeline,
             extensions=extensions,
@@ -89,13 +102,69 @@ class ImageFolder(CustomDataset):
                 f"'{self.img_prefix}' has classes that 'train' beside it has not: "
                 f'{unknown}'
             )
+        self._skipped: Counter[str] = Counter()
         samples, _ = get_samples(
             self.img_prefix,
             {name: numbers[name] for name in found},
             is_valid_file=self.is_valid_file,
         )
+        skipped = self._say_what_was_skipped()
         if not samples:
             raise ValueError(
-                f"'{self.img_prefix}' has no images ({', '.join(EXTENSIONS)})"
+                f"'{self.img_prefix}' has no images "
+                f'({", ".join(sorted(self.extensions))}){skipped}'
             )
+        self._check_classes({label for _, label in samples}, skipped)
         return samples
+
+    def is_valid_file(self, filename: str) -> bool:
+        """Whether a file, named from its class's folder on, is an image."""
+        path = Path(filename)
+        if any(part.startswith('.') for part in path.parts):
+            return False  # also ._photo.jpg, in which macOS keeps what is no photo
+        if super().is_valid_file(filename):
+            return True
+        if path.name.lower() not in LITTER:
+            self._skipped[path.suffix.lower() or 'without extension'] += 1
+        return False
+
+    def _say_what_was_skipped(self) -> str:
+        """Log which files are left out; return it as a message's end."""
+        beside = [
+            path.name
+            for path in Path(self.img_prefix).iterdir()
+            if path.is_file() and self.is_valid_file(path.name)
+        ]
+        if beside:
+            self._say(
+                f'{len(beside)} images ({", ".join(sorted(beside)[:3])}, ...) lie '
+                'beside the folders of the classes and belong to none'
+            )
+        if not self._skipped:
+            return ''
+        kinds = ', '.join(f'{n} {kind}' for kind, n in self._skipped.most_common())
+        number = self._skipped.total()
+        files = 'file that is no image' if number == 1 else 'files that are no images'
+        text = f'skipped {number} {files} by their extension: {kinds}'
+        self._say(text)
+        return f'; {text}'
+
+    def _check_classes(self, labels: set[int], skipped: str) -> None:
+        """Refuse classes without training images; tell of those of other splits."""
+        empty = [name for i, name in enumerate(self.CLASSES) if i not in labels]
+        if not empty:
+            return
+        more = f' and {len(empty) - 10} more' if len(empty) > 10 else ''
+        names = ', '.join(empty[:10]) + more
+        text = f'no images of {len(empty)} of {len(self.CLASSES)} classes: {names}'
+        if not self._must_have_all:
+            self._say(text)
+            return
+        raise ValueError(
+            f"'{self.img_prefix}' has {text}{skipped}. Put some there (formats: "
+            f'{", ".join(sorted(self.extensions))}), or take these folders away, or '
+            'set allow_empty=True for this dataset'
+        )
+
+    def _say(self, text: str) -> None:
+        print_log(f"'{self.img_prefix}': {text}", 'current', logging.WARNING)

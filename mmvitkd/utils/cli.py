@@ -96,6 +96,8 @@ def complete_dataloader(
 def build_runner(cfg: Config) -> Runner:
     """Build the runner that the config asks for, distributed on CPUs as well."""
     allow_mmengine_globals()
+    if cfg.launcher != 'none':
+        say(_let_ddp_find_unused(cfg))
     if cfg.launcher != 'none' and get_device() == 'cpu':
         _distribute_on_cpu(cfg)
     if 'runner_type' not in cfg:
@@ -114,6 +116,51 @@ def _require_no_averaging(cfg: Config) -> None:
             f'have: take it out of the custom_hooks {hooks}, and say so beside the '
             'result; or train with DDP, without the strategy'
         )
+
+
+def _let_ddp_find_unused(cfg: Config) -> list[str]:
+    """Tell DDP that a step may leave parameters out, where no label is learnt from.
+
+    Without the student's own loss nothing trains what lies behind the last tap, such as
+    its head; DDP would wait for their gradients. A user's own setting stays.
+
+    Returns:
+        What to say.
+    """
+    key = 'find_unused_parameters'
+    wrapper = cfg.get('model_wrapper_cfg') or {}
+    kind = str(wrapper.get('type', 'MMDistributedDataParallel')).rpartition('.')[2]
+    if (
+        'runner_type' in cfg  # FlexibleRunner's strategies wrap the model themselves
+        or kind != 'MMDistributedDataParallel'
+        or key in cfg
+        or key in wrapper
+        or not _leaves_out_labels(cfg)
+    ):
+        return []
+    if wrapper:
+        cfg.model_wrapper_cfg[key] = True
+    else:
+        cfg[key] = True
+    return [
+        'task_weight is 0, or becomes 0: find_unused_parameters=True, so that DDP does '
+        "not wait for the gradients of what no term reaches, such as the student's head"
+    ]
+
+
+def _leaves_out_labels(cfg: Config) -> bool:
+    """Whether the weight of the student's own loss is 0 at any time."""
+    if cfg.get('model', {}).get('task_weight', 1) == 0:
+        return True
+    for hook in cfg.get('custom_hooks') or []:
+        schedule = hook.get('task_weight')
+        if isinstance(schedule, dict) and 'TermWeightHook' in str(hook.get('type')):
+            # the defaults of TermWeightHook's kinds
+            keys = {'start_factor': 0, 'end_factor': 1}
+            keys = {'factor_after': 0} if schedule.get('kind') == 'stop' else keys
+            if any(schedule.get(k, default) == 0 for k, default in keys.items()):
+                return True
+    return False
 
 
 def _distribute_on_cpu(cfg: Config) -> None:

@@ -152,7 +152,11 @@ def test_mim_trains_tests_and_exports_from_the_wheel(
     config = 'vitkd-nkd_digits.py'
     teacher = Config.fromfile(ROOT / 'configs/digits/digits_teacher.py').model
     weights = save_weights(teacher, tmp_path / 'teacher.pth')
-    options = ('train_cfg.max_epochs=1', f'model.teacher.checkpoint={weights}')
+    options = (
+        'train_cfg.max_epochs=1',
+        f'model.teacher.checkpoint={weights}',
+        'default_hooks.check.allow_chance=True',  # of random weights
+    )
 
     def mim(command: str, *args: str) -> str:
         out = run(python, '-m', 'mim', command, 'mmvitkd', *args, cwd=tmp_path)

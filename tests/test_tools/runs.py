@@ -56,6 +56,10 @@ def config(folder: Path, name: str = 'tiny', **changes: Any) -> Path:
             'auto_scale_lr': {'base_batch_size': 64},
             'custom_imports': {'imports': ['tests.test_tools.kill_hook']},
             'custom_hooks': [{'type': 'KillHook'}],
+            # the teacher has random weights
+            'default_hooks': {
+                'check': {'type': 'mmvitkd.DistillationCheckHook', 'allow_chance': True}
+            },
         }
     )
     cfg.model.student.backbone.drop_path_rate = 0.3

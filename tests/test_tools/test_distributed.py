@@ -4,15 +4,19 @@ import os
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.model import MMDistributedDataParallel
 
-from tests.helpers import build, distiller, save_weights
+from mmvitkd.utils import cli
+from tests.helpers import MIMIC, build, distiller, save_weights
 from tests.test_tools.runs import (
+    PIPELINE,
     PLAIN,
     ROOT,
     begin,
     config,
     end,
+    loader,
     run,
     run_together,
     weights,
@@ -64,6 +68,90 @@ def test_relations_of_two_processes_equal_those_of_the_joint_batch(tmp_path):
     for key in start:
         error = (two[key] - one[key]).norm()
         assert error <= 1e-4 * (one[key] - start[key]).norm() + 1e-6, key
+
+
+STOP = {'type': 'TermWeightHook', 'by_epoch': False}
+WITHOUT_LABELS = {
+    'never': {'model.task_weight': 0.0},
+    'no more': {'custom_hooks': [{**STOP, 'task_weight': {'kind': 'stop', 'end': 2}}]},
+}
+
+
+@pytest.mark.parametrize('when', WITHOUT_LABELS)
+def test_what_no_label_and_no_term_reaches_stays_in_two_processes(
+    tmp_path, when, capfd
+):
+    """With terms on early layers alone, which torch refuses by default.
+
+    Weight decay must not differ either: it passes over what has no gradient.
+    """
+    optimizer = {'type': 'AdamW', 'lr': 0.1, 'eps': 1.0, 'weight_decay': 0.5}
+    changes = {
+        **PLAIN,
+        'model.terms': {'_delete_': True, 'mimic0': MIMIC},
+        'train_dataloader': loader('train', PIPELINE, images=64, shuffle=False),
+        'optim_wrapper.optimizer': {'_delete_': True, **optimizer},
+        'load_from': str(tmp_path / 'init.pth'),
+        **WITHOUT_LABELS[when],
+    }
+    joint = config(tmp_path, 'joint', **changes)
+    half = config(tmp_path, 'half', **changes, **{'train_dataloader.batch_size': 8})
+    start = weights(save_weights(Config.fromfile(joint).model, tmp_path / 'init.pth'))
+    run_together(2, 'train', half, '--work-dir', tmp_path / 'two')
+    text = 'find_unused_parameters=True, so that DDP does not wait'
+    assert capfd.readouterr().out.count(text) == 1
+    run('train', joint, '--work-dir', tmp_path / 'one')
+    one, two = (weights(tmp_path / n / 'epoch_1.pth') for n in ('one', 'two'))
+    for key in start:
+        torch.testing.assert_close(two[key], one[key], rtol=1e-4, atol=1e-5)
+    same = {key for key in start if torch.equal(start[key], two[key])}
+    assert same == {key for key in start if torch.equal(start[key], one[key])}
+    assert ('student.head.layers.head.weight' in same) == (when == 'never')
+    assert 'student.backbone.layers.0.attn.qkv.weight' not in same
+
+
+def find_unused(**changes):
+    cfg = Config({'launcher': 'pytorch', 'model': {'task_weight': 0.0}, **changes})
+    return bool(cli._let_ddp_find_unused(cfg)), cfg
+
+
+def test_a_users_own_setting_stays():
+    key = 'find_unused_parameters'
+    said, cfg = find_unused()
+    assert said
+    assert cfg[key] is True
+    said, cfg = find_unused(**{key: False})
+    assert not said
+    assert cfg[key] is False
+    said, cfg = find_unused(model_wrapper_cfg={'static_graph': True})
+    assert said
+    assert cfg.model_wrapper_cfg == {'static_graph': True, key: True}
+    for changes in (
+        {'model_wrapper_cfg': {key: False}},
+        {'model_wrapper_cfg': {'type': 'Other'}},
+        {'runner_type': 'FlexibleRunner'},
+        {'model': {}},
+        {'model': {'task_weight': 0.5}},
+    ):
+        said, cfg = find_unused(**changes)
+        assert not said
+        assert key not in cfg
+        assert cfg.get('model_wrapper_cfg') == changes.get('model_wrapper_cfg')
+
+
+@pytest.mark.parametrize(
+    ('schedule', 'zero'),
+    [
+        ({'kind': 'stop', 'end': 3}, True),
+        ({'kind': 'stop', 'end': 3, 'factor_after': 2}, False),
+        ({'kind': 'ramp', 'end': 3}, True),
+        ({'kind': 'ramp', 'end': 3, 'start_factor': 0.1}, False),
+        ({'kind': 'cosine', 'end': 3, 'start_factor': 1, 'end_factor': 0}, True),
+    ],
+)
+def test_of_schedules_those_that_reach_zero_count(schedule, zero):
+    hook = {'type': 'mmvitkd.TermWeightHook', 'task_weight': schedule}
+    assert find_unused(model={}, custom_hooks=[hook])[0] == zero
 
 
 def test_teacher_is_in_no_bucket_of_ddp(tmp_path):
@@ -142,10 +230,6 @@ def test_missing_arguments_show_the_usage(script):
 
 
 def test_other_launchers_say_that_they_need_gpus(tmp_path, monkeypatch):
-    from mmengine.config import Config
-
-    from mmvitkd.utils import cli
-
     monkeypatch.setattr(cli, 'get_device', lambda: 'cpu')
     with pytest.raises(ValueError, match='--launcher slurm needs GPUs'):
         cli.build_runner(Config({'launcher': 'slurm'}))

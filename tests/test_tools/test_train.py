@@ -101,6 +101,25 @@ def test_ema_copies_hold_no_teacher(tmp_path):
         assert tops <= {'student', 'terms', 'steps'}
 
 
+def test_the_student_alone_by_the_command_line(tmp_path):
+    """As docs/own_data.md has it: the teacher is in the config, and not there."""
+    cfg = config(tmp_path, **ONE_EPOCH)
+    (tmp_path / 'teacher.pth').unlink()
+    how = ('--work-dir', tmp_path / 'run', '--cfg-options')
+    runner = run('train', cfg, *how, 'model.terms=None')
+    assert {k.split('.')[0] for k in weights(tmp_path / 'run' / 'epoch_1.pth')} == {
+        'student'
+    }
+    assert 'loss_nkd' not in runner.message_hub.log_scalars
+    runner = run(
+        'test', cfg, tmp_path / 'run' / 'epoch_1.pth', *how, 'model.terms=None'
+    )
+    assert runner.message_hub.get_scalar('test/accuracy/top1').current() >= 0
+    elsewhere = ('--work-dir', tmp_path / 'other', '--cfg-options')
+    text = message('train', cfg, *elsewhere, 'model.terms={}')
+    assert re.match('error: (terms must be a dict|a distiller without)', text)
+
+
 def test_second_run_into_a_full_folder_is_refused(tmp_path):
     cfg = config(tmp_path, **ONE_EPOCH)
     run('train', cfg, '--work-dir', tmp_path / 'run')

@@ -14,6 +14,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.registry import FUNCTIONS, DefaultScope
 
 from mmvitkd.datasets import ReplayedDataset
+from mmvitkd.engine.hooks.distillation_check_hook import check_classes
 from mmvitkd.models.classifiers.preprocessing import normalisation
 from mmvitkd.models.classifiers.stored_answer import StoredTap, record_dtype
 from mmvitkd.models.classifiers.tap import Tap, Tapped
@@ -74,7 +75,8 @@ def read_source(cfg: Config, seed: int | None, device: torch.device) -> Source:
 
     Raises:
         ValueError: If it is no distillation config of one teacher, mixes in two
-            places, or its sampler can't be replayed.
+            places, its sampler can't be replayed, or the teacher's classes are in
+            another order than the data set's.
     """
     cfg = deepcopy(cfg)
     if 'terms' not in cfg.model or not (set(cfg.model) & {'teacher', 'teachers'}):
@@ -99,6 +101,9 @@ def read_source(cfg: Config, seed: int | None, device: torch.device) -> Source:
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope', SCOPE)):
         dataset = DATASETS.build(deepcopy(dataset_cfg))
     teacher.load()
+    errors, _ = check_classes(model, dataset)
+    if errors:
+        raise ValueError('\n'.join(errors))
     model.to(device)
     taps = sorted(set(model.teacher_taps[asked[0]]), key=lambda t: (t.path, t.tokens))
     loader = cfg.train_dataloader

@@ -8,25 +8,13 @@ from typing import Any
 from torch import Tensor, nn
 
 from mmvitkd.models.classifiers import Teacher
+from mmvitkd.models.classifiers.classes import logits_module
 from mmvitkd.models.utils import hard_labels
 
 STUDENT = 'student'
 # Cohen's kappa up to which an agreement is called slight (Landis and Koch, 1977)
 SLIGHT = 0.2
 RISK = 1e-3  # of calling a teacher that is just above that near chance
-
-
-def logits_module(classifier: Any) -> Any:
-    """Return the part of a classifier that yields its logits, or None."""
-    # timm's and HuggingFace's wrappers have a whole model instead of a head
-    return getattr(classifier, 'head', getattr(classifier, 'model', None))
-
-
-def count_classes(classifier: Any) -> int | None:
-    """Return the number of classes, where the classifier says it."""
-    module = logits_module(classifier)
-    config = getattr(module, 'config', None)  # HuggingFace's
-    return getattr(module, 'num_classes', getattr(config, 'num_labels', None))
 
 
 @contextmanager
@@ -119,6 +107,8 @@ def near_chance(hits: int, images: int, classes: int) -> bool:
     That is, by Cohen's kappa 0.2 over the chance of one in ``classes``; a teacher just
     as good as that would have so few hits less than once in a thousand times.
     """
+    if classes < 2:  # whatever is said of one class is right
+        return False
     rate = 1 / classes + SLIGHT * (1 - 1 / classes)
     return binomial_cdf(hits, images, rate) < RISK
 

@@ -1,41 +1,18 @@
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
-import torch
-from mmengine.dist import all_reduce, get_rank, get_world_size
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset
 
-from mmvitkd.datasets.replayed_dataset import ReplayedDataset, seeded
-from mmvitkd.models.classifiers import CachedTeacher, MaskedTeacher, Teacher
+from mmvitkd.models.classifiers import CachedTeacher, Teacher
 from mmvitkd.models.classifiers.tap import Grid, Tap, Tapped
 from mmvitkd.models.classifiers.teacher import natural_input_size
-from mmvitkd.models.classifiers.vitkd_distiller import labels_of
-from mmvitkd.models.utils import hard_labels
 from mmvitkd.registry import HOOKS
+from mmvitkd.utils.class_names import compare_classes, dataset_classes
 from mmvitkd.utils.cli import unwrap
 from mmvitkd.utils.costs import count_flops, count_parameters
 
-from .accuracy import (
-    STUDENT,
-    chance_warning,
-    count_classes,
-    near_chance,
-    stored_logits,
-    watch_logits,
-)
-
-FAR = 10.0  # how many times the usual is another scale
-
-
-class Count(NamedTuple):
-    """On how many training images a teacher was right."""
-
-    right: int
-    images: int
-    classes: int
+from .accuracy import STUDENT, chance_warning, near_chance
+from .teacher_trial import Count, Trial, find_untried, logit_terms, try_teachers
 
 
 @HOOKS.register_module()
@@ -45,22 +22,29 @@ class DistillationCheckHook(Hook):
     The log shows student and teachers with their parameters and multiply-adds, the
     teachers' accuracy on some training images, as augmented and mixed as in training
     (a ``MaskedTeacher``'s on whole ones), and of every term the taps, their shapes and
-    grids, the neck, the loss and its weight. It warns of a teacher near chance, of one
-    whose images are normalised to another scale, and of a term without weight. Training
-    is the same with and without it, bit by bit.
+    grids, the neck, the loss and its weight. Teachers of other classes than the
+    student's are not tried. It warns of a teacher that always answers the same, of one
+    whose images are normalised to another scale, of one whose classes are named
+    otherwise than the data set's, and of a term without weight. Training is the same
+    with and without it, bit by bit.
 
     Args:
         num_images: How many training images the teachers are tried on, by all
             processes together; 0 leaves that out. Defaults to 256.
+        allow_chance: Warn of a teacher near chance, instead of refusing it. Defaults
+            to False.
 
     Raises:
-        ValueError: If ``num_images`` is negative.
+        ValueError: If ``num_images`` is negative. Before training: if a teacher is near
+            chance, or has the data set's classes in another order and its logits are
+            taught.
     """
 
-    def __init__(self, num_images: int = 256) -> None:
+    def __init__(self, num_images: int = 256, allow_chance: bool = False) -> None:
         if num_images < 0:
             raise ValueError(f'num_images must be at least 0, got {num_images}')
         self.num_images = num_images
+        self.allow_chance = allow_chance
 
     def before_train(self, runner: Runner) -> None:
         """Look at the model and the data, and log what was found."""
@@ -70,20 +54,24 @@ class DistillationCheckHook(Hook):
             return
         # FlexibleRunner's strategies leave a share of the weights on each process
         sizes = measure_models(model) if isinstance(runner, Runner) else {}
-        counts, warnings = self._try_teachers(runner, model)
+        model.load_teachers()
+        errors, warnings = check_classes(model, runner.train_dataloader.dataset)
+        trial = self._try_teachers(runner, model)
         lines = ['What is distilled:']
         for name in (STUDENT, *model.teachers):
             parts = [describe_kind(model, name), *sizes.get(name, [])]
-            if name in counts:
-                right, images, _ = counts[name]
+            if name in trial.counts:
+                right, images, *_ = trial.counts[name]
                 parts.append(f'right on {right} of {images} training images')
+            elif name in trial.untried:
+                parts.append(trial.untried[name])
             lines.append(f'  {name}: {", ".join(parts)}')
         lines.append(f"  task: the student's own loss x {model.task_weight:g}")
         lines += [f'  {name}: {describe_term(model, name)}' for name in model.terms]
         runner.logger.info('\n'.join(lines))
-        for name, count in counts.items():
-            if near_chance(*count):
-                warnings.append(chance_warning(name, *count))
+        warnings += trial.warnings
+        for name, count in trial.counts.items():
+            self._judge(model, name, count, errors, warnings)
         for name, term in model.terms.items():
             if getattr(term.loss, 'loss_weight', 1) == 0:
                 warnings.append(
@@ -91,88 +79,87 @@ class DistillationCheckHook(Hook):
                 )
         for warning in warnings:
             runner.logger.warning(warning)
+        if errors:
+            raise ValueError('\n'.join(errors))
 
-    @torch.no_grad()
-    def _try_teachers(
-        self, runner: Runner, model: Any
-    ) -> tuple[dict[str, Count], list[str]]:
-        """Show the teachers some images: count right answers, look at the scale."""
-        loader = runner.train_dataloader
-        if not self.num_images or isinstance(loader.dataset, IterableDataset):
-            return {}, []
-        classes = count_classes(model.student)
-        model.load_teachers()
-        right: dict[str, Tensor] = {}
-        warnings: list[str] = []
-        seen = 0
-        gpus = [torch.cuda.current_device()] if torch.cuda.is_available() else []
-        with seeded(get_rank()), torch.random.fork_rng(gpus):
-            for batch in draw_batches(loader, self.num_images, runner.epoch):
-                data = model.data_preprocessor(batch, training=True)
-                warnings = warnings or scale_warnings(model, data['inputs'])
-                target = labels_of(data['data_samples'])
-                if target is None or classes is None:
-                    break
-                seen += len(target)
-                label = hard_labels(target, type(self).__name__)
-                for name, logits in ask_teachers(model, data, classes).items():
-                    hits = (logits.argmax(1) == label).sum()
-                    right[name] = right.get(name, 0) + hits
-        for hits in right.values():
-            all_reduce(hits)
-        of = seen * get_world_size(), classes or 0
-        return {n: Count(int(hits), *of) for n, hits in right.items()}, warnings
-
-
-def scale_warnings(model: Any, inputs: Tensor) -> list[str]:
-    """Warn of teachers whose normalisation leaves pixels far from 0 and 1."""
-    said = []
-    for name, teacher in model.teachers.items():
-        if isinstance(teacher, Teacher):
-            pixels = teacher.prepare(inputs, model.data_preprocessor).float()
-            mean, std = float(pixels.mean()), float(pixels.std())
-            if abs(mean) > FAR or not 1 / FAR < std < FAR:
-                said.append(
-                    f"teacher '{name}' gets pixels of mean {mean:.3g} and standard "
-                    f'deviation {std:.3g}, where about 0 and 1 are usual: the mean and '
-                    'std of a data_preprocessor are for pixels from 0 to 255, such as '
-                    '[123.675, 116.28, 103.53]'
-                )
-    return said
-
-
-def draw_batches(loader: DataLoader, images: int, epoch: int) -> Iterator[Any]:
-    """Draw this process's share of some training images, without the data loader.
-
-    Every process gets as many batches, as its forwards may wait for the others'.
-    """
-    dataset: Any = loader.dataset
-    replayed = isinstance(dataset, ReplayedDataset)
-    if replayed:
-        dataset.set_epoch(epoch)
-    draw = torch.Generator().manual_seed(0)
-    order = torch.randperm(len(dataset), generator=draw).tolist()
-    share = -(-min(images, len(dataset)) // get_world_size())
-    mine = [order[(get_rank() * share + i) % len(order)] for i in range(share)]
-    size = loader.batch_size or share
-    for start in range(0, share, size):
-        keys = mine[start : start + size]
-        items = [dataset[(epoch, key) if replayed else key] for key in keys]
-        yield loader.collate_fn(items)
-
-
-def ask_teachers(model: Any, data: dict, classes: int) -> dict[str, Tensor]:
-    """Return the logits ``(B, classes)`` of the teachers that have such."""
-    answers = {}
-    with watch_logits(model) as logits:
-        for name, taps in model.teacher_taps.items():
-            teacher = model.teachers[name]
-            ask = teacher.unmasked if isinstance(teacher, MaskedTeacher) else teacher
-            answers[name] = ask(
-                data['inputs'], model.data_preprocessor, taps, data['data_samples']
+    def _try_teachers(self, runner: Runner, model: Any) -> Trial:
+        """Try the teachers, after saying so: a large one may take minutes."""
+        asked = [n for n in model.teacher_taps if n not in find_untried(model)]
+        if asked and self.num_images:
+            runner.logger.info(
+                f'Trying {", ".join(asked)} on {self.num_images} training images, '
+                'before the first step (default_hooks.check.num_images)'
             )
-    found = {**stored_logits(answers, classes), **logits}
-    return {name: value for name, value in found.items() if value.shape[1] == classes}
+        return try_teachers(
+            runner.train_dataloader, model, self.num_images, runner.epoch
+        )
+
+    def _judge(
+        self,
+        model: Any,
+        name: str,
+        count: Count,
+        errors: list[str],
+        warnings: list[str],
+    ) -> None:
+        """Say what a teacher's answers show."""
+        right, images, classes, always = count
+        same = '' if always is None else f' It answered class {always} on all of them.'
+        if not near_chance(right, images, classes):
+            if same:
+                warnings.append(f"teacher '{name}' always answers class {always}")
+            return
+        text = f'{chance_warning(name, right, images, classes)}.{same}'
+        if self.allow_chance:
+            warnings.append(text)
+            return
+        taught = logit_terms(model, name)
+        what = f'its logits, by {", ".join(taught)}' if taught else 'its features only'
+        errors.append(
+            f'{text} Here {what} are taught; default_hooks.check.allow_chance=True '
+            'trains under it all the same'
+        )
+
+
+def check_classes(model: Any, dataset: Any) -> tuple[list[str], list[str]]:
+    """Compare the names of the teachers' classes with the data set's.
+
+    Returns:
+        Errors and warnings.
+    """
+    errors: list[str] = []
+    warnings: list[str] = []
+    data = dataset_classes(dataset)
+    for name in model.teacher_taps:
+        theirs = getattr(model.teachers[name], 'classes', None)
+        differ = None
+        if data is not None and theirs is not None:
+            differ = compare_classes(theirs, data)
+        if differ is None:
+            continue
+        taught = logit_terms(model, name)
+        if not differ.certain:
+            if taught:
+                warnings.append(
+                    f"teacher '{name}' has other names for its classes than the "
+                    f'training data: {differ.text}. Are they the same classes, in the '
+                    'same order?'
+                )
+            continue
+        text = (
+            f"teacher '{name}' has the classes in another order than the training "
+            f'data: {differ.text}'
+        )
+        if not taught:
+            warnings.append(f'{text}. Only features are taught, so it does no harm')
+            continue
+        errors.append(
+            f'{text}. The terms on logits ({", ".join(taught)}) would teach the wrong '
+            'classes: give the data set the order of the teacher, or train the teacher '
+            'on this data set; default_hooks.check=None if the names in its checkpoint '
+            'are wrong'
+        )
+    return errors, warnings
 
 
 def measure_models(model: Any) -> dict[str, list[str]]:

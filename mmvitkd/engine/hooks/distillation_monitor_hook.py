@@ -10,6 +10,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
+from mmvitkd.models.classifiers.classes import is_multi_label
 from mmvitkd.registry import HOOKS
 from mmvitkd.utils.cli import unwrap
 
@@ -41,7 +42,8 @@ class DistillationMonitorHook(Hook):
     - ``distill/cosine/<term>``, between the gradients of term and task;
     - ``distill/accuracy/student`` and ``distill/accuracy/<teacher>`` on the batch as
       it is trained on, ``distill/agreement/<teacher>`` of the two. Of mixed labels
-      the class of the largest share counts; without labels there is no accuracy.
+      the class of the largest share counts; without labels there is no accuracy, and
+      of images with several classes neither.
 
     Over several processes they are those of the joint batch. Training is the same
     with and without it, bit by bit. FSDP, DeepSpeed and torch's reentrant activation
@@ -145,6 +147,8 @@ class DistillationMonitorHook(Hook):
             self._values = {tag('loss', n): loss.detach() for n, loss in parts.items()}
             if self._parameters:
                 self._gradients = self._take_gradients(parts, scale)
+            if is_multi_label(self._model.student):
+                logits = {}  # no class of an image is the right one
             if STUDENT in logits:
                 images, classes = logits[STUDENT].shape
                 self._batch = images * get_world_size(), classes

@@ -108,7 +108,8 @@ class TermWeightHook(Hook):
             either case. Defaults to True.
         task_weight: One of the same, for the distiller's ``task_weight``, which the
             log shows as it is. Where it falls to 0, DDP must be told of what the
-            labels alone have trained (``find_unused_parameters``). Defaults to None.
+            labels alone have trained (``find_unused_parameters``), as
+            ``tools/train.py`` does. Defaults to None.
 
     Raises:
         ValueError: If a schedule can't be read, or there is none. Before training:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from mmvitkd.registry import MODELS
 from mmvitkd.utils import load_checkpoint, weights_of
+from mmvitkd.utils.class_names import checkpoint_classes
 from mmvitkd.utils.teacher_cache import (
     TeacherCache,
     digest_weights,
@@ -54,6 +55,7 @@ class CachedTeacher:
         self._dtype = record_dtype(taps)
         self.checkpoint = checkpoint
         self.prefix = prefix
+        self.classes: tuple[str, ...] | None = None
         self._training = False
         if cfg is not None:
             self._require_same('cfg', plain(model_cfg_of(cfg)))
@@ -70,7 +72,9 @@ class CachedTeacher:
         """
         self._training = True
         if self.checkpoint is not None:
-            weights = weights_of(load_checkpoint(self.checkpoint), self.prefix)
+            checkpoint = load_checkpoint(self.checkpoint)
+            weights = weights_of(checkpoint, self.prefix)
+            self.classes = checkpoint_classes(checkpoint)
             self._require_same('weights', digest_weights(weights))
             self.checkpoint = None
 

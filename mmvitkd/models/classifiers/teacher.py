@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from mmvitkd.registry import MODELS, SCOPE
 from mmvitkd.utils import load_checkpoint, load_strictly, weights_of
 from mmvitkd.utils.blocks import find_blocks
+from mmvitkd.utils.class_names import checkpoint_classes, model_classes
+from mmvitkd.utils.teacher_weights import find_constants, find_wrong_numbers, require
 
 from .preprocessing import describe as describe_normalisation
 from .preprocessing import find_preprocessing, renormalise
@@ -56,6 +58,10 @@ class Teacher:
     Raises:
         ValueError: If the config has no model, or there are no weights for it, or
             ``dtype`` is no precision.
+
+    Attributes:
+        classes: Names of its classes, as its checkpoint or its library tells them once
+            the weights are read; else None.
     """
 
     def __init__(
@@ -99,6 +105,7 @@ class Teacher:
         self.stop_early = stop_early
         self.compile = compile
         self._checked: set[frozenset[Tap]] = set()
+        self.classes = model_classes(self.model)
         self._loaded = False
 
     def __deepcopy__(self, memo: dict) -> 'Teacher':
@@ -109,18 +116,22 @@ class Teacher:
 
         Raises:
             ValueError: If the file is missing or damaged, or its keys or shapes
-                do not fit; the message lists them.
+                do not fit, or its numbers are no trained weights; the message lists
+                them.
         """
         if self._loaded:
             return
+        name = type(self.model).__name__
         if self.checkpoint is not None:
+            name = f"checkpoint '{self.checkpoint}'"
             checkpoint = load_checkpoint(self.checkpoint, self.weights_only)
-            problems = load_strictly(self.model, weights_of(checkpoint, self.prefix))
-            if problems:
-                raise ValueError(
-                    f"teacher checkpoint '{self.checkpoint}' does not fit "
-                    f'{type(self.model).__name__}:\n' + '\n'.join(problems)
-                )
+            weights = weights_of(checkpoint, self.prefix)
+            require(f'teacher {name}', find_wrong_numbers(self.model, weights))
+            problems = load_strictly(self.model, weights)
+            fits = f'teacher {name} does not fit {type(self.model).__name__}'
+            require(fits, problems)
+            self.classes = checkpoint_classes(checkpoint) or self.classes
+        require(f'teacher {name}', find_constants(self.model))
         self._loaded = True
         source = self.checkpoint or "the model's own, pretrained=True"
         print_log(

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from mmvitkd.registry import MODELS, SCOPE
 
 from ..utils import check_classes
+from .classes import count_classes, is_multi_label
 from .dry_run import build_term, probe_student, require_gradient
 from .preprocessing import find_preprocessing
 from .tap import Tap, Tapped, find_module, record
@@ -18,6 +19,7 @@ from .teacher import in_our_scope, natural_input_size
 from .term import TermSpec, parse_term
 from .token_order import dotted_images
 
+NONE_GIVEN: dict[str, dict] = {}  # unlike None, by which a config asks for no terms
 Answers = dict[str, dict[Tap, Tapped]]
 Observer = Callable[[dict[str, Tensor], Answers, Tensor | None], None]
 
@@ -47,7 +49,8 @@ class ViTKDDistiller(BaseClassifier):
         student: An ordinary MMPretrain classifier.
         teacher: ``dict(cfg=..., checkpoint=...)``, see :class:`Teacher`.
         terms: ``name=dict(student=tap, teacher=tap, neck=..., loss=...)``. The log
-            shows ``loss_<name>``.
+            shows ``loss_<name>``. None trains the student alone, whatever the
+            teachers; their weights are not read then.
         teachers: Several teachers by name, instead of ``teacher``; a term's tap
             then is ``'name:path'``.
         task_weight: Factor of the student's own losses; at 0 no label is read for
@@ -75,7 +78,7 @@ class ViTKDDistiller(BaseClassifier):
         self,
         student: dict | nn.Module,
         teacher: dict | None = None,
-        terms: dict[str, dict] | None = None,
+        terms: dict[str, dict] | None = NONE_GIVEN,
         teachers: dict[str, dict] | None = None,
         task_weight: float = 1.0,
         train_cfg: dict | None = None,
@@ -111,15 +114,12 @@ class ViTKDDistiller(BaseClassifier):
                 self._teachers = _build_teachers(teacher, teachers)
                 # so that necks start alike whatever a teacher drew, stored ones nothing
                 torch.default_generator.manual_seed(seed)
-                self.terms = self._build_terms(terms or {})
+                self.terms = self._build_terms(
+                    _require_terms(terms, bool(self._teachers))
+                )
 
     def _build_terms(self, cfgs: dict[str, dict]) -> nn.ModuleDict:
         """Build the terms from what the taps yield in a dry run."""
-        if not isinstance(cfgs, dict):
-            raise ValueError(
-                f'terms must be a dict of terms by name, got {cfgs!r}; on the command '
-                'line, model.terms=None takes them all away'
-            )
         if cfgs and not self._teachers:
             raise ValueError(
                 f'the terms {sorted(cfgs)} need a teacher: give teacher=dict(cfg=..., '
@@ -272,7 +272,7 @@ class ViTKDDistiller(BaseClassifier):
         with record(self.student, self.student_taps) as seen:
             losses = self._task_losses(inputs, data_samples)
         answers |= self.ask_teachers(inputs, data_samples, active, seen)
-        target = labels_of(data_samples)
+        target = labels_of(data_samples, self.student)
         for spec in self._specs:
             term, student = self.terms[spec.name], seen[spec.student]
             if spec in active:
@@ -346,6 +346,28 @@ def _preprocessor(cfg: dict | nn.Module | None, train_cfg: dict | None) -> Any:
         return MODELS.build(cfg)
 
 
+def _require_terms(terms: Any, taught: bool) -> dict[str, dict]:
+    """Return the terms, none of them if the config says so in words.
+
+    Raises:
+        ValueError: If there are none without that, or they are no dict.
+    """
+    if terms is None or (terms is NONE_GIVEN and not taught):
+        return {}
+    if not isinstance(terms, dict):
+        raise ValueError(
+            f'terms must be a dict of terms by name, got {terms!r}; on the command '
+            'line, model.terms=None takes them all away'
+        )
+    if not terms:
+        raise ValueError(
+            'a distiller without terms distils nothing: give terms=dict(name=dict('
+            'student=..., teacher=..., loss=...)), or terms=None (model.terms=None on '
+            'the command line) to train the student alone'
+        )
+    return terms
+
+
 def _build_teachers(one: dict | None, several: dict | None) -> dict[str, Any]:
     if one is not None and several is not None:
         raise ValueError('give teacher= or teachers=, not both')
@@ -389,15 +411,36 @@ def _nothing(*values: Tensor) -> Tensor:
     return torch.stack([v[None][:0].sum(dtype=torch.float32) for v in values]).sum()
 
 
-def labels_of(data_samples: list[DataSample] | None) -> Tensor | None:
-    """Return mixed scores ``(B, K)``, or indices ``(B,)``, or None without any."""
+def labels_of(data_samples: list[DataSample] | None, student: Any) -> Tensor | None:
+    """Return the labels of a batch as one tensor.
+
+    Args:
+        data_samples: With scores, or indices of which a sample may have several.
+        student: The classifier that they are for.
+
+    Returns:
+        Scores ``(B, K)``, mixed or of several classes each; or indices ``(B,)``; None
+        without any.
+    """
     if not data_samples:
         return None
     if all('gt_score' in sample for sample in data_samples):
         return torch.stack([sample.gt_score for sample in data_samples])
-    if all('gt_label' in sample for sample in data_samples):
-        return torch.cat([sample.gt_label for sample in data_samples])
-    return None
+    if not all('gt_label' in sample for sample in data_samples):
+        return None
+    labels = [sample.gt_label for sample in data_samples]
+    if all(len(label) == 1 for label in labels) and not is_multi_label(student):
+        return torch.cat(labels)
+    classes = count_classes(student)
+    if classes is None:
+        raise ValueError(
+            f'labels of several classes need the number of classes, which a '
+            f'{type(student).__name__} does not tell: give them as gt_score'
+        )
+    scores = labels[0].new_zeros(len(labels), classes, dtype=torch.float32)
+    for score, label in zip(scores, labels, strict=True):
+        score[label] = 1
+    return scores
 
 
 def _check_finite(losses: dict[str, Tensor]) -> None:

@@ -5,16 +5,19 @@ import random
 import numpy as np
 import pytest
 import torch
+from mmengine.hooks import Hook
 
 from mmvitkd.engine import DistillationCheckHook
-from mmvitkd.engine.hooks.accuracy import count_classes, watch_logits
+from mmvitkd.engine.hooks.accuracy import near_chance, watch_logits
 from mmvitkd.engine.hooks.distillation_check_hook import measure_models
+from mmvitkd.models.classifiers.classes import count_classes
 from mmvitkd.utils.costs import count_flops, count_parameters
-from tests.helpers import NKD, build, samples, vit
+from tests.helpers import NKD, build, samples, save_weights, vit
 from tests.test_engine.test_hooks.watched import (
     MEAN,
     STD,
     TERMS,
+    runner_of,
     said,
     taught,
     teach,
@@ -25,12 +28,14 @@ from tests.test_tools.runs import (
     assert_same,
     cache,
     config,
+    message,
     run,
     run_together,
     weights,
 )
 
-HOOK = {'type': 'DistillationCheckHook'}
+HOOK = {'type': 'DistillationCheckHook', 'allow_chance': True}
+STRICT = {'type': 'DistillationCheckHook'}
 ONE_EPOCH = {'train_cfg.max_epochs': 1}
 
 
@@ -184,6 +189,10 @@ def test_timms_and_huggingfaces_models_are_seen_and_measured(tmp_path):
 # ------------------------------------------------------------------ what it warns of
 
 
+FEATURES = {name: TERMS[name] for name in ('mimic0', 'gen')}
+NAMES = tuple('0123456789')
+
+
 def wrong_order(state):
     return {k: v.roll(1, 0) if k.startswith('head') else v for k, v in state.items()}
 
@@ -192,13 +201,102 @@ def wrong_weights(state):
     return {k: torch.randn_like(v) for k, v in state.items()}
 
 
-@pytest.mark.parametrize('change', [wrong_order, wrong_weights])
-def test_a_teacher_of_wrong_weights_or_class_order_is_named(tmp_path, teacher, change):
+def one_answer(state):
+    """Whatever it sees, a 3."""
+    bias = torch.eye(10)[3] * 1e4
+    return {k: bias if k.endswith('head.bias') else v for k, v in state.items()}
+
+
+def changed(teacher, folder, change=dict, **meta):
+    """Write the teacher's weights once more, changed."""
     state = change(torch.load(teacher)['state_dict'])
-    torch.save({'state_dict': state}, tmp_path / 'wrong.pth')
-    train(tmp_path, 'run', [HOOK], **taught(tmp_path / 'wrong.pth', **ONE_EPOCH))
-    (warning,) = said(tmp_path / 'run')
+    torch.save({'state_dict': state, 'meta': meta}, folder / 'changed.pth')
+    return folder / 'changed.pth'
+
+
+@pytest.mark.parametrize('change', [wrong_order, wrong_weights, one_answer])
+def test_a_teacher_near_chance_is_refused_unless_allowed(tmp_path, teacher, change):
+    file = changed(teacher, tmp_path, change)
+    with pytest.raises(ValueError, match="teacher 'teacher' is near chance") as error:
+        train(tmp_path, 'run', [STRICT], **taught(file, **ONE_EPOCH))
+    text = str(error.value)
+    assert 'its logits, by nkd are taught' in text
+    assert 'default_hooks.check.allow_chance=True' in text
+    assert ('answered class 3 on all' in text) == (change is one_answer)
+    assert not list((tmp_path / 'run').rglob('*.pth'))
+    train(tmp_path, 'allowed', [HOOK], **taught(file, **ONE_EPOCH))
+    (warning,) = said(tmp_path / 'allowed')
     assert warning.startswith("teacher 'teacher' is near chance: right on ")
+    assert ('answered class 3 on all' in warning) == (change is one_answer)
+
+
+def test_a_teacher_near_chance_whose_features_alone_are_taught(tmp_path, teacher):
+    """By the tool: one line, and the flag that it names."""
+    file = changed(teacher, tmp_path, wrong_order)
+    cfg = config(tmp_path, **taught(file, FEATURES, **ONE_EPOCH))
+    strict = ('--cfg-options', 'default_hooks.check.allow_chance=False')
+    text = message('train', cfg, '--work-dir', tmp_path / 'run', *strict)
+    assert text.startswith("error: teacher 'teacher' is near chance: right on ")
+    assert 'Here its features only are taught' in text
+    run('train', cfg, '--work-dir', tmp_path / 'run')
+    assert (tmp_path / 'run' / 'epoch_1.pth').exists()
+
+
+def test_a_teacher_that_always_answers_what_most_images_show(tmp_path, teacher):
+    """It is right on most of them, by chance."""
+    file = changed(teacher, tmp_path, one_answer)
+    train(tmp_path, 'digits', [], **taught(file, **ONE_EPOCH))
+    labels = [i['gt_label'] for i in map(info_of(tmp_path / 'digits.py'), range(100))]
+    threes = [i for i, label in enumerate(labels) if label == 3]
+    few = {'train_dataloader.dataset.indices': [*threes, labels.index(4)]}
+    train(tmp_path, 'run', [STRICT], **taught(file, **ONE_EPOCH, **few))
+    assert said(tmp_path / 'run') == ["teacher 'teacher' always answers class 3"]
+
+
+def info_of(cfg):
+    """The function that tells an image's annotation."""
+    runner = runner_of(cfg, cfg.with_suffix('.again'))
+    return runner.build_dataloader(runner.cfg.train_dataloader).dataset.get_data_info
+
+
+@pytest.mark.parametrize('terms', [TERMS, FEATURES], ids=['logits', 'features'])
+@pytest.mark.parametrize('key', ['dataset_meta', 'CLASSES'])
+def test_classes_in_another_order_than_the_data_sets(tmp_path, teacher, terms, key):
+    """Though the teacher is right on all images, as of a swap that came later."""
+    swapped = (*NAMES[:3], '4', '3', *NAMES[5:])
+    meta = {key: {'classes': swapped} if key == 'dataset_meta' else swapped}
+    changes = taught(changed(teacher, tmp_path, **meta), terms, **ONE_EPOCH)
+    where = "class 3 is '3' in the data set and '4' to the teacher; class 4 is '4'"
+    if terms is FEATURES:
+        train(tmp_path, 'run', [{**STRICT, 'num_images': 0}], **changes)
+        (warning,) = said(tmp_path / 'run')
+        assert where in warning
+        assert 'Only features are taught' in warning
+        return
+    with pytest.raises(ValueError, match='in another order than the training') as error:
+        train(tmp_path, 'run', [{**STRICT, 'num_images': 0}], **changes)
+    assert where in str(error.value)
+    assert 'The terms on logits (nkd)' in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ('names', 'warned'),
+    [
+        (NAMES, False),
+        (tuple(f'class {i}' for i in NAMES), False),
+        (tuple('abcdefghij'), True),
+    ],
+)
+def test_classes_of_other_names(tmp_path, teacher, names, warned):
+    meta = {'dataset_meta': {'classes': names}}
+    names = {'train_dataloader.dataset.metainfo': {'classes': [f'd{i}' for i in NAMES]}}
+    names = names if warned else {}
+    changes = taught(changed(teacher, tmp_path, **meta), **ONE_EPOCH, **names)
+    train(tmp_path, 'run', [STRICT], **changes)
+    warnings = said(tmp_path / 'run')
+    assert [w.partition(' for its')[0] for w in warnings] == (
+        ["teacher 'teacher' has other names"] if warned else []
+    )
 
 
 @pytest.mark.parametrize(
@@ -224,20 +322,60 @@ def test_a_term_without_weight_is_named(tmp_path, teacher):
 
 def test_a_teacher_of_other_classes_is_not_tried(tmp_path):
     """Nor any when no image is asked for."""
-    features = {name: TERMS[name] for name in ('mimic0', 'gen')}
-    thirty = vit(24, classes=30)
-    changes = {
-        **PLAIN,
-        'model.terms': {'_delete_': True, **features},
-        'model.teacher.cfg': thirty,
-    }
-    torch.save({'state_dict': build(thirty).state_dict()}, tmp_path / 'thirty.pth')
-    changes['model.teacher.checkpoint'] = str(tmp_path / 'thirty.pth')
-    train(tmp_path, 'thirty', [HOOK], **changes)
-    train(tmp_path, 'none', [{**HOOK, 'num_images': 0}], **PLAIN)
-    for name in ('thirty', 'none'):
-        assert 'right on' not in report(tmp_path / name)[1]
-        assert said(tmp_path / name) == []
+    for classes in (4, 30):
+        cfg = vit(24, classes=classes)
+        file = save_weights(cfg, tmp_path / f'{classes}.pth')
+        changes = {
+            **PLAIN,
+            'model.terms': {'_delete_': True, **FEATURES},
+            'model.teacher.cfg': cfg,
+            'model.teacher.checkpoint': str(file),
+        }
+        hook = LoggedForwards()
+        train(tmp_path, f'of{classes}', [STRICT, hook], **changes)
+        told = report(tmp_path / f'of{classes}')[1]
+        reason = f"its {classes} classes are none of the student's 10"
+        assert told.endswith(f'not tried, as {reason}')
+        assert hook.forwards == 1  # in which its multiply-adds are counted
+        assert 'Trying' not in log_of(tmp_path / f'of{classes}')
+        assert said(tmp_path / f'of{classes}') == []
+    train(tmp_path, 'none', [{**STRICT, 'num_images': 0}], **PLAIN)
+    assert 'tried' not in report(tmp_path / 'none')[1]
+    assert said(tmp_path / 'none') == []
+
+
+class LoggedForwards(Hook):
+    """Count the teacher's forwards before the first step."""
+
+    priority = 'VERY_HIGH'
+
+    def before_train(self, runner):
+        self.forwards = 0
+        backbone = runner.model.teachers['teacher'].model.backbone
+        backbone.register_forward_hook(self.count)
+
+    def count(self, *_):
+        self.forwards += 1
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        self.count = lambda *_: None
+        if runner.iter == 0:
+            runner.model.teachers['teacher'].model.backbone._forward_hooks.clear()
+
+
+def log_of(work_dir):
+    (log,) = work_dir.rglob('*.log')
+    return log.read_text()
+
+
+def test_it_says_that_it_begins(tmp_path, teacher):
+    train(tmp_path, 'run', [STRICT], **taught(teacher, **ONE_EPOCH))
+    before, _, _ = log_of(tmp_path / 'run').partition('What is distilled:')
+    assert 'Trying teacher on 256 training images, before the first step' in before
+
+
+def test_a_model_of_one_class_is_not_tried():
+    assert not near_chance(0, 100, 1)
 
 
 def test_what_it_refuses(tmp_path):

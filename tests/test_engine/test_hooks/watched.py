@@ -28,6 +28,7 @@ def runner_of(cfg: Path, work_dir: Path) -> Runner:
         complete_dataloader(loaded, name, False, False)
     loaded.merge_from_dict({'work_dir': str(work_dir), 'experiment_name': uuid4().hex})
     loaded.launcher = 'none'
+    loaded.get('default_hooks', {}).pop('check', None)
     return build_runner(loaded)
 
 

@@ -263,6 +263,87 @@ def test_mmpretrains_deit3_is_corrected_however_it_is_named(named, log):
         assert "mmpretrain's DeiT3 is replaced" in log.text
 
 
+def changed(tmp_path, change):
+    """A teacher whose weights have been changed, not yet read."""
+    state = torch.load(save_weights(vit(), tmp_path / 't.pth'))['state_dict']
+    state = {name: change(name, value) for name, value in state.items()}
+    torch.save({'state_dict': state}, tmp_path / 'changed.pth')
+    return Teacher(vit(), checkpoint=tmp_path / 'changed.pth')
+
+
+QKV = 'backbone.layers.0.attn.qkv.weight'
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (lambda name, x: x * 0, 'are all zero: '),
+        (lambda name, x: x * 0 + 1, 'are all one number each: '),
+        (lambda name, x: x if x.ndim < 2 else x * 0, 'are all zero: '),
+        (lambda name, x: x if name.startswith('head') else x * 0, 'are all zero: '),
+        (lambda name, x: (x * 100).to(torch.int8), r'not floating-point.*\(int8\)'),
+        (lambda name, x: x.int() if name == QKV else x,
+         rf'1 weights are of a type.*: {QKV} \(int32\)'),
+        (lambda name, x: x.bool() if name == QKV else x, rf'{QKV} \(bool\)'),
+        (lambda name, x: x + 0j if name == QKV else x, rf'{QKV} \(complex64\)'),
+        (lambda name, x: x * torch.nan if name == QKV else x,
+         f'1 weights hold NaN or infinite numbers: {QKV}'),
+        (lambda name, x: x / 0 if name == QKV else x, f'infinite numbers: {QKV}'),
+    ],
+)  # fmt: skip
+def test_weights_that_can_not_have_been_trained(tmp_path, change, message):
+    """They would load, as torch casts them silently."""
+    made = changed(tmp_path, change)
+    with pytest.raises(ValueError, match=f"(?s)changed.pth':.*{message}"):
+        made.load()
+
+
+@pytest.mark.parametrize(
+    'change',
+    [
+        lambda name, x: x * 0 if name.startswith('head') else x,  # features only
+        lambda name, x: x.bfloat16(),
+        lambda name, x: x.double(),
+        lambda name, x: x * 0 if x.ndim < 2 or 'token' in name else x,
+    ],
+)
+def test_weights_that_are_well(tmp_path, change):
+    made = changed(tmp_path, change)
+    made.load()
+    assert made.model.backbone.layers[0].attn.qkv.weight.dtype == torch.float32
+
+
+def test_weights_that_a_model_fetches_itself_are_looked_at_too(tmp_path):
+    from transformers import ViTConfig, ViTForImageClassification
+
+    sizes = {'hidden_size': 16, 'num_hidden_layers': 2, 'num_attention_heads': 2}
+    shape = {'intermediate_size': 32, 'image_size': 32, 'patch_size': 8}
+    names = {'id2label': {0: 'cat', 1: 'dog'}, 'label2id': {'cat': 0, 'dog': 1}}
+    model = ViTForImageClassification(ViTConfig(**sizes, **shape, **names))
+    cfg = {'type': 'HuggingFaceClassifier', 'model_name': str(tmp_path)}
+    model.save_pretrained(tmp_path)
+    made = Teacher({**cfg, 'pretrained': True})
+    made.load()
+    assert made.classes == ('cat', 'dog')
+    for parameter in model.parameters():
+        parameter.data.zero_()
+    model.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match='are all zero'):
+        Teacher({**cfg, 'pretrained': True}).load()
+
+
+@pytest.mark.parametrize(
+    'meta', [{'dataset_meta': {'classes': ['a', 'b']}}, {'CLASSES': ('a', 'b')}]
+)
+def test_classes_that_a_checkpoint_names(tmp_path, meta):
+    saved = torch.load(save_weights(vit(classes=2), tmp_path / 't.pth'))
+    torch.save({**saved, 'meta': meta}, tmp_path / 't.pth')
+    made = Teacher(vit(classes=2), checkpoint=tmp_path / 't.pth')
+    assert made.classes is None
+    made.load()
+    assert made.classes == ('a', 'b')
+
+
 def test_no_weights_is_an_error():
     with pytest.raises(ValueError, match='without weights'):
         Teacher(vit())

@@ -352,8 +352,24 @@ def test_resampling_keeps_a_ramp():
 
 
 def test_no_terms_is_plain_training(tmp_path, images):
-    model = build({'type': 'ViTKDDistiller', 'student': vit(16)})
-    assert list(model(images, LABELS, mode='loss')) == ['loss']
+    """Said by None, also beside a teacher, whose weights need not be there."""
+    teacher = {'cfg': vit(24), 'checkpoint': 'nowhere.pth'}
+    for more in ({}, {'terms': None}, {'terms': None, 'teacher': teacher}):
+        model = build({'type': 'ViTKDDistiller', 'student': vit(16), **more})
+        model.init_weights()
+        assert list(model(images, LABELS, mode='loss')) == ['loss']
+
+
+@pytest.mark.parametrize(
+    ('terms', 'taught'), [({}, True), ({'terms': {}}, True), ({'terms': {}}, False)]
+)
+def test_a_distiller_that_distils_nothing_is_refused(tmp_path, terms, taught):
+    cfg = distiller(tmp_path)
+    del cfg['terms']
+    if not taught:
+        del cfg['teacher']
+    with pytest.raises(ValueError, match='distils nothing: give terms=.* terms=None'):
+        build({**cfg, **terms})
 
 
 @pytest.mark.parametrize(

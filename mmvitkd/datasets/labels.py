@@ -1,0 +1,61 @@
+"""The labels of a data set, without reading its images."""
+
+from collections import Counter
+from collections.abc import Iterable
+from itertools import chain
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+from torch.utils.data import IterableDataset
+
+
+def count_labels(dataset: Any) -> Counter[int] | None:
+    """Count how many samples have a label, also under wrappers of any depth.
+
+    Repeated samples may count once.
+
+    Returns:
+        The counts by label; None where the data set does not tell labels, or its
+        samples have none.
+    """
+    annotations = _annotations(dataset)
+    if annotations is None:
+        return None
+    return Counter(chain.from_iterable(map(_labels, annotations))) or None
+
+
+def _annotations(dataset: Any) -> Iterable[Any] | None:
+    """Return every sample's annotation, or its bare label."""
+    if isinstance(dataset, IterableDataset):
+        return None
+    if hasattr(dataset, 'full_init'):
+        dataset.full_init()
+    if hasattr(dataset, 'datasets'):  # concatenated
+        parts = [_annotations(part) for part in dataset.datasets]
+        known = [part for part in parts if part is not None]
+        return chain.from_iterable(known) if len(known) == len(parts) else None
+    if hasattr(dataset, 'dataset'):  # repeated, balanced, replayed, folds, a subset
+        inner = _annotations(dataset.dataset)
+        indices = getattr(dataset, 'indices', None)
+        if inner is None or indices is None:
+            return inner
+        inner = list(inner)
+        return [inner[int(i)] for i in indices]
+    if hasattr(dataset, 'get_data_info'):
+        return (dataset.get_data_info(i) for i in range(len(dataset)))
+    return getattr(dataset, 'targets', None)  # torchvision's
+
+
+def _labels(annotation: Any) -> tuple[int, ...]:
+    """Return the labels of a sample: one, several or none."""
+    label = annotation
+    if isinstance(annotation, dict):
+        label = annotation.get('gt_label')
+        if label is None and annotation.get('gt_score') is not None:
+            label = np.flatnonzero(np.asarray(annotation['gt_score']))
+    if isinstance(label, int):
+        return (label,)
+    if isinstance(label, (list, tuple, np.ndarray, np.generic, Tensor)):
+        return tuple(int(number) for number in np.asarray(label).flatten())
+    return ()

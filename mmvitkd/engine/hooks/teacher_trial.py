@@ -1,0 +1,190 @@
+"""What the teachers answer on some training images, before the first step."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import torch
+from mmengine.dist import all_reduce, get_rank, get_world_size
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset
+
+from mmvitkd.datasets.replayed_dataset import ReplayedDataset, seeded
+from mmvitkd.models.classifiers import MaskedTeacher, Teacher
+from mmvitkd.models.classifiers.classes import (
+    count_classes,
+    has_one_label,
+    is_multi_label,
+)
+from mmvitkd.models.classifiers.vitkd_distiller import labels_of
+from mmvitkd.models.utils import hard_labels
+
+from .accuracy import stored_logits, watch_logits
+
+FAR = 10.0  # how many times the usual is another scale
+
+
+class Count(NamedTuple):
+    """On how many training images a teacher was right.
+
+    ``always`` is the class that it answered on all of them, if their labels vary.
+    """
+
+    right: int
+    images: int
+    classes: int
+    always: int | None = None
+
+
+class Trial(NamedTuple):
+    """What came of it: the counts, why there are none, and what looks wrong."""
+
+    counts: dict[str, Count]
+    untried: dict[str, str]
+    warnings: list[str]
+
+
+def find_untried(model: Any) -> dict[str, str]:
+    """Tell of which teachers no answer can be counted, and why."""
+    classes = count_classes(model.student)
+    if is_multi_label(model.student):
+        reason = 'not tried, as an image may have several classes'
+        return dict.fromkeys(model.teacher_taps, reason)
+    if classes is None:
+        reason = 'not tried, as the student does not tell its number of classes'
+        return dict.fromkeys(model.teacher_taps, reason)
+    untried = {}
+    for name in model.teacher_taps:
+        teacher = model.teachers[name]
+        if isinstance(teacher, Teacher):
+            theirs = count_classes(teacher.model)
+            if theirs not in (None, classes):
+                untried[name] = (
+                    f"not tried, as its {theirs} classes are none of the student's "
+                    f'{classes}'
+                )
+        elif not logit_terms(model, name):
+            untried[name] = "not tried, as it has no logits of the student's classes"
+    return untried
+
+
+def logit_terms(model: Any, teacher: str) -> list[str]:
+    """List the terms that tap a teacher's logits of the student's classes."""
+    classes = count_classes(model.student)
+    return [
+        name
+        for name, (spec, _, tapped) in model.tried.items()
+        if spec.teacher_name == teacher
+        and spec.teacher.tokens == 'patch'
+        and tapped.value.shape[1:] == (classes,)
+    ]
+
+
+@torch.no_grad()
+def try_teachers(loader: DataLoader, model: Any, images: int, epoch: int) -> Trial:
+    """Show the teachers some training images, without changing anything.
+
+    Those whose answers can't be counted are not asked.
+    """
+    untried = find_untried(model)
+    if not images or isinstance(loader.dataset, IterableDataset):
+        return Trial({}, untried, [])
+    classes = count_classes(model.student) or 0
+    asked = [name for name in model.teacher_taps if name not in untried]
+    warnings: list[str] = []
+    found: dict[str, list[Tensor]] = {name: [] for name in asked}
+    labels: list[Tensor] = []
+    gpus = [torch.cuda.current_device()] if torch.cuda.is_available() else []
+    with seeded(get_rank()), torch.random.fork_rng(gpus):
+        for number, batch in enumerate(draw_batches(loader, images, epoch)):
+            data = model.data_preprocessor(batch, training=True)
+            if number == 0:
+                warnings = scale_warnings(model, data['inputs'])
+            target = labels_of(data['data_samples'], model.student)
+            if target is None:
+                untried |= dict.fromkeys(asked, 'not tried, as images have no labels')
+                asked = []
+            if target is None or not asked:
+                break
+            one = has_one_label(target)
+            labels.append(hard_labels(target, 'the check')[one])
+            answers = ask_teachers(model, data, classes, asked)
+            for name in list(asked):
+                if name in answers:
+                    found[name].append(answers[name].argmax(1)[one])
+                else:
+                    asked.remove(name)
+                    untried[name] = 'not tried, as it yields no logits'
+    counts = {n: _count(torch.cat(found[n]), torch.cat(labels), classes) for n in asked}
+    for name in asked:
+        if not counts[name].images:
+            del counts[name]
+            untried[name] = 'not counted, as no image has one label'
+    return Trial(counts, untried, warnings)
+
+
+def _count(answers: Tensor, labels: Tensor, classes: int) -> Count:
+    """Count right answers ``(B,)``, those of all processes together."""
+    right = (answers == labels).sum()
+    chosen = answers.bincount(minlength=classes)
+    shown = labels.bincount(minlength=classes)
+    for part in (right, chosen, shown):
+        all_reduce(part)
+    vary = int(shown.count_nonzero()) > 1 and int(chosen.count_nonzero()) == 1
+    always = int(chosen.argmax()) if vary else None
+    return Count(int(right), int(shown.sum()), classes, always)
+
+
+def scale_warnings(model: Any, inputs: Tensor) -> list[str]:
+    """Warn of teachers whose normalisation leaves pixels far from 0 and 1."""
+    said = []
+    for name, teacher in model.teachers.items():
+        if isinstance(teacher, Teacher):
+            pixels = teacher.prepare(inputs, model.data_preprocessor).float()
+            mean, std = float(pixels.mean()), float(pixels.std())
+            if abs(mean) > FAR or not 1 / FAR < std < FAR:
+                said.append(
+                    f"teacher '{name}' gets pixels of mean {mean:.3g} and standard "
+                    f'deviation {std:.3g}, where about 0 and 1 are usual: the mean and '
+                    'std of a data_preprocessor are for pixels from 0 to 255, such as '
+                    '[123.675, 116.28, 103.53]'
+                )
+    return said
+
+
+def draw_batches(loader: DataLoader, images: int, epoch: int) -> Iterator[Any]:
+    """Draw this process's share of some training images, without the data loader.
+
+    Every process gets as many batches, as its forwards may wait for the others'.
+    """
+    dataset: Any = loader.dataset
+    replayed = isinstance(dataset, ReplayedDataset)
+    if replayed:
+        dataset.set_epoch(epoch)
+    draw = torch.Generator().manual_seed(0)
+    order = torch.randperm(len(dataset), generator=draw).tolist()
+    share = -(-min(images, len(dataset)) // get_world_size())
+    mine = [order[(get_rank() * share + i) % len(order)] for i in range(share)]
+    size = loader.batch_size or share
+    for start in range(0, share, size):
+        keys = mine[start : start + size]
+        items = [dataset[(epoch, key) if replayed else key] for key in keys]
+        yield loader.collate_fn(items)
+
+
+def ask_teachers(
+    model: Any, data: dict, classes: int, names: list[str]
+) -> dict[str, Tensor]:
+    """Return the logits ``(B, classes)`` of those of the teachers that have such."""
+    answers = {}
+    with watch_logits(model) as logits:
+        for name in names:
+            teacher = model.teachers[name]
+            ask = teacher.unmasked if isinstance(teacher, MaskedTeacher) else teacher
+            answers[name] = ask(
+                data['inputs'],
+                model.data_preprocessor,
+                model.teacher_taps[name],
+                data['data_samples'],
+            )
+    found = {**stored_logits(answers, classes), **logits}
+    return {name: value for name, value in found.items() if value.shape[1] == classes}

@@ -1,0 +1,39 @@
+"""What a classifier's classes are, whichever library it comes from."""
+
+from typing import Any
+
+import torch
+from mmpretrain.models.heads import CSRAClsHead, MultiLabelClsHead
+from torch import Tensor
+
+
+def logits_module(classifier: Any) -> Any:
+    """Return the part of a classifier that yields its logits, or None."""
+    # timm's and HuggingFace's wrappers have a whole model instead of a head
+    return getattr(classifier, 'head', getattr(classifier, 'model', None))
+
+
+def count_classes(classifier: Any) -> int | None:
+    """Return the number of classes, where the classifier says it."""
+    module = logits_module(classifier)
+    if isinstance(module, CSRAClsHead):  # it keeps no number
+        return int(module.csra_heads[0].head.out_channels)
+    config = getattr(module, 'config', None)  # HuggingFace's
+    return getattr(module, 'num_classes', getattr(config, 'num_labels', None))
+
+
+def is_multi_label(classifier: Any) -> bool:
+    """Whether an image may have several classes, or none, by the classifier's head."""
+    module = logits_module(classifier)
+    kind = getattr(getattr(module, 'config', None), 'problem_type', None)
+    return isinstance(module, MultiLabelClsHead) or kind == 'multi_label_classification'
+
+
+def has_one_label(target: Tensor) -> Tensor:
+    """Tell of ``(B,)`` or ``(B, K)`` labels which samples have one class, or a mix.
+
+    The shares of a mix sum to 1, those of several classes at once to more.
+    """
+    if target.ndim == 1:
+        return torch.ones_like(target, dtype=torch.bool)
+    return (target.sum(1) - 1).abs() < 1e-2
