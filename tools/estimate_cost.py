@@ -91,8 +91,8 @@ def estimate(cfg: Config) -> Cost:
     samples = [DataSample().set_gt_label(0) for _ in range(BATCH)]
     with record(model.student, model.student_taps) as seen:
         model.student(images)
-    answers = model.ask_teachers(images, None) | model.ask_teachers(
-        images, None, seen=seen
+    answers = model.forward_teachers(images, None) | model.forward_teachers(
+        images, None, student_features=seen
     )
     features = [t.value[0] for taps in answers.values() for t in taps.values()]
     model.load_teachers = lambda: None  # random weights cost as much
@@ -105,8 +105,8 @@ def estimate(cfg: Config) -> Cost:
         student = count(lambda: model.student(images))
     return Cost(
         student=student,
-        teacher=count(lambda: model.ask_teachers(images, None))
-        + count(lambda: model.ask_teachers(images, None, seen=seen)),
+        teacher=count(lambda: model.forward_teachers(images, None))
+        + count(lambda: model.forward_teachers(images, None, student_features=seen)),
         step=count(step),
         features=sum(2 * a.numel() for a in features if a.ndim == 2),
         trainable=count_parameters(model),

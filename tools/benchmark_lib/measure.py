@@ -26,7 +26,7 @@ from mmengine.utils import import_modules_from_strings
 from mmpretrain.structures import DataSample
 
 from mmvitkd.engine import ActivationCheckpointingHook
-from mmvitkd.models.classifiers.teacher import Teacher, natural_input_size
+from mmvitkd.models.classifiers.teacher import natural_input_size
 from mmvitkd.utils.cli import (
     build_runner,
     complete_dataloader,
@@ -162,7 +162,7 @@ def _runner(cfg: Config, case: Case, launcher: str) -> Runner:
             teacher.input_size = 'same'
     runner = build_runner(cfg)
     for teacher in unwrap(runner.model).teachers.values():
-        if isinstance(teacher, Teacher) and not Path(teacher.checkpoint).is_file():
+        if teacher.model is not None and not Path(teacher.checkpoint).is_file():
             file = Path(teacher.checkpoint)
             part = file.with_suffix(f'.{uuid4().hex}')  # of several processes
             torch.save({'state_dict': teacher.model.state_dict()}, part)
@@ -323,7 +323,7 @@ def peak_memory(variant: Variant, case: Case) -> dict[str, int]:
         loop.step()
     peak = torch.cuda.max_memory_allocated() if is_cuda() else _max_rss()
     teachers = loop.model.teachers.values()
-    models = [t.model for t in teachers if isinstance(t, Teacher)]
+    models = [t.model for t in teachers if t.model is not None]
     weights = [tensor for model in models for tensor in model.state_dict().values()]
     return {
         'peak': peak - before,

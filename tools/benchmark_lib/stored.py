@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch import Tensor, nn
 
-from mmvitkd.models import CachedTeacher
+from mmvitkd.models import CachedTeacher, TeacherProtocol
 from mmvitkd.models.classifiers.stored_answer import StoredTap, record_dtype
 from mmvitkd.models.classifiers.tap import Tap, Tapped
 from mmvitkd.utils.teacher_cache import FORMAT
@@ -18,17 +18,11 @@ from mmvitkd.utils.teacher_cache import FORMAT
 TOP_K = 10
 
 
-class HeldTeacher:
-    """Answers on one batch, at no cost at all."""
+class HeldTeacher(TeacherProtocol):
+    """Outputs on one batch, at no cost at all."""
 
-    def __init__(self, answers: dict[Tap, Tapped]) -> None:
-        self.answers = answers
-
-    def load(self) -> None:
-        """Do nothing."""
-
-    def apply(self, fn: Callable) -> None:
-        """Do nothing."""
+    def __init__(self, outputs: dict[Tap, Tapped]) -> None:
+        self.outputs = outputs
 
     def __call__(
         self,
@@ -36,9 +30,10 @@ class HeldTeacher:
         preprocessor: nn.Module,
         taps: Iterable[Tap],
         data_samples: list[Any] | None = None,
+        student_features: dict[Tap, Tapped] | None = None,
     ) -> dict[Tap, Tapped]:
         """Return them."""
-        return {tap: self.answers[tap] for tap in taps}
+        return {tap: self.outputs[tap] for tap in taps}
 
 
 def hold(loop: Any, folder: Path) -> None:

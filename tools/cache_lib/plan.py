@@ -91,9 +91,9 @@ def read_source(cfg: Config, seed: int | None, device: torch.device) -> Source:
     if len(asked) != 1:
         raise ValueError(f'one teacher can be cached; the terms ask {asked or "none"}')
     teacher = model.teachers[asked[0]]
-    if not isinstance(teacher, Teacher):
+    if teacher.model is None:
         raise ValueError(f'a {type(teacher).__name__} has no model that could be run')
-    if teacher.watch(model.student):
+    if teacher.required_student_taps(model.student):
         raise ValueError(
             f'what a {type(teacher).__name__} answers depends on the student of the '
             'moment: nothing can be stored before there is one'

@@ -7,7 +7,6 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from mmvitkd.models.classifiers import Teacher
 from mmvitkd.models.classifiers.classes import logits_module
 from mmvitkd.models.utils import hard_labels
 
@@ -34,7 +33,8 @@ def watch_logits(model: Any) -> Iterator[dict[str, Tensor]]:
 
         return hook
 
-    online = {n: t for n, t in model.teachers.items() if isinstance(t, Teacher)}
+    # of stored outputs there is no model
+    online = {n: t for n, t in model.teachers.items() if t.model is not None}
     models = {STUDENT: model.student, **{n: t.model for n, t in online.items()}}
     with ExitStack() as undo:
         for name, classifier in models.items():

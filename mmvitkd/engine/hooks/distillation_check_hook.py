@@ -3,7 +3,6 @@ from typing import Any
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mmvitkd.models.classifiers import CachedTeacher, Teacher
 from mmvitkd.models.classifiers.tap import Grid, Tap, Tapped
 from mmvitkd.models.classifiers.teacher import natural_input_size
 from mmvitkd.registry import HOOKS
@@ -167,7 +166,7 @@ def measure_models(model: Any) -> dict[str, list[str]]:
     size = natural_input_size(model.student) or (224, 224)
     sides = {STUDENT: (model.student, size)}
     for name, teacher in model.teachers.items():
-        if isinstance(teacher, Teacher):
+        if teacher.model is not None:
             sides[name] = teacher.model, teacher.input_size or size
     return {name: measure_model(*side) for name, side in sides.items()}
 
@@ -190,16 +189,14 @@ def measure_model(model: Any, size: Grid) -> list[str]:
 
 def describe_kind(model: Any, name: str) -> str:
     """Name what kind of model the student or a teacher is."""
-    side = model.student if name == STUDENT else model.teachers[name]
-    if isinstance(side, CachedTeacher):
-        return f"stored answers in '{side.cache.path}'"
-    classifier = side.model if isinstance(side, Teacher) else side
-    return type(getattr(classifier, 'backbone', classifier)).__name__
+    if name != STUDENT:
+        return model.teachers[name].describe()
+    return type(getattr(model.student, 'backbone', model.student)).__name__
 
 
 def describe_term(model: Any, name: str) -> str:
     """Tell what is distilled into what by a term, and how."""
-    spec, student, teacher = model.tried[name]
+    spec, student, teacher = model.probe_features[name]
     term = model.terms[name]
     whose = f'{spec.teacher_name} ' if len(model.teachers) > 1 else ''
     parts = [

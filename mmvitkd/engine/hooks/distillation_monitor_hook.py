@@ -129,8 +129,9 @@ class DistillationMonitorHook(Hook):
         # without it, small gradients are lost in float16
         scaler = getattr(runner.optim_wrapper, 'loss_scaler', None)
         scale = 1.0 if scaler is None else scaler.get_scale()
-        self._model.observer = partial(self._observe, logits, scale)
-        self._step.callback(setattr, self._model, 'observer', None)
+        observer = partial(self._observe, logits, scale)
+        self._model.observers.append(observer)
+        self._step.callback(self._model.observers.remove, observer)
 
     def _observe(
         self,

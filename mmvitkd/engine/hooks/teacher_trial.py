@@ -9,7 +9,6 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from mmvitkd.datasets.replayed_dataset import ReplayedDataset, seeded
-from mmvitkd.models.classifiers import MaskedTeacher, Teacher
 from mmvitkd.models.classifiers.classes import (
     count_classes,
     has_one_label,
@@ -55,7 +54,7 @@ def find_untried(model: Any) -> dict[str, str]:
     untried = {}
     for name in model.teacher_taps:
         teacher = model.teachers[name]
-        if isinstance(teacher, Teacher):
+        if teacher.model is not None:
             theirs = count_classes(teacher.model)
             if theirs not in (None, classes):
                 untried[name] = (
@@ -72,7 +71,7 @@ def logit_terms(model: Any, teacher: str) -> list[str]:
     classes = count_classes(model.student)
     return [
         name
-        for name, (spec, _, tapped) in model.tried.items()
+        for name, (spec, _, tapped) in model.probe_features.items()
         if spec.teacher_name == teacher
         and spec.teacher.tokens == 'patch'
         and tapped.value.shape[1:] == (classes,)
@@ -138,7 +137,7 @@ def scale_warnings(model: Any, inputs: Tensor) -> list[str]:
     """Warn of teachers whose normalisation leaves pixels far from 0 and 1."""
     said = []
     for name, teacher in model.teachers.items():
-        if isinstance(teacher, Teacher):
+        if teacher.model is not None:
             pixels = teacher.prepare(inputs, model.data_preprocessor).float()
             mean, std = float(pixels.mean()), float(pixels.std())
             if abs(mean) > FAR or not 1 / FAR < std < FAR:
@@ -178,9 +177,7 @@ def ask_teachers(
     answers = {}
     with watch_logits(model) as logits:
         for name in names:
-            teacher = model.teachers[name]
-            ask = teacher.unmasked if isinstance(teacher, MaskedTeacher) else teacher
-            answers[name] = ask(
+            answers[name] = model.teachers[name].forward_unmasked(
                 data['inputs'],
                 model.data_preprocessor,
                 model.teacher_taps[name],

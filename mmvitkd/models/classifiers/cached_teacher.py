@@ -1,4 +1,4 @@
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,11 @@ from .preprocessing import normalisation
 from .stored_answer import StoredTap, record_dtype
 from .tap import Tap, Tapped
 from .teacher import model_cfg_of
+from .teacher_protocol import TeacherProtocol
 
 
 @MODELS.register_module()
-class CachedTeacher:
+class CachedTeacher(TeacherProtocol):
     """Stored answers in a teacher's place; there is no model.
 
     ``tools/cache_teacher.py`` writes them, and a config that trains from them. The
@@ -91,12 +92,9 @@ class CachedTeacher:
                 f'({tap.tokens}); it has {stored}'
             )
 
-    def watch(self, student: nn.Module) -> list[Tap]:
-        """List the student's taps that it must be shown to answer: none."""
-        return []
-
-    def apply(self, fn: Callable) -> None:
-        """Do nothing: answers go wherever the images are."""
+    def describe(self) -> str:
+        """Tell where the outputs are stored."""
+        return f"stored outputs in '{self.cache.path}'"
 
     def __call__(
         self,
@@ -104,6 +102,7 @@ class CachedTeacher:
         preprocessor: nn.Module,
         taps: Iterable[Tap],
         data_samples: list[DataSample] | None = None,
+        student_features: dict[Tap, Tapped] | None = None,
     ) -> dict[Tap, Tapped]:
         """Hand out what was stored for the samples.
 
@@ -112,7 +111,8 @@ class CachedTeacher:
             preprocessor: The student's, which must normalise as the teacher saw it.
             taps: Which answers.
             data_samples: With the records that :class:`CachedDataset` read. Before
-                training, None gets a blank answer, to try the terms with.
+                training, None gets blank ones, for the dry run.
+            student_features: For teachers that require some; stored outputs don't.
 
         Returns:
             Logits as log-probabilities ``(B, K)``, tokens with their grid; float32.

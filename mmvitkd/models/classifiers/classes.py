@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from mmpretrain.models.heads import CSRAClsHead, MultiLabelClsHead
+from mmpretrain.structures import DataSample
 from torch import Tensor
 
 
@@ -37,3 +38,35 @@ def has_one_label(target: Tensor) -> Tensor:
     if target.ndim == 1:
         return torch.ones_like(target, dtype=torch.bool)
     return (target.sum(1) - 1).abs() < 1e-2
+
+
+def labels_of(data_samples: list[DataSample] | None, student: Any) -> Tensor | None:
+    """Return the labels of a batch as one tensor.
+
+    Args:
+        data_samples: With scores, or indices of which a sample may have several.
+        student: The classifier that they are for.
+
+    Returns:
+        Scores ``(B, K)``, mixed or of several classes each; or indices ``(B,)``; None
+        without any.
+    """
+    if not data_samples:
+        return None
+    if all('gt_score' in sample for sample in data_samples):
+        return torch.stack([sample.gt_score for sample in data_samples])
+    if not all('gt_label' in sample for sample in data_samples):
+        return None
+    labels = [sample.gt_label for sample in data_samples]
+    if all(len(label) == 1 for label in labels) and not is_multi_label(student):
+        return torch.cat(labels)
+    classes = count_classes(student)
+    if classes is None:
+        raise ValueError(
+            f'labels of several classes need the number of classes, which a '
+            f'{type(student).__name__} does not tell: give them as gt_score'
+        )
+    scores = labels[0].new_zeros(len(labels), classes, dtype=torch.float32)
+    for score, label in zip(scores, labels, strict=True):
+        score[label] = 1
+    return scores

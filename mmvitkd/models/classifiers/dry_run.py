@@ -1,17 +1,82 @@
 """Terms are tried once on dotted images, so that what does not fit is found early."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from .tap import Tap, Tapped, record
+from ..utils import check_classes
+from .tap import Tap, Tapped, find_module, record
+from .teacher import natural_input_size
+from .teacher_protocol import TeacherProtocol
 from .term import DistillTerm, TermSpec
-from .token_order import check_order
+from .token_order import check_order, dotted_images
 
+ProbeFeatures = dict[str, tuple[TermSpec, Tapped, Tapped]]
 # by which the libraries switch activation checkpointing on
 CHECKPOINTING = ('with_cp', 'grad_checkpointing', 'gradient_checkpointing')
+
+
+def build_terms(
+    specs: list[TermSpec],
+    student: nn.Module,
+    teachers: Mapping[str, TeacherProtocol],
+    student_taps: list[Tap],
+    forward_teachers: Callable[..., dict[str, dict[Tap, Tapped]]],
+) -> tuple[nn.ModuleDict, ProbeFeatures]:
+    """Build the terms from what their taps yield of images without content.
+
+    Args:
+        specs: The terms as the config says them.
+        student: The model.
+        teachers: By name.
+        student_taps: Of the terms, and those that teachers require.
+        forward_teachers: The distiller's.
+
+    Returns:
+        The terms, and of each its taps' features, student's and teacher's, without
+        content.
+
+    Raises:
+        ValueError: If a term does not fit; it is named.
+    """
+    terms = nn.ModuleDict()
+    probe_features: ProbeFeatures = {}
+    if not specs:
+        return terms, probe_features
+    for spec in specs:
+        with _in_context(f"term '{spec.name}', student"):
+            find_module(student, spec.student.path)
+        with _in_context(f"term '{spec.name}', teacher"):
+            teachers[spec.teacher_name].check(spec.teacher)
+    inputs = dotted_images(3, natural_input_size(student) or (224, 224))
+    seen = probe_student(student, inputs, student_taps)
+    require_gradient(student, inputs[:2], specs)
+    outputs = forward_teachers(inputs, None)
+    outputs |= forward_teachers(inputs, None, student_features=seen)
+    for spec in specs:
+        ours, theirs = seen[spec.student], outputs[spec.teacher_name][spec.teacher]
+        with _in_context(f"term '{spec.name}'"):
+            terms[spec.name] = term = build_term(spec, ours, theirs)
+            check_classes(student, term.loss)
+        sides = _without_content(ours), _without_content(theirs)
+        probe_features[spec.name] = spec, *sides
+    return terms, probe_features
+
+
+@contextmanager
+def _in_context(context: str) -> Iterator[None]:
+    """Tell with an error where it happened."""
+    try:
+        yield
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise ValueError(f'{context}: {error}') from error
+
+
+def _without_content(feature: Tapped) -> Tapped:
+    return feature._replace(value=feature.value.to('meta'))
 
 
 @torch.no_grad()
@@ -98,14 +163,11 @@ def build_term(spec: TermSpec, student: Tapped, teacher: Tapped) -> DistillTerm:
         ValueError: If its tokens lie in another order than their grid's, or neck or
             loss don't fit, or it gives no single number that depends on the student.
     """
-    try:
-        check_order(spec.student, student)
-        check_order(spec.teacher, teacher)
-        student, teacher = _first_half(student), _first_half(teacher)
-        term = DistillTerm(spec, student, teacher)
-        _try(term, student, teacher)
-    except (ValueError, TypeError, RuntimeError) as error:
-        raise ValueError(f"term '{spec.name}': {error}") from error
+    check_order(spec.student, student)
+    check_order(spec.teacher, teacher)
+    student, teacher = _first_half(student), _first_half(teacher)
+    term = DistillTerm(spec, student, teacher)
+    _try(term, student, teacher)
     return term
 
 

@@ -76,7 +76,7 @@ class MaskedTeacher(Teacher):
             )
         self._first = blocks[0]
 
-    def watch(self, student: nn.Module) -> list[Tap]:
+    def required_student_taps(self, student: nn.Module) -> list[Tap]:
         """Ask to see the queries and keys of the student's attention.
 
         Raises:
@@ -91,10 +91,9 @@ class MaskedTeacher(Teacher):
                 'num_heads: give the path of an attention module, e.g. '
                 "'backbone.layers.11.attn'"
             )
-        self._watched = [Tap(f'{path}.qkv', 'all'), Tap(f'{path}.qkv')]
-        return self._watched
+        return [Tap(f'{path}.qkv', 'all'), Tap(f'{path}.qkv')]
 
-    def unmasked(
+    def forward_unmasked(
         self,
         inputs: Tensor,
         preprocessor: nn.Module,
@@ -111,7 +110,7 @@ class MaskedTeacher(Teacher):
         preprocessor: nn.Module,
         taps: Iterable[Tap],
         data_samples: list[DataSample] | None = None,
-        shown: dict[Tap, Tapped] | None = None,
+        student_features: dict[Tap, Tapped] | None = None,
     ) -> dict[Tap, Tapped]:
         """Answer on the student's images, of which a part of the patches is seen.
 
@@ -120,15 +119,19 @@ class MaskedTeacher(Teacher):
             preprocessor: See there.
             taps: See there.
             data_samples: See there.
-            shown: What the student's taps of :meth:`watch` yielded on these images.
+            student_features: Of the taps of :meth:`required_student_taps`, in their
+                order, on these images.
 
         Raises:
             ValueError: If a tap yields tokens, or the teacher's patches are not as many
                 as the student's.
         """
-        if shown is None:
-            raise ValueError('a MaskedTeacher needs a student, to see where it looks')
-        tokens, patches = (shown[tap].value for tap in self._watched)
+        if not student_features or not self._heads:
+            raise ValueError(
+                'a MaskedTeacher needs to see where the student looks: the features of '
+                'its required_student_taps(student)'
+            )
+        tokens, patches = (feature.value for feature in student_features.values())
         ranks = class_attention(
             tokens, patches.shape[1], self._heads, self.softmax_over
         )
@@ -140,7 +143,7 @@ class MaskedTeacher(Teacher):
 
         handle = self._first.register_forward_pre_hook(leave_out)
         try:
-            answers = self.unmasked(inputs, preprocessor, taps, data_samples)
+            answers = self.forward_unmasked(inputs, preprocessor, taps, data_samples)
         except ValueError as error:
             raise ValueError(f'{error}; {_ADVICE}') from error
         finally:

@@ -22,10 +22,11 @@ from mmvitkd.utils.teacher_weights import find_constants, find_wrong_numbers, re
 from .preprocessing import describe as describe_normalisation
 from .preprocessing import find_preprocessing, renormalise
 from .tap import Grid, Tap, Tapped, find_module, find_patch_embed, record
+from .teacher_protocol import TeacherProtocol
 
 
 @MODELS.register_module()
-class Teacher:
+class Teacher(TeacherProtocol):
     """A frozen classifier that no student can reach by accident.
 
     It is not a module: it stays out of the student's ``train()``, parameters,
@@ -147,10 +148,6 @@ class Teacher:
         """
         find_module(self.model, tap.path)
 
-    def watch(self, student: nn.Module) -> list[Tap]:
-        """List the student's taps that it must be shown to answer: none."""
-        return []
-
     def apply(self, fn: Callable) -> None:
         """Move the model by a function of tensors, as ``nn.Module._apply`` takes."""
         self.model._apply(fn)
@@ -162,15 +159,17 @@ class Teacher:
         preprocessor: nn.Module,
         taps: Iterable[Tap],
         data_samples: list[DataSample] | None = None,
+        student_features: dict[Tap, Tapped] | None = None,
     ) -> dict[Tap, Tapped]:
-        """Answer on the student's images.
+        """Yield the features of the student's images.
 
         Args:
             inputs: ``(B, 3, H, W)`` after the student's preprocessing, Mixup and
                 CutMix included.
             preprocessor: The student's, whose normalisation is taken back.
             taps: What to record.
-            data_samples: For teachers that read their answers; this one looks.
+            data_samples: For teachers whose outputs are stored; this one looks.
+            student_features: For teachers that require some; this one does not.
 
         Returns:
             What every tap yields.

@@ -11,6 +11,7 @@ from mmvitkd.registry import MODELS
 
 from .tap import Grid, Tap, Tapped
 
+NONE_GIVEN: dict[str, dict] = {}  # unlike None, by which a config asks for no terms
 TERM_KEYS = ('student', 'teacher', 'neck', 'loss')
 
 
@@ -62,6 +63,63 @@ def parse_term(name: str, cfg: Any, teachers: tuple[str, ...]) -> TermSpec:
     except ValueError as error:
         raise ValueError(f"term '{name}': {error}") from error
     return TermSpec(name, taps[0], teacher, taps[1], cfg.get('neck'), cfg['loss'])
+
+
+def parse_terms(cfgs: Any, teachers: tuple[str, ...]) -> list[TermSpec]:
+    """Read a distiller's terms.
+
+    Args:
+        cfgs: Terms by name; None for none, as a config says in words.
+        teachers: Names of the teachers.
+
+    Raises:
+        ValueError: If one can't be read, there are none, or no term taps a teacher.
+    """
+    cfgs = _require_terms(cfgs, bool(teachers))
+    if cfgs and not teachers:
+        raise ValueError(
+            f'the terms {sorted(cfgs)} need a teacher: give teacher=dict(cfg=..., '
+            'checkpoint=...)'
+        )
+    specs = [parse_term(name, cfg, teachers) for name, cfg in cfgs.items()]
+    tapped = {spec.teacher_name for spec in specs}
+    unused = [name for name in teachers if name not in tapped]
+    if specs and unused:
+        raise ValueError(
+            f"no term taps the teachers {unused}: tap one by 'name:path', or leave it "
+            'out'
+        )
+    return specs
+
+
+def _require_terms(terms: Any, taught: bool) -> dict[str, dict]:
+    """Return the terms, none of them if the config says so in words.
+
+    Raises:
+        ValueError: If there are none without that, or they are no dict.
+    """
+    if terms is None or (terms is NONE_GIVEN and not taught):
+        return {}
+    if not isinstance(terms, dict):
+        raise ValueError(
+            f'terms must be a dict of terms by name, got {terms!r}; on the command '
+            'line, model.terms=None takes them all away'
+        )
+    if not terms:
+        raise ValueError(
+            'a distiller without terms distils nothing: give terms=dict(name=dict('
+            'student=..., teacher=..., loss=...)), or terms=None (model.terms=None on '
+            'the command line) to train the student alone'
+        )
+    return terms
+
+
+def taps_by_teacher(specs: list[TermSpec]) -> dict[str, list[Tap]]:
+    """Return the taps of some terms by the teacher's name."""
+    return {
+        name: [spec.teacher for spec in specs if spec.teacher_name == name]
+        for name in dict.fromkeys(spec.teacher_name for spec in specs)
+    }
 
 
 class DistillTerm(BaseModule):

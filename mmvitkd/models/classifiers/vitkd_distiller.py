@@ -1,27 +1,26 @@
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from mmengine.registry import DefaultScope
-from mmpretrain.models import BaseClassifier, HuggingFaceClassifier, TimmClassifier
+from mmpretrain.models import BaseClassifier
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
 from mmvitkd.registry import MODELS, SCOPE
 
-from ..utils import check_classes
-from .classes import count_classes, is_multi_label
-from .dry_run import build_term, probe_student, require_gradient
+from .classes import labels_of
+from .dry_run import build_terms
+from .finite import check_finite
 from .preprocessing import find_preprocessing
-from .tap import Tap, Tapped, find_module, record
-from .teacher import in_our_scope, natural_input_size
-from .term import TermSpec, parse_term
-from .token_order import dotted_images
+from .student import build_preprocessor, keep_names, one_of
+from .tap import Tap, Tapped, record
+from .teacher import in_our_scope
+from .teacher_protocol import TeacherProtocol, build_teachers
+from .term import NONE_GIVEN, TermSpec, parse_terms, taps_by_teacher
 
-NONE_GIVEN: dict[str, dict] = {}  # unlike None, by which a config asks for no terms
-Answers = dict[str, dict[Tap, Tapped]]
-Observer = Callable[[dict[str, Tensor], Answers, Tensor | None], None]
+TeacherOutputs = dict[str, dict[Tap, Tapped]]
+Observer = Callable[[dict[str, Tensor], TeacherOutputs, Tensor | None], None]
 
 
 @MODELS.register_module()
@@ -41,9 +40,9 @@ class ViTKDDistiller(BaseClassifier):
                     loss=dict(type='ViTKDMimicLoss'))))
 
     It knows no method by name: one forward of the student, one of every teacher
-    that a term asks, and the terms; one whose ``loss_weight`` is 0 asks none. A
-    checkpoint holds ``student.*`` and ``terms.*``; predicting, testing and exporting
-    need no teacher's weights.
+    that an active term taps, and the terms; one whose ``loss_weight`` is 0 is not
+    active. A checkpoint holds ``student.*`` and ``terms.*``; predicting, testing and
+    exporting need no teacher's weights.
 
     Args:
         student: An ordinary MMPretrain classifier.
@@ -61,10 +60,10 @@ class ViTKDDistiller(BaseClassifier):
         init_cfg: MMEngine's initialisation config. Defaults to None.
 
     Attributes:
-        observer: Called with the losses of a step, the teachers' answers and the
-            labels, before the backward pass; None or set by a hook.
-        tried: Every term's taps as they were tried at construction, student's and
-            teacher's: values without content, of which the shapes tell.
+        observers: Called with the losses of a step, the teachers' outputs and the
+            labels, before the backward pass; a hook adds itself.
+        probe_features: Of every term, its taps' features in the dry run, student's and
+            teacher's: without content, for their shapes.
 
     Raises:
         ValueError: If a term does not fit the models: unknown keys, a tap path
@@ -86,118 +85,84 @@ class ViTKDDistiller(BaseClassifier):
         init_cfg: dict | None = None,
     ) -> None:
         student_cfg = in_our_scope(dict(student)) if isinstance(student, dict) else {}
-        train_cfg = _one_of('train_cfg', train_cfg, student_cfg.pop('train_cfg', None))
-        data_preprocessor = _one_of(
+        train_cfg = one_of('train_cfg', train_cfg, student_cfg.pop('train_cfg', None))
+        data_preprocessor = one_of(
             'data_preprocessor',
             data_preprocessor,
             student_cfg.pop('data_preprocessor', None),
         )
         super().__init__(
             init_cfg=init_cfg,
-            data_preprocessor=_preprocessor(data_preprocessor, train_cfg),
+            data_preprocessor=build_preprocessor(data_preprocessor, train_cfg),
         )
         if task_weight < 0:
             raise ValueError(f'task_weight must be at least 0, got {task_weight}')
         self.task_weight = task_weight
-        self.observer: Observer | None = None
+        self.observers: list[Observer] = []
         with DefaultScope.overwrite_default_scope(SCOPE):
             # first, so that its weights are those of training it alone
             self.student = (
                 student if isinstance(student, nn.Module) else MODELS.build(student_cfg)
             )
             self.student.data_preprocessor = self.data_preprocessor
-            _keep_names(self.student)
+            keep_names(self.student)
             if student_cfg.get('pretrained'):
                 find_preprocessing(self.student, True, 'the student')  # which may warn
             with torch.random.fork_rng(devices=[]):
                 seed = int(torch.randint(2**31, ()))
-                self._teachers = _build_teachers(teacher, teachers)
+                self._teachers = build_teachers(teacher, teachers)
                 # so that necks start alike whatever a teacher drew, stored ones nothing
                 torch.default_generator.manual_seed(seed)
-                self.terms = self._build_terms(
-                    _require_terms(terms, bool(self._teachers))
-                )
+                self._specs = parse_terms(terms, tuple(self._teachers))
+                self.terms, self.probe_features = self._build_terms()
 
-    def _build_terms(self, cfgs: dict[str, dict]) -> nn.ModuleDict:
-        """Build the terms from what the taps yield in a dry run."""
-        if cfgs and not self._teachers:
-            raise ValueError(
-                f'the terms {sorted(cfgs)} need a teacher: give teacher=dict(cfg=..., '
-                'checkpoint=...)'
-            )
-        names = tuple(self._teachers)
-        specs = self._specs = [
-            parse_term(name, cfg, names) for name, cfg in cfgs.items()
-        ]
-        self.teacher_taps = _teacher_taps(specs)
-        unasked = [name for name in names if name not in self.teacher_taps]
-        if specs and unasked:
-            raise ValueError(
-                f"no term asks the teachers {unasked}: tap one by 'name:path', or "
-                'leave it out'
-            )
-        self._watched = {
-            name: self._teachers[name].watch(self.student) for name in self.teacher_taps
+    def _build_terms(self) -> tuple[nn.ModuleDict, dict]:
+        """List the taps of both sides, and build the terms by a dry run."""
+        self.teacher_taps = taps_by_teacher(self._specs)
+        self._required = {
+            name: self._teachers[name].required_student_taps(self.student)
+            for name in self.teacher_taps
         }
-        self.student_taps = [spec.student for spec in specs]
-        self.student_taps += [tap for taps in self._watched.values() for tap in taps]
-        self.tried: dict[str, tuple[TermSpec, Tapped, Tapped]] = {}
-        terms = nn.ModuleDict()
-        for spec in specs:
-            teacher = self._teachers[spec.teacher_name]
-            with _told(f"term '{spec.name}', student"):
-                find_module(self.student, spec.student.path)
-            with _told(f"term '{spec.name}', teacher"):
-                teacher.check(spec.teacher)
-        if specs:
-            seen, answers = self._probe(specs)
-            for spec in specs:
-                student = seen[spec.student]
-                teacher = answers[spec.teacher_name][spec.teacher]
-                term = terms[spec.name] = build_term(spec, student, teacher)
-                with _told(f"term '{spec.name}'"):
-                    check_classes(self.student, term.loss)
-                self.tried[spec.name] = spec, _emptied(student), _emptied(teacher)
-        return terms
+        self.student_taps = [spec.student for spec in self._specs]
+        self.student_taps += [tap for taps in self._required.values() for tap in taps]
+        self._loaded = False
+        return build_terms(
+            self._specs,
+            self.student,
+            self._teachers,
+            self.student_taps,
+            self.forward_teachers,
+        )
 
-    def _probe(self, specs: list[TermSpec]) -> tuple[dict[Tap, Tapped], Answers]:
-        """Run both sides on a blank and three dotted images, changing neither."""
-        size = natural_input_size(self.student) or (224, 224)
-        inputs = dotted_images(3, size)
-        seen = probe_student(self.student, inputs, self.student_taps)
-        require_gradient(self.student, inputs[:2], specs)
-        answers = self.ask_teachers(inputs, None)
-        return seen, answers | self.ask_teachers(inputs, None, seen=seen)
-
-    def ask_teachers(
+    def forward_teachers(
         self,
         inputs: Tensor,
         data_samples: list[DataSample] | None,
         specs: list[TermSpec] | None = None,
-        seen: dict[Tap, Tapped] | None = None,
-    ) -> Answers:
-        """Ask for what some terms tap.
+        student_features: dict[Tap, Tapped] | None = None,
+    ) -> TeacherOutputs:
+        """Run the teachers that some terms tap.
 
         Args:
             inputs: Images ``(B, 3, H, W)``, as the student gets them.
-            data_samples: For teachers whose answers are stored there.
+            data_samples: For teachers whose outputs are stored there.
             specs: The terms. Defaults to all of them.
-            seen: What :attr:`student_taps` yielded on these images. With it, the
-                teachers are asked that watch the student, without it the others.
+            student_features: Of :attr:`student_taps` on these images. With them, the
+                teachers run that require some, without them the others.
         """
-        answers = {}
-        taps_of = _teacher_taps(self._specs if specs is None else specs)
+        outputs = {}
+        taps_of = taps_by_teacher(self._specs if specs is None else specs)
         for name, taps in taps_of.items():
-            watched = self._watched[name]
-            if bool(watched) == (seen is not None):
-                shown = [{tap: seen[tap] for tap in watched}] if seen else []
-                answers[name] = self._teachers[name](
-                    inputs, self.data_preprocessor, taps, data_samples, *shown
+            required = self._required[name]
+            if bool(required) == (student_features is not None):
+                needed = student_features and {t: student_features[t] for t in required}
+                outputs[name] = self._teachers[name](
+                    inputs, self.data_preprocessor, taps, data_samples, needed
                 )
-        return answers
+        return outputs
 
     @property
-    def teachers(self) -> dict[str, Any]:
+    def teachers(self) -> dict[str, TeacherProtocol]:
         """The teachers by name; they are no submodules of the distiller."""
         return self._teachers
 
@@ -212,8 +177,10 @@ class ViTKDDistiller(BaseClassifier):
         Raises:
             ValueError: If a checkpoint is missing or damaged or does not fit.
         """
-        for name in self.teacher_taps:
-            self._teachers[name].load()
+        if not self._loaded:
+            for name in self.teacher_taps:
+                self._teachers[name].load()
+            self._loaded = True
 
     def _apply(self, fn: Callable, recurse: bool = True) -> 'ViTKDDistiller':
         """Move the teachers wherever the student moves (device, dtype)."""
@@ -265,25 +232,25 @@ class ViTKDDistiller(BaseClassifier):
         Raises:
             FloatingPointError: If a loss is NaN or infinite; it is named.
         """
-        self.load_teachers()
-        active = [spec for spec in self._specs if _weighs(self.terms[spec.name])]
+        self.load_teachers()  # if no runner has initialised the weights
+        active = [spec for spec in self._specs if _is_active(self.terms[spec.name])]
         # first, while no activation of the student is held
-        answers = self.ask_teachers(inputs, data_samples, active)
-        with record(self.student, self.student_taps) as seen:
+        outputs = self.forward_teachers(inputs, data_samples, active)
+        with record(self.student, self.student_taps) as features:
             losses = self._task_losses(inputs, data_samples)
-        answers |= self.ask_teachers(inputs, data_samples, active, seen)
+        outputs |= self.forward_teachers(inputs, data_samples, active, features)
         target = labels_of(data_samples, self.student)
         for spec in self._specs:
-            term, student = self.terms[spec.name], seen[spec.student]
+            term, student = self.terms[spec.name], features[spec.student]
             if spec in active:
-                teacher = answers[spec.teacher_name][spec.teacher]
+                teacher = outputs[spec.teacher_name][spec.teacher]
                 loss = term(student, teacher, target)
             else:
-                loss = _nothing(student.value, *term.parameters())
+                loss = _zero_loss(student.value, *term.parameters())
             losses[f'loss_{spec.name}'] = loss
-        _check_finite(losses)
-        if self.observer is not None:
-            self.observer(losses, answers, target)
+        check_finite(losses, outputs, features)
+        for observer in self.observers:
+            observer(losses, outputs, target)
         return losses
 
     def _task_losses(
@@ -316,140 +283,14 @@ class ViTKDDistiller(BaseClassifier):
         return depths - 1, depths
 
 
-def _keep_names(student: nn.Module) -> None:
-    """Drop the hooks by which timm's and HuggingFace's wrappers rename weights.
-
-    They are written for a model that stands alone: inside another one they rename
-    on loading only, so that no checkpoint would fit. Ours then holds
-    ``student.model.*``, and ``weights_of`` gives the wrapper's own names back.
-    """
-    if isinstance(student, (TimmClassifier, HuggingFaceClassifier)):
-        student._state_dict_hooks.clear()
-        student._load_state_dict_pre_hooks.clear()
-
-
-def _one_of(name: str, given: Any, students: Any) -> Any:
-    if given is not None and students is not None and given != students:
-        raise ValueError(
-            f'{name} is given to the distiller and, another one, to the student: '
-            'keep one of them'
-        )
-    return students if given is None else given
-
-
-def _preprocessor(cfg: dict | nn.Module | None, train_cfg: dict | None) -> Any:
-    """Build the data preprocessor, with the batch augments of ``train_cfg``."""
-    if isinstance(cfg, nn.Module):
-        return cfg
-    cfg = {'type': 'ClsDataPreprocessor', 'batch_augments': train_cfg, **(cfg or {})}
-    with DefaultScope.overwrite_default_scope(SCOPE):
-        return MODELS.build(cfg)
-
-
-def _require_terms(terms: Any, taught: bool) -> dict[str, dict]:
-    """Return the terms, none of them if the config says so in words.
-
-    Raises:
-        ValueError: If there are none without that, or they are no dict.
-    """
-    if terms is None or (terms is NONE_GIVEN and not taught):
-        return {}
-    if not isinstance(terms, dict):
-        raise ValueError(
-            f'terms must be a dict of terms by name, got {terms!r}; on the command '
-            'line, model.terms=None takes them all away'
-        )
-    if not terms:
-        raise ValueError(
-            'a distiller without terms distils nothing: give terms=dict(name=dict('
-            'student=..., teacher=..., loss=...)), or terms=None (model.terms=None on '
-            'the command line) to train the student alone'
-        )
-    return terms
-
-
-def _build_teachers(one: dict | None, several: dict | None) -> dict[str, Any]:
-    if one is not None and several is not None:
-        raise ValueError('give teacher= or teachers=, not both')
-    cfgs = {'teacher': one} if one is not None else dict(several or {})
-    return {
-        name: MODELS.build({'type': 'Teacher', **cfg}) for name, cfg in cfgs.items()
-    }
-
-
-@contextmanager
-def _told(whose: str) -> Iterator[None]:
-    """Tell what is missing with the term and the side that it is missing on."""
-    try:
-        yield
-    except ValueError as error:
-        raise ValueError(f'{whose}: {error}') from error
-
-
-def _emptied(tapped: Tapped) -> Tapped:
-    return tapped._replace(value=tapped.value.to('meta'))
-
-
-def _teacher_taps(specs: list[TermSpec]) -> dict[str, list[Tap]]:
-    """Return what the terms ask, by the teacher's name."""
-    return {
-        name: [spec.teacher for spec in specs if spec.teacher_name == name]
-        for name in dict.fromkeys(spec.teacher_name for spec in specs)
-    }
-
-
-def _weighs(term: nn.Module) -> bool:
+def _is_active(term: nn.Module) -> bool:
     return getattr(term.loss, 'loss_weight', 1) != 0
 
 
-def _nothing(*values: Tensor) -> Tensor:
+def _zero_loss(*values: Tensor) -> Tensor:
     """Return 0, of which every value has a gradient of 0.
 
     DDP expects one for what a term reaches, also while the term is switched off. A
     sum over no elements stays 0 where ``0 * value`` would be NaN.
     """
     return torch.stack([v[None][:0].sum(dtype=torch.float32) for v in values]).sum()
-
-
-def labels_of(data_samples: list[DataSample] | None, student: Any) -> Tensor | None:
-    """Return the labels of a batch as one tensor.
-
-    Args:
-        data_samples: With scores, or indices of which a sample may have several.
-        student: The classifier that they are for.
-
-    Returns:
-        Scores ``(B, K)``, mixed or of several classes each; or indices ``(B,)``; None
-        without any.
-    """
-    if not data_samples:
-        return None
-    if all('gt_score' in sample for sample in data_samples):
-        return torch.stack([sample.gt_score for sample in data_samples])
-    if not all('gt_label' in sample for sample in data_samples):
-        return None
-    labels = [sample.gt_label for sample in data_samples]
-    if all(len(label) == 1 for label in labels) and not is_multi_label(student):
-        return torch.cat(labels)
-    classes = count_classes(student)
-    if classes is None:
-        raise ValueError(
-            f'labels of several classes need the number of classes, which a '
-            f'{type(student).__name__} does not tell: give them as gt_score'
-        )
-    scores = labels[0].new_zeros(len(labels), classes, dtype=torch.float32)
-    for score, label in zip(scores, labels, strict=True):
-        score[label] = 1
-    return scores
-
-
-def _check_finite(losses: dict[str, Tensor]) -> None:
-    values = {key: loss.detach() for key, loss in losses.items() if 'loss' in key}
-    if not values or bool(torch.stack(list(values.values())).isfinite().all()):
-        return
-    bad = {key: float(value) for key, value in values.items() if not value.isfinite()}
-    good = {key: float(value) for key, value in values.items() if key not in bad}
-    raise FloatingPointError(
-        f'not finite: {bad}; the others: {good}. Lower the learning rate or that '
-        'loss_weight, or look at its inputs'
-    )

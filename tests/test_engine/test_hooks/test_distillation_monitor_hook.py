@@ -368,7 +368,7 @@ def test_a_compiled_step_is_left_alone(tmp_path):
     hook = DistillationMonitorHook(1)
     hook.before_train(runner)
     hook.before_train_iter(runner, 0)
-    assert runner.model.observer is None
+    assert runner.model.observers == []
     (warning,) = said(tmp_path / 'run')
     assert 'a compiled step can not be looked into' in warning
 

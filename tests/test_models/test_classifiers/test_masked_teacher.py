@@ -12,7 +12,7 @@ KD = {'kd': {'student': 'head', 'teacher': 'head', 'loss': {'type': 'KDLoss'}}}
 
 
 def ask(made, student, images, tap=HEAD):
-    taps = made.watch(student)
+    taps = made.required_student_taps(student)
     with torch.no_grad(), record(student, taps) as seen:
         student(images)
     return made(images, student.data_preprocessor, [tap], shown=seen)[tap].value
@@ -182,4 +182,4 @@ def test_a_swin_is_refused():
 def test_a_student_without_attention_there(tmp_path):
     made = masked(tmp_path, saliency='backbone.layers.0.ffn')
     with pytest.raises(ValueError, match='without qkv and num_heads'):
-        made.watch(student_of())
+        made.required_student_taps(student_of())

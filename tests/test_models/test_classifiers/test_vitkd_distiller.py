@@ -245,7 +245,7 @@ def test_one_teacher_under_two_names_weighs_twice(tmp_path, images):
 def test_a_teacher_that_no_term_asks(tmp_path):
     one = distiller(tmp_path)['teacher']
     terms = {'kd': {**NKD, 'teacher': 'a:head'}}
-    with pytest.raises(ValueError, match=r"no term asks the teachers \['b'\]"):
+    with pytest.raises(ValueError, match=r"no term taps the teachers \['b'\]"):
         made(tmp_path, teacher=None, teachers={'a': one, 'b': one}, terms=terms)
 
 
