@@ -32,7 +32,7 @@ from cache_lib.shards import own_folder
 from mmengine.config import Config
 
 from mmvitkd.datasets.cached_dataset import check_pixels
-from mmvitkd.models.classifiers.stored_answer import StoredTap
+from mmvitkd.models.classifiers.stored_answer import CachedFeatureSpec
 from mmvitkd.utils.cli import add_shared_arguments, load_config, readable_errors, say
 from mmvitkd.utils.teacher_cache import (
     TeacherCache,
@@ -209,7 +209,7 @@ def write(args: argparse.Namespace, source: Source, manifest: dict) -> None:
     with own_folder(args.out):
         claim(args.out, manifest, pixels, cfg)
     cache = TeacherCache(args.out)
-    stored = [StoredTap.of_setting(tap) for tap in cache.manifest['taps']]
+    stored = [CachedFeatureSpec.of_setting(tap) for tap in cache.manifest['taps']]
     workers = source.cfg.train_dataloader.get('num_workers', 0)
     pin = source.device.type == 'cuda' and not args.no_pin_memory
     finished = write_shards(source, cache, stored, workers, pin)
@@ -231,7 +231,7 @@ def check(args: argparse.Namespace, source: Source, manifest: dict) -> None:
     """
     require_own(args.out, manifest, replayed_pixels(source))
     cache = TeacherCache(args.out)
-    stored = [StoredTap.of_setting(tap) for tap in cache.manifest['taps']]
+    stored = [CachedFeatureSpec.of_setting(tap) for tap in cache.manifest['taps']]
     wrong = verify(source, cache, stored, args.verify)
     if wrong:
         more = f' and {len(wrong) - 10} more' if len(wrong) > 10 else ''

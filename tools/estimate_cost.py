@@ -11,7 +11,7 @@ from mmpretrain.structures import DataSample
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from mmvitkd.models.classifiers.stored_answer import StoredTap, record_dtype
+from mmvitkd.models.classifiers.stored_answer import CachedFeatureSpec, record_dtype
 from mmvitkd.models.classifiers.tap import Tap, record
 from mmvitkd.models.classifiers.teacher import natural_input_size
 from mmvitkd.registry import MODELS, SCOPE
@@ -22,7 +22,7 @@ IMAGENET = 1_281_167
 BATCH = 2  # of the images that the multiply-adds are counted on
 FLOAT = 4  # bytes of a weight, of a gradient
 # bytes of a stored answer
-LOGITS = record_dtype([StoredTap(Tap('head'), (1000,), top_k=10)]).itemsize
+LOGITS = record_dtype([CachedFeatureSpec(Tap('head'), (1000,), top_k=10)]).itemsize
 
 
 class Cost(NamedTuple):

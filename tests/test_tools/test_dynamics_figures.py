@@ -96,14 +96,14 @@ def test_amplitudes_of_batches_of_unequal_size(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / 'tools'))
     from analysis_lib.dynamics import DynamicsMeter
 
-    from mmvitkd.models.classifiers.tap import Tapped
+    from mmvitkd.models.classifiers.tap import Feature
 
     x = torch.randn(5, 16, 8, generator=torch.Generator().manual_seed(0))
     meter = DynamicsMeter()
     with pytest.raises(ValueError, match='dynamics of no images'):
         meter.compute()
     for batch in x.split([4, 1]):
-        meter.update([Tapped(batch, (4, 4))])
+        meter.update([Feature(batch, (4, 4))])
     (amplitude,) = meter.compute().log_amplitude
     assert torch.allclose(amplitude, radial_spectrum(x, (4, 4)).log_amplitude)
     assert all(math.isfinite(a) for a in amplitude)

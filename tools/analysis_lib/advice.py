@@ -11,7 +11,7 @@ from torch import nn
 
 from mmvitkd.analysis import LinearCKA
 from mmvitkd.analysis.rank import dimensions_for, effective_rank, variance_within
-from mmvitkd.models.classifiers.tap import Tapped
+from mmvitkd.models.classifiers.tap import Feature
 
 from .dynamics import Dynamics, DynamicsMeter
 from .images import Image
@@ -204,14 +204,14 @@ def final_norm(model: Model) -> str | None:
     return None
 
 
-def _layers(model: Model, norm: str | None, answer: Captured) -> list[Tapped]:
+def _layers(model: Model, norm: str | None, answer: Captured) -> list[Feature]:
     """Return every block's tokens, and the last ones after the final norm."""
     layers = [layer.tokens for layer in answer.layers]
     last = layers[-1]
     if norm is not None:
         # token by token, so that it needs no forward of its own
         normed = model.classifier.get_submodule(norm)(last.value)
-        last = Tapped(normed, last.hw)
+        last = Feature(normed, last.hw)
     return [*layers, last]
 
 

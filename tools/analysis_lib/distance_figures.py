@@ -22,7 +22,7 @@ from mmvitkd.analysis import (
     relation_angle,
     relation_difference,
 )
-from mmvitkd.models.classifiers.tap import Tapped
+from mmvitkd.models.classifiers.tap import Feature
 
 from .images import Image
 from .models import Captured, Model
@@ -172,16 +172,16 @@ class DistanceFigures:
             )
 
 
-def _tokens(answer: Captured) -> list[Tapped]:
+def _tokens(answer: Captured) -> list[Feature]:
     return [layer.tokens for layer in answer.layers]
 
 
-def _maps(model: Model, answer: Captured) -> list[Tapped | None]:
+def _maps(model: Model, answer: Captured) -> list[Feature | None]:
     """Attention maps, the mean over heads, with the grid of their patch tokens."""
     return [
         None
         if layer.qkv is None
-        else Tapped(
+        else Feature(
             attention_maps(layer.qkv, model.num_heads(block)).mean(1, keepdim=True),
             layer.tokens.hw,
         )
@@ -191,8 +191,8 @@ def _maps(model: Model, answer: Captured) -> list[Tapped | None]:
 
 def _every_pair(
     function: Callable[[Tensor, Tensor], Tensor],
-    ours: Sequence[Tapped | None],
-    theirs: Sequence[Tapped | None],
+    ours: Sequence[Feature | None],
+    theirs: Sequence[Feature | None],
 ) -> Tensor:
     """Compare all layers with all; NaN where the tokens are not the same."""
     table = torch.full((len(ours), len(theirs)), torch.nan, dtype=torch.float64)

@@ -15,7 +15,7 @@ from mmvitkd.analysis.spectrum import (
     high_frequency_share,
     radial_spectrum,
 )
-from mmvitkd.models.classifiers.tap import Tapped
+from mmvitkd.models.classifiers.tap import Feature
 
 # what is measured of a layer, and its title
 MEASURES = {
@@ -58,7 +58,7 @@ class DynamicsMeter:
         self._images = 0
         self._ends = (torch.inf, -torch.inf)
 
-    def update(self, layers: Sequence[Tapped]) -> None:
+    def update(self, layers: Sequence[Feature]) -> None:
         """Take a batch: patch tokens ``(B, N, C)`` and grid of every layer."""
         tokens = [layer.value for layer in layers]
         grids = [layer.hw for layer in layers]

@@ -15,7 +15,7 @@ from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
 from mmvitkd.analysis import attend
-from mmvitkd.models.classifiers.tap import Tap, Tapped, record
+from mmvitkd.models.classifiers.tap import Feature, Tap, record
 from mmvitkd.models.classifiers.teacher import (
     in_our_scope,
     model_cfg_of,
@@ -50,7 +50,7 @@ class Layer:
             maps can't be recomputed from them.
     """
 
-    tokens: Tapped
+    tokens: Feature
     extra: Tensor
     qkv: Tensor | None
 
@@ -146,7 +146,7 @@ class Model:
             layers.append(Layer(tokens, extra, qkv))
         return Captured(layers, logits)
 
-    def _qkv(self, attention: Attention, seen: dict[Tap, Tapped]) -> Tensor:
+    def _qkv(self, attention: Attention, seen: dict[Tap, Feature]) -> Tensor:
         """Join queries, keys and values, normalised where the model does so."""
         parts = [seen[Tap(path, 'all')].value for path in attention.inputs]
         qkv = torch.cat(parts, dim=-1)
@@ -179,7 +179,7 @@ class Model:
             'softmax of queries and keys over all tokens'
         )
 
-    def _reproduces(self, block: str, seen: dict[Tap, Tapped]) -> bool:
+    def _reproduces(self, block: str, seen: dict[Tap, Feature]) -> bool:
         """Tell whether recomputed attention goes on as the block's own does."""
         attention = self._attention[block]
         if attention.output is None:

@@ -11,8 +11,8 @@ import numpy as np
 from torch import Tensor, nn
 
 from mmvitkd.models import CachedTeacher, TeacherProtocol
-from mmvitkd.models.classifiers.stored_answer import StoredTap, record_dtype
-from mmvitkd.models.classifiers.tap import Tap, Tapped
+from mmvitkd.models.classifiers.stored_answer import CachedFeatureSpec, record_dtype
+from mmvitkd.models.classifiers.tap import Feature, Tap
 from mmvitkd.utils.teacher_cache import FORMAT
 
 TOP_K = 10
@@ -21,7 +21,7 @@ TOP_K = 10
 class HeldTeacher(TeacherProtocol):
     """Outputs on one batch, at no cost at all."""
 
-    def __init__(self, outputs: dict[Tap, Tapped]) -> None:
+    def __init__(self, outputs: dict[Tap, Feature]) -> None:
         self.outputs = outputs
 
     def __call__(
@@ -30,8 +30,8 @@ class HeldTeacher(TeacherProtocol):
         preprocessor: nn.Module,
         taps: Iterable[Tap],
         data_samples: list[Any] | None = None,
-        student_features: dict[Tap, Tapped] | None = None,
-    ) -> dict[Tap, Tapped]:
+        student_features: dict[Tap, Feature] | None = None,
+    ) -> dict[Tap, Feature]:
         """Return them."""
         return {tap: self.outputs[tap] for tap in taps}
 
@@ -68,7 +68,7 @@ def store(loop: Any, folder: Path) -> None:
     loop.model.teachers[name] = teacher
 
 
-def _answers(loop: Any) -> dict[str, dict[Tap, Tapped]]:
+def _answers(loop: Any) -> dict[str, dict[Tap, Feature]]:
     """Ask every teacher about the loop's batch."""
     model = loop.model
     model.load_teachers()
@@ -78,7 +78,7 @@ def _answers(loop: Any) -> dict[str, dict[Tap, Tapped]]:
     }
 
 
-def _stored_tap(tap: Tap, tapped: Tapped) -> StoredTap:
+def _stored_tap(tap: Tap, tapped: Feature) -> CachedFeatureSpec:
     shape = tuple(tapped.value.shape[1:])
     top_k = min(TOP_K, shape[0]) if len(shape) == 1 else None
-    return StoredTap(tap, shape, tapped.hw, top_k)
+    return CachedFeatureSpec(tap, shape, tapped.hw, top_k)

@@ -11,8 +11,8 @@ import torch
 from torch.utils.data import DataLoader
 
 from mmvitkd.datasets.cached_dataset import probe_pixels
-from mmvitkd.models.classifiers.stored_answer import StoredTap, record_dtype
-from mmvitkd.models.classifiers.tap import Tap, Tapped
+from mmvitkd.models.classifiers.stored_answer import CachedFeatureSpec, record_dtype
+from mmvitkd.models.classifiers.tap import Feature, Tap
 from mmvitkd.utils.teacher_cache import TeacherCache, damage
 
 from .plan import Source
@@ -73,7 +73,7 @@ def replayed_pixels(source: Source) -> list[np.ndarray]:
 def write_shards(
     source: Source,
     cache: TeacherCache,
-    stored: Sequence[StoredTap],
+    stored: Sequence[CachedFeatureSpec],
     workers: int,
     pin_memory: bool,
 ) -> int:
@@ -102,8 +102,8 @@ def write_shards(
 
 
 def encode(
-    stored: Sequence[StoredTap],
-    answers: dict[Tap, Tapped],
+    stored: Sequence[CachedFeatureSpec],
+    answers: dict[Tap, Feature],
     source: Source,
     epoch: int,
     images: Sequence[int],
@@ -118,7 +118,7 @@ def encode(
 
 
 def verify(
-    source: Source, cache: TeacherCache, stored: Sequence[StoredTap], count: int
+    source: Source, cache: TeacherCache, stored: Sequence[CachedFeatureSpec], count: int
 ) -> list[str]:
     """Check every checksum, and ask for some answers anew; list what is wrong.
 
@@ -146,7 +146,7 @@ def verify(
 def _compare(
     source: Source,
     cache: TeacherCache,
-    stored: Sequence[StoredTap],
+    stored: Sequence[CachedFeatureSpec],
     batch: list[tuple[int, int]],
     row: int,
 ) -> list[str]:
@@ -160,7 +160,7 @@ def _compare(
     wrong = []
     for number, tap in enumerate(stored):
         value = answers[tap.tap].value[row : row + 1].detach()
-        if tap.differs(record[str(number)], Tapped(value, None), TOLERANCE):
+        if tap.differs(record[str(number)], Feature(value, None), TOLERANCE):
             wrong.append(f"{where}: not the teacher's answer at '{tap.tap.path}'")
     return wrong
 

@@ -16,8 +16,8 @@ from mmengine.registry import FUNCTIONS, DefaultScope
 from mmvitkd.datasets import ReplayedDataset
 from mmvitkd.engine.hooks.distillation_check_hook import check_classes
 from mmvitkd.models.classifiers.preprocessing import normalisation
-from mmvitkd.models.classifiers.stored_answer import StoredTap, record_dtype
-from mmvitkd.models.classifiers.tap import Tap, Tapped
+from mmvitkd.models.classifiers.stored_answer import CachedFeatureSpec, record_dtype
+from mmvitkd.models.classifiers.tap import Feature, Tap
 from mmvitkd.models.classifiers.teacher import Teacher, model_cfg_of
 from mmvitkd.registry import DATASETS, MODELS, SCOPE
 from mmvitkd.utils import load_checkpoint, weights_of
@@ -63,7 +63,7 @@ class Source(NamedTuple):
         """Load images, of an epoch and an index each, in this process."""
         return self.collate([self.dataset[key] for key in keys])
 
-    def answer(self, batch: dict) -> dict[Tap, Tapped]:
+    def answer(self, batch: dict) -> dict[Tap, Feature]:
         """Ask the teacher."""
         preprocessor = self.model.data_preprocessor
         inputs = preprocessor(batch, training=True)['inputs']
@@ -207,7 +207,7 @@ def make_manifest(
     }
 
 
-def stored_taps(source: Source, top_k: int | None) -> list[StoredTap]:
+def stored_taps(source: Source, top_k: int | None) -> list[CachedFeatureSpec]:
     """Look at what the taps yield, and say what is kept of it."""
     answers = source.answer(source.batch([(0, 0)]))
     classes = source.dataset.num_classes
@@ -224,7 +224,7 @@ def stored_taps(source: Source, top_k: int | None) -> list[StoredTap]:
             k = min(TOP_K, classes) if top_k is None else top_k
             if not 1 <= k <= classes:
                 raise ValueError(f'--top-k {k}: there are {classes} classes')
-        stored.append(StoredTap(tap, shape, tapped.hw, k))
+        stored.append(CachedFeatureSpec(tap, shape, tapped.hw, k))
     if top_k is not None and all(tap.top_k is None for tap in stored):
         raise ValueError(
             f'--top-k {top_k}, but no term taps logits of the {classes} classes: '

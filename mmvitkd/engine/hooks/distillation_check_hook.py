@@ -3,7 +3,7 @@ from typing import Any
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mmvitkd.models.classifiers.tap import Grid, Tap, Tapped
+from mmvitkd.models.classifiers.tap import Feature, Grid, Tap
 from mmvitkd.models.classifiers.teacher import natural_input_size
 from mmvitkd.registry import HOOKS
 from mmvitkd.utils.class_names import compare_classes, dataset_classes
@@ -211,7 +211,7 @@ def describe_term(model: Any, name: str) -> str:
     return ', '.join([*parts, f'{type(term.loss).__name__}{times}'])
 
 
-def describe_tap(tap: Tap, tapped: Tapped) -> str:
+def describe_tap(tap: Tap, tapped: Feature) -> str:
     """Tell a tap's path, what it yields for an image, and its grid."""
     tokens = '' if tap.tokens == 'patch' else f" '{tap.tokens}'"
     grid = f' on {tapped.hw[0]}x{tapped.hw[1]}' if tapped.hw else ''

@@ -17,8 +17,8 @@ from mmvitkd.utils.teacher_cache import (
 )
 
 from .preprocessing import normalisation
-from .stored_answer import StoredTap, record_dtype
-from .tap import Tap, Tapped
+from .stored_answer import CachedFeatureSpec, record_dtype
+from .tap import Feature, Tap
 from .teacher import model_cfg_of
 from .teacher_protocol import TeacherProtocol
 
@@ -51,7 +51,9 @@ class CachedTeacher(TeacherProtocol):
         prefix: str = '',
     ) -> None:
         self.cache = TeacherCache(path)
-        taps = [StoredTap.of_setting(tap) for tap in self.cache.manifest['taps']]
+        taps = [
+            CachedFeatureSpec.of_setting(tap) for tap in self.cache.manifest['taps']
+        ]
         self._stored = {stored.tap: (str(i), stored) for i, stored in enumerate(taps)}
         self._dtype = record_dtype(taps)
         self.checkpoint = checkpoint
@@ -102,8 +104,8 @@ class CachedTeacher(TeacherProtocol):
         preprocessor: nn.Module,
         taps: Iterable[Tap],
         data_samples: list[DataSample] | None = None,
-        student_features: dict[Tap, Tapped] | None = None,
-    ) -> dict[Tap, Tapped]:
+        student_features: dict[Tap, Feature] | None = None,
+    ) -> dict[Tap, Feature]:
         """Hand out what was stored for the samples.
 
         Args:

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from ..utils import check_classes
-from .tap import Tap, Tapped, find_module, record
+from .tap import Feature, Tap, find_module, record
 from .teacher import natural_input_size
 from .teacher_protocol import TeacherProtocol
 from .term import DistillTerm, TermSpec
 from .token_order import check_order, dotted_images
 
-ProbeFeatures = dict[str, tuple[TermSpec, Tapped, Tapped]]
+ProbeFeatures = dict[str, tuple[TermSpec, Feature, Feature]]
 # by which the libraries switch activation checkpointing on
 CHECKPOINTING = ('with_cp', 'grad_checkpointing', 'gradient_checkpointing')
 
@@ -24,7 +24,7 @@ def build_terms(
     student: nn.Module,
     teachers: Mapping[str, TeacherProtocol],
     student_taps: list[Tap],
-    forward_teachers: Callable[..., dict[str, dict[Tap, Tapped]]],
+    forward_teachers: Callable[..., dict[str, dict[Tap, Feature]]],
 ) -> tuple[nn.ModuleDict, ProbeFeatures]:
     """Build the terms from what their taps yield of images without content.
 
@@ -75,14 +75,14 @@ def _in_context(context: str) -> Iterator[None]:
         raise ValueError(f'{context}: {error}') from error
 
 
-def _without_content(feature: Tapped) -> Tapped:
+def _without_content(feature: Feature) -> Feature:
     return feature._replace(value=feature.value.to('meta'))
 
 
 @torch.no_grad()
 def probe_student(
     student: nn.Module, inputs: Tensor, taps: Iterable[Tap]
-) -> dict[Tap, Tapped]:
+) -> dict[Tap, Feature]:
     """Record a student's taps in eval mode, and leave its mode as it was.
 
     Args:
@@ -151,7 +151,7 @@ def _reason(student: nn.Module) -> str:
     )
 
 
-def build_term(spec: TermSpec, student: Tapped, teacher: Tapped) -> DistillTerm:
+def build_term(spec: TermSpec, student: Feature, teacher: Feature) -> DistillTerm:
     """Build a term, and call it once as training will.
 
     Args:
@@ -171,12 +171,12 @@ def build_term(spec: TermSpec, student: Tapped, teacher: Tapped) -> DistillTerm:
     return term
 
 
-def _first_half(feature: Tapped) -> Tapped:
+def _first_half(feature: Feature) -> Feature:
     """Keep two of the four images; of windows, those that are theirs."""
     return feature._replace(value=feature.value[: len(feature.value) // 2])
 
 
-def _try(term: DistillTerm, student: Tapped, teacher: Tapped) -> None:
+def _try(term: DistillTerm, student: Feature, teacher: Feature) -> None:
     """Call a term once.
 
     Raises:
@@ -185,7 +185,7 @@ def _try(term: DistillTerm, student: Tapped, teacher: Tapped) -> None:
     labels = torch.zeros(len(student.value), dtype=torch.long)
     with torch.enable_grad():
         leaf = student.value.detach().requires_grad_()
-        loss = term(Tapped(leaf.clone(), student.hw), teacher, labels)
+        loss = term(Feature(leaf.clone(), student.hw), teacher, labels)
         if not isinstance(loss, Tensor) or loss.ndim != 0:
             shape = tuple(loss.shape) if isinstance(loss, Tensor) else ''
             raise ValueError(

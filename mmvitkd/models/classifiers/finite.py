@@ -3,13 +3,13 @@
 import torch
 from torch import Tensor
 
-from .tap import Tap, Tapped
+from .tap import Feature, Tap
 
 
 def check_finite(
     losses: dict[str, Tensor],
-    outputs: dict[str, dict[Tap, Tapped]],
-    features: dict[Tap, Tapped],
+    outputs: dict[str, dict[Tap, Feature]],
+    features: dict[Tap, Feature],
 ) -> None:
     """Stop at a loss that is NaN or infinite.
 
@@ -32,7 +32,7 @@ def check_finite(
     )
 
 
-def _blame(outputs: dict[str, dict[Tap, Tapped]], features: dict[Tap, Tapped]) -> str:
+def _blame(outputs: dict[str, dict[Tap, Feature]], features: dict[Tap, Feature]) -> str:
     """Tell whose features were not finite, and what may help."""
     sides = {f"teacher '{name}'": taps for name, taps in outputs.items()}
     bad = {

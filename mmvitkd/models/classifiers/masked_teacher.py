@@ -9,7 +9,7 @@ from mmvitkd.registry import MODELS
 from mmvitkd.utils.blocks import find_blocks
 
 from ..utils import check_choice, check_number
-from .tap import MAX_EXTRA_TOKENS, Tap, Tapped, find_module
+from .tap import MAX_EXTRA_TOKENS, Feature, Tap, find_module
 from .teacher import Teacher
 
 
@@ -99,7 +99,7 @@ class MaskedTeacher(Teacher):
         preprocessor: nn.Module,
         taps: Iterable[Tap],
         data_samples: list[DataSample] | None = None,
-    ) -> dict[Tap, Tapped]:
+    ) -> dict[Tap, Feature]:
         """Answer on whole images, as :class:`Teacher` does, without a student."""
         return super().__call__(inputs, preprocessor, taps, data_samples)
 
@@ -110,8 +110,8 @@ class MaskedTeacher(Teacher):
         preprocessor: nn.Module,
         taps: Iterable[Tap],
         data_samples: list[DataSample] | None = None,
-        student_features: dict[Tap, Tapped] | None = None,
-    ) -> dict[Tap, Tapped]:
+        student_features: dict[Tap, Feature] | None = None,
+    ) -> dict[Tap, Feature]:
         """Answer on the student's images, of which a part of the patches is seen.
 
         Args:

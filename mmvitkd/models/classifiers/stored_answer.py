@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .tap import Grid, Tap, Tapped
+from .tap import Feature, Grid, Tap
 
 
-class StoredTap(NamedTuple):
+class CachedFeatureSpec(NamedTuple):
     """What is kept of a tap's value on one image.
 
     Logits become their largest log-probabilities in float16, with the classes' numbers
@@ -46,7 +46,7 @@ class StoredTap(NamedTuple):
             [kept, ('index', number, (self.top_k,)), ('log_tail', '<f2')],
         )
 
-    def encode(self, tapped: Tapped) -> np.ndarray:
+    def encode(self, tapped: Feature) -> np.ndarray:
         """Turn a batch of values ``(B, ...)`` into records ``(B,)``.
 
         Raises:
@@ -68,24 +68,24 @@ class StoredTap(NamedTuple):
         records['index'] = index.numpy()
         return records
 
-    def decode(self, records: np.ndarray, device: torch.device) -> Tapped:
+    def decode(self, records: np.ndarray, device: torch.device) -> Feature:
         """Turn records ``(B,)`` into a batch of float32 values.
 
         Logits come back as log-probabilities ``(B, K)``; the classes that were not
         kept share their mass evenly.
         """
         if self.top_k is None:
-            return Tapped(_tensor(records['value'], device), self.hw)
+            return Feature(_tensor(records['value'], device), self.hw)
         log_prob = _tensor(records['log_prob'], device)  # (B, k)
         if not self.has_tail:
-            return Tapped(log_prob, None)
+            return Feature(log_prob, None)
         others = self.shape[0] - self.top_k
         each = _tensor(records['log_tail'], device)[:, None] - np.log(others)
         index = torch.from_numpy(records['index'].astype(np.int64)).to(device)
         dense = each.repeat(1, self.shape[0])  # (B, K)
-        return Tapped(dense.scatter_(1, index, log_prob), None)
+        return Feature(dense.scatter_(1, index, log_prob), None)
 
-    def differs(self, record: np.ndarray, tapped: Tapped, tolerance: float) -> bool:
+    def differs(self, record: np.ndarray, tapped: Feature, tolerance: float) -> bool:
         """Whether one record ``(1,)`` is not the answer ``(1, ...)``.
 
         Classes are compared by their numbers, since the last of the top k can change
@@ -116,7 +116,7 @@ class StoredTap(NamedTuple):
         }
 
     @classmethod
-    def of_setting(cls, setting: dict[str, Any]) -> 'StoredTap':
+    def of_setting(cls, setting: dict[str, Any]) -> 'CachedFeatureSpec':
         """Read what :meth:`as_setting` wrote."""
         hw = setting['hw']
         return cls(
@@ -127,7 +127,7 @@ class StoredTap(NamedTuple):
         )
 
 
-def record_dtype(stored: Sequence[StoredTap]) -> np.dtype:
+def record_dtype(stored: Sequence[CachedFeatureSpec]) -> np.dtype:
     """The layout of a whole record: the augmentation's seed, the taps by number."""
     taps = [(str(number), tap.fields) for number, tap in enumerate(stored)]
     return np.dtype([('seed', '<u4'), *taps])

@@ -16,7 +16,7 @@ PATCH_EMBEDDINGS = ('patch_embed', 'patch_embeddings')
 MAX_EXTRA_TOKENS = 16
 
 
-class Tapped(NamedTuple):
+class Feature(NamedTuple):
     """What a tap yields in one forward.
 
     Patch tokens are ``(B, N, C)`` with their grid; ``'all'`` tokens ``(B, L, C)``,
@@ -108,7 +108,7 @@ class _AllFired(BaseException):
 @contextmanager
 def record(
     model: nn.Module, taps: Iterable[Tap], stop: bool = False
-) -> Iterator[dict[Tap, Tapped]]:
+) -> Iterator[dict[Tap, Feature]]:
     """Collect what the taps yield in the one forward that runs inside.
 
     The dict that this yields is filled when the block ends.
@@ -123,7 +123,7 @@ def record(
         ValueError: If a path does not exist, or did not run exactly once, or its
             output can't be read as tokens or logits.
     """
-    seen: dict[Tap, Tapped] = {}
+    seen: dict[Tap, Feature] = {}
     raw: dict[str, tuple[Tensor, Grid | None]] = {}
     patches: list[tuple[int, Grid]] = []  # number of images, and the grid
 
@@ -169,7 +169,7 @@ def _read(
     taps: list[Tap],
     raw: dict[str, tuple[Tensor, Grid | None]],
     patches: list[tuple[int, Grid]],
-) -> dict[Tap, Tapped]:
+) -> dict[Tap, Feature]:
     """Make of what the modules yielded what the taps ask for.
 
     Args:
@@ -237,7 +237,7 @@ def _window_shift(model: nn.Module, path: str) -> Grid | None:
     return None
 
 
-def _choose(tap: Tap, x: Tensor, hw: Grid | None) -> Tapped:
+def _choose(tap: Tap, x: Tensor, hw: Grid | None) -> Feature:
     """Take the tap's tokens; how many extra ones lead is seen, not assumed."""
     if x.ndim == 2:
         if tap.tokens != 'patch':
@@ -245,9 +245,9 @@ def _choose(tap: Tap, x: Tensor, hw: Grid | None) -> Tapped:
                 f"tap '{tap.path}' yields {tuple(x.shape)}, one vector an image: there "
                 f"are no tokens to choose '{tap.tokens}' from"
             )
-        return Tapped(x, None)
+        return Feature(x, None)
     if tap.tokens == 'all':
-        return Tapped(x, None)
+        return Feature(x, None)
     if hw is None:
         raise ValueError(
             f"tap '{tap.path}': the grid of its {x.shape[1]} tokens is not known, as "
@@ -263,10 +263,10 @@ def _choose(tap: Tap, x: Tensor, hw: Grid | None) -> Tapped:
             "the tokens of single windows are tokens='all'"
         )
     if tap.tokens == 'patch':
-        return Tapped(x[:, extra:], hw)
+        return Feature(x[:, extra:], hw)
     if extra == 0:
         raise ValueError(
             f"tap '{tap.path}' has no class token (its {x.shape[1]} tokens fill the "
             f"{hw[0]}x{hw[1]} grid): use tokens='patch'"
         )
-    return Tapped(x[:, 0], None)
+    return Feature(x[:, 0], None)

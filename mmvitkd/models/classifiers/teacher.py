@@ -21,7 +21,7 @@ from mmvitkd.utils.teacher_weights import find_constants, find_wrong_numbers, re
 
 from .preprocessing import describe as describe_normalisation
 from .preprocessing import find_preprocessing, renormalise
-from .tap import Grid, Tap, Tapped, find_module, find_patch_embed, record
+from .tap import Feature, Grid, Tap, find_module, find_patch_embed, record
 from .teacher_protocol import TeacherProtocol
 
 
@@ -159,8 +159,8 @@ class Teacher(TeacherProtocol):
         preprocessor: nn.Module,
         taps: Iterable[Tap],
         data_samples: list[DataSample] | None = None,
-        student_features: dict[Tap, Tapped] | None = None,
-    ) -> dict[Tap, Tapped]:
+        student_features: dict[Tap, Feature] | None = None,
+    ) -> dict[Tap, Feature]:
         """Yield the features of the student's images.
 
         Args:

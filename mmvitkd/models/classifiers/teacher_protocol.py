@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from mmvitkd.registry import MODELS
 
-from .tap import Tap, Tapped
+from .tap import Feature, Tap
 
 
 @runtime_checkable
@@ -55,7 +55,7 @@ class TeacherProtocol(Protocol):
         preprocessor: nn.Module,
         taps: Iterable[Tap],
         data_samples: list[DataSample] | None = None,
-    ) -> dict[Tap, Tapped]:
+    ) -> dict[Tap, Feature]:
         """Yield its features of whole images, without a student."""
         return self(inputs, preprocessor, taps, data_samples)
 
@@ -65,8 +65,8 @@ class TeacherProtocol(Protocol):
         preprocessor: nn.Module,
         taps: Iterable[Tap],
         data_samples: list[DataSample] | None = None,
-        student_features: dict[Tap, Tapped] | None = None,
-    ) -> dict[Tap, Tapped]:
+        student_features: dict[Tap, Feature] | None = None,
+    ) -> dict[Tap, Feature]:
         """Yield its features of a batch; no gradient flows into them.
 
         Args:

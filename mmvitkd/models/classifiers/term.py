@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mmvitkd.registry import MODELS
 
-from .tap import Grid, Tap, Tapped
+from .tap import Feature, Grid, Tap
 
 NONE_GIVEN: dict[str, dict] = {}  # unlike None, by which a config asks for no terms
 TERM_KEYS = ('student', 'teacher', 'neck', 'loss')
@@ -141,7 +141,7 @@ class DistillTerm(BaseModule):
             ``takes_mask_ratio`` is, the neck's ``mask_ratio`` or None.
     """
 
-    def __init__(self, spec: TermSpec, student: Tapped, teacher: Tapped) -> None:
+    def __init__(self, spec: TermSpec, student: Feature, teacher: Feature) -> None:
         super().__init__()
         _check_same_shift(student, teacher)
         self.neck: Any = None
@@ -175,7 +175,7 @@ class DistillTerm(BaseModule):
             )
 
     def forward(
-        self, student: Tapped, teacher: Tapped, target: Tensor | None
+        self, student: Feature, teacher: Feature, target: Tensor | None
     ) -> Tensor:
         """Return the term's scalar loss.
 
@@ -203,7 +203,7 @@ class DistillTerm(BaseModule):
         return self.loss(x, y, target=target, mask=mask, **extra)
 
 
-def _check_same_shift(student: Tapped, teacher: Tapped) -> None:
+def _check_same_shift(student: Feature, teacher: Feature) -> None:
     """Refuse windows that hold other tokens on the two sides.
 
     Raises:
@@ -250,7 +250,7 @@ def _build(cfg: dict) -> nn.Module:
     return MODELS.build(cfg)
 
 
-def resample(teacher: Tapped, hw: Grid | None) -> Tensor:
+def resample(teacher: Feature, hw: Grid | None) -> Tensor:
     """Bring the teacher's patch tokens to the grid ``hw``, bilinearly.
 
     Returns:

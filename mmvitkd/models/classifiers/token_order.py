@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from .tap import Grid, Tap, Tapped
+from .tap import Feature, Grid, Tap
 
 # Where the dots are, as shares of height and width: on grids from 4x4 to 56x56, every
 # transposition, reflection and order by windows of 2 to 8 moves at least two of them.
@@ -31,7 +31,7 @@ def dotted_images(channels: int, size: Grid) -> Tensor:
     return images
 
 
-def check_order(tap: Tap, feature: Tapped) -> None:
+def check_order(tap: Tap, feature: Feature) -> None:
     """Refuse patch tokens whose order is not that of their grid, row by row.
 
     The token in which a dot lies must have changed more than most. What tells no

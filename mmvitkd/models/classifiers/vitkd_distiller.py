@@ -14,12 +14,12 @@ from .dry_run import build_terms
 from .finite import check_finite
 from .preprocessing import find_preprocessing
 from .student import build_preprocessor, keep_names, one_of
-from .tap import Tap, Tapped, record
+from .tap import Feature, Tap, record
 from .teacher import in_our_scope
 from .teacher_protocol import TeacherProtocol, build_teachers
 from .term import NONE_GIVEN, TermSpec, parse_terms, taps_by_teacher
 
-TeacherOutputs = dict[str, dict[Tap, Tapped]]
+TeacherOutputs = dict[str, dict[Tap, Feature]]
 Observer = Callable[[dict[str, Tensor], TeacherOutputs, Tensor | None], None]
 
 
@@ -139,7 +139,7 @@ class ViTKDDistiller(BaseClassifier):
         inputs: Tensor,
         data_samples: list[DataSample] | None,
         specs: list[TermSpec] | None = None,
-        student_features: dict[Tap, Tapped] | None = None,
+        student_features: dict[Tap, Feature] | None = None,
     ) -> TeacherOutputs:
         """Run the teachers that some terms tap.
 

@@ -6,7 +6,7 @@ from mmengine.config import Config
 from mmengine.model import BaseModule
 from mmengine.runner import Runner
 
-from mmvitkd.models.classifiers.tap import Tapped
+from mmvitkd.models.classifiers.tap import Feature
 from mmvitkd.models.classifiers.term import DistillTerm, parse_term
 from tests.helpers import MIMIC, build, distiller, samples, save_weights, vit
 from tests.shrink import CONFIGS, shrink
@@ -69,7 +69,7 @@ def resnet(width: int, depth: int = 18) -> dict:
     }
 
 
-def term(cfg: dict, student: Tapped, teacher: Tapped) -> DistillTerm:
+def term(cfg: dict, student: Feature, teacher: Feature) -> DistillTerm:
     return DistillTerm(parse_term('t', cfg, ('teacher',)), student, teacher)
 
 
@@ -109,8 +109,8 @@ def test_other_necks_get_the_teacher_resampled(tmp_path, log):
 @pytest.mark.parametrize('cfg', [TAT, MIMIC], ids=['two-sided', 'one-sided'])
 def test_no_gradient_reaches_the_teacher(cfg):
     """Whatever stands in for the teacher, also one that would take a gradient."""
-    student = Tapped(tokens(2, 16, 5).requires_grad_(), (4, 4))
-    teacher = Tapped(tokens(2, 16, 7).requires_grad_(), (4, 4))
+    student = Feature(tokens(2, 16, 5).requires_grad_(), (4, 4))
+    teacher = Feature(tokens(2, 16, 7).requires_grad_(), (4, 4))
     term(cfg, student, teacher)(student, teacher, None).backward()
     assert student.value.grad.any()
     assert teacher.value.grad is None
@@ -118,7 +118,10 @@ def test_no_gradient_reaches_the_teacher(cfg):
 
 def test_a_two_sided_neck_may_mask():
     cfg = {**TAT, 'neck': {'type': HalfMasked}}
-    student, teacher = Tapped(tokens(2, 16, 5), (4, 4)), Tapped(tokens(2, 16, 7), None)
+    student, teacher = (
+        Feature(tokens(2, 16, 5), (4, 4)),
+        Feature(tokens(2, 16, 7), None),
+    )
     loss = {'type': 'ViTKDGenLoss', 'loss_weight': 1.0, 'reduction': 'mean'}
     masked = term({**cfg, 'loss': loss}, student, teacher)
     x = masked.neck.fc(student.value)[:, :4]

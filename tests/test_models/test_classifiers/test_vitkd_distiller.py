@@ -341,11 +341,11 @@ def test_unequal_grids_are_resampled(tmp_path, images):
 
 
 def test_resampling_keeps_a_ramp():
-    from mmvitkd.models.classifiers.tap import Tapped
+    from mmvitkd.models.classifiers.tap import Feature
     from mmvitkd.models.classifiers.term import resample
 
     ramp = torch.arange(8.0).repeat(8, 1).flatten()[None, :, None]  # (1, 64, 1)
-    coarse = resample(Tapped(ramp, (8, 8)), (4, 4)).view(4, 4)
+    coarse = resample(Feature(ramp, (8, 8)), (4, 4)).view(4, 4)
     assert torch.allclose(
         coarse[:, 1:3], torch.tensor([2.5, 4.5]).expand(4, 2), atol=0.1
     )
