@@ -247,6 +247,16 @@ def test_a_teacher_that_looks_at_the_student_is_refused(tmp_path):
     assert 'a MaskedTeacher answers depends on the student' in text
 
 
+def test_answers_to_classes_in_another_order_are_not_stored(tmp_path):
+    cfg = settings(tmp_path)
+    saved = torch.load(tmp_path / 'teacher.pth')
+    meta = {'dataset_meta': {'classes': list('1023456789')}}
+    torch.save({**saved, 'meta': meta}, tmp_path / 'teacher.pth')
+    text = message('cache_teacher', cfg, '--out', tmp_path / 'cache')
+    assert "class 0 is '0' in the data set and '1' to the teacher" in text
+    assert not (tmp_path / 'cache').exists()
+
+
 def test_a_transform_with_a_generator_of_its_own_is_refused(tmp_path):
     own = tmp_path / 'own_noise.py'
     own.write_text(
