@@ -40,6 +40,8 @@ class CachedTeacher:
             what differs.
     """
 
+    softmax_only = True  # logits are stored as log-probabilities
+
     def __init__(
         self,
         path: str | Path,

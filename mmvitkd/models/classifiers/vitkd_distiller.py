@@ -149,7 +149,8 @@ class ViTKDDistiller(BaseClassifier):
             for spec in specs:
                 term = _build_term(spec, seen, answers)
                 with _told(f"term '{spec.name}'"):
-                    check_classes(self.student, term.loss)
+                    teacher = self._teachers[spec.teacher_name]
+                    check_classes(self.student, teacher, term.loss)
                 terms[spec.name] = term
                 self.tried[spec.name] = (
                     spec,
