@@ -170,16 +170,24 @@ def hard_labels(target: Tensor | None, loss: str) -> Tensor:
     return target.argmax(1) if target.ndim == 2 else target
 
 
-def check_classes(student: nn.Module, loss: nn.Module) -> None:
-    """Refuse a loss whose classes exclude each other under a head of several labels.
+def check_classes(student: nn.Module, teacher: Any, loss: nn.Module) -> None:
+    """Refuse a loss on logits that takes classes for what they are not.
 
     Args:
         student: A classifier.
-        loss: Of a term; its ``exclusive`` says so.
+        teacher: Its logits may be known but for a constant: ``softmax_only``.
+        loss: Of a term; its ``exclusive`` says whether classes exclude each other.
 
     Raises:
-        ValueError: If the student has such a head.
+        ValueError: If they do and the student has several labels an image, or they do
+            not and the teacher's logits are those of a softmax.
     """
+    if getattr(teacher, 'softmax_only', False) and not getattr(loss, 'exclusive', True):
+        raise ValueError(
+            f'{type(loss).__name__} takes every logit by itself, but a '
+            f'{type(teacher).__name__} has them but for a constant of each image, on '
+            'which no softmax depends: take a live Teacher'
+        )
     heads = [m for m in student.modules() if isinstance(m, MultiLabelClsHead)]
     if heads and getattr(loss, 'exclusive', False):
         raise ValueError(

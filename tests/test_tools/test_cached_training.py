@@ -192,6 +192,16 @@ DATASET = 'train_dataloader.dataset'
         ({f'{DATASET}.dataset.split': 'val'}, 'dataset.split: train (stored) -> val'),
         ({f'{DATASET}.dataset.indices': 60}, 'images: 64 (stored) -> 60 (asked)'),
         ({'data_preprocessor.mean': [0.0] * 3}, 'mean, std, to_rgb.0.0: 78.0 (stored)'),
+        (
+            {
+                'model.terms.kd': {
+                    'student': 'head',
+                    'teacher': 'head',
+                    'loss': {'type': 'KDLoss', 'activation': 'sigmoid'},
+                }
+            },
+            "term 'kd': KDLoss takes every logit by itself",
+        ),
         ({'model.terms.gen.teacher': 'backbone'}, "no answers of the tap 'backbone'"),
         (
             {'model.student.train_cfg': {'augments': {'type': 'Mixup', 'alpha': 0.8}}},

@@ -79,14 +79,21 @@ class ReleasedGenerator(nn.Module):
 class ReleasedGenLoss(nn.Module):
     """The sum of squares where masked, over the batch size and the mask ratio."""
 
+    takes_mask_ratio = True
+
     def __init__(self, loss_weight: float = 3e-6) -> None:
         super().__init__()
         self.loss_weight = loss_weight
 
     def forward(
-        self, student: Tensor, teacher: Tensor, target: Tensor | None, mask: Tensor
+        self,
+        student: Tensor,
+        teacher: Tensor,
+        target: Tensor | None,
+        mask: Tensor,
+        mask_ratio: float,
     ) -> Tensor:
         """Compare ``(B, N, C_t)`` with the same shape where ``mask`` is 1."""
         mask = mask[..., None]  # (B, N, 1)
         error = F.mse_loss(student * mask, teacher * mask, reduction='sum')
-        return error / len(student) * self.loss_weight / mask.mean()
+        return error / len(student) * self.loss_weight / mask_ratio

@@ -43,6 +43,8 @@ class CachedTeacher(TeacherProtocol):
             what differs.
     """
 
+    softmax_only = True  # logits are stored as log-probabilities
+
     def __init__(
         self,
         path: str | Path,

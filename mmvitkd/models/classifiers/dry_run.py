@@ -60,7 +60,7 @@ def build_terms(
         ours, theirs = seen[spec.student], outputs[spec.teacher_name][spec.teacher]
         with _in_context(f"term '{spec.name}'"):
             terms[spec.name] = term = build_term(spec, ours, theirs)
-            check_classes(student, term.loss)
+            check_classes(student, teachers[spec.teacher_name], term.loss)
         sides = _without_content(ours), _without_content(theirs)
         probe_features[spec.name] = spec, *sides
     return terms, probe_features

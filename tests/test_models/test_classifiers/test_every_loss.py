@@ -195,15 +195,19 @@ def test_a_head_of_several_labels_is_told_at_construction(name, head, tmp_path):
         build(distiller(tmp_path, student=student, terms=terms))
 
 
-def test_several_labels_an_image_are_distilled_by_sigmoids_and_features(tmp_path):
+@pytest.mark.parametrize('kind', ['scores', 'indices'])
+def test_several_labels_an_image_are_distilled_by_sigmoids_and_features(kind, tmp_path):
     student = vit(16)
     student['head'] = {
         'type': 'MultiLabelLinearClsHead', 'num_classes': 10, 'in_channels': 16,
     }  # fmt: skip
     kd = {**NKD, 'loss': {'type': 'KDLoss', 'activation': 'sigmoid'}}
     model = build(distiller(tmp_path, student=student, terms={'kd': kd, 'm': MIMIC}))
-    scores = (torch.rand(4, 10) < 0.4).float()
-    data = [DataSample().set_gt_score(score) for score in scores]
+    labels = [[0, 3], [1], [2, 4, 9], [5, 6]]
+    data = [DataSample().set_gt_label(several) for several in labels]
+    if kind == 'scores':
+        for sample in data:
+            sample.set_gt_score(torch.eye(10)[sample.gt_label].sum(0))
     out = model.loss(torch.randn(4, 3, 32, 32), data)
     assert set(out) == {'loss', 'loss_kd', 'loss_m'}
     sum(out.values()).backward()
