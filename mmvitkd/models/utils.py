@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from mmengine.dist import get_comm_device, get_world_size
-from mmpretrain.models.heads import MultiLabelClsHead
 from torch import Tensor, nn
 from torch.distributed.nn import all_gather
 
@@ -168,33 +167,6 @@ def hard_labels(target: Tensor | None, loss: str) -> Tensor:
     if target is None:
         raise ValueError(f'{loss} needs labels, but the data samples have none')
     return target.argmax(1) if target.ndim == 2 else target
-
-
-def check_classes(student: nn.Module, teacher: Any, loss: nn.Module) -> None:
-    """Refuse a loss on logits that takes classes for what they are not.
-
-    Args:
-        student: A classifier.
-        teacher: Its logits may be known but for a constant: ``softmax_only``.
-        loss: Of a term; its ``exclusive`` says whether classes exclude each other.
-
-    Raises:
-        ValueError: If they do and the student has several labels an image, or they do
-            not and the teacher's logits are those of a softmax.
-    """
-    if getattr(teacher, 'softmax_only', False) and not getattr(loss, 'exclusive', True):
-        raise ValueError(
-            f'{type(loss).__name__} takes every logit by itself, but a '
-            f'{type(teacher).__name__} has them but for a constant of each image, on '
-            'which no softmax depends: take a live Teacher'
-        )
-    heads = [m for m in student.modules() if isinstance(m, MultiLabelClsHead)]
-    if heads and getattr(loss, 'exclusive', False):
-        raise ValueError(
-            f'{type(loss).__name__} takes classes that exclude each other, but the '
-            f"student's {type(heads[0]).__name__} has several labels an image: "
-            + MULTI_LABEL_ADVICE
-        )
 
 
 def unit_length(x: Tensor, dim: int = -1, least: Tensor | float = 0.0) -> Tensor:

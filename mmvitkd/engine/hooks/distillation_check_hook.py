@@ -130,7 +130,7 @@ def check_classes(model: Any, dataset: Any) -> tuple[list[str], list[str]]:
     warnings: list[str] = []
     data = dataset_classes(dataset)
     for name in model.teacher_taps:
-        theirs = getattr(model.teachers[name], 'classes', None)
+        theirs = model.teachers[name].classes
         differ = None
         if data is not None and theirs is not None:
             differ = compare_classes(theirs, data)

@@ -7,6 +7,8 @@ from mmpretrain.models.heads import CSRAClsHead, MultiLabelClsHead
 from mmpretrain.structures import DataSample
 from torch import Tensor
 
+from ..utils import MULTI_LABEL_ADVICE
+
 
 def logits_module(classifier: Any) -> Any:
     """Return the part of a classifier that yields its logits, or None."""
@@ -28,6 +30,32 @@ def is_multi_label(classifier: Any) -> bool:
     module = logits_module(classifier)
     kind = getattr(getattr(module, 'config', None), 'problem_type', None)
     return isinstance(module, MultiLabelClsHead) or kind == 'multi_label_classification'
+
+
+def check_exclusive(student: Any, teacher: Any, loss: Any) -> None:
+    """Refuse a loss on logits that takes classes for what they are not.
+
+    Args:
+        student: A classifier.
+        teacher: Its logits may be known but for a constant: ``softmax_only``.
+        loss: Of a term; its ``exclusive`` says whether classes exclude each other.
+
+    Raises:
+        ValueError: If they do and the student has several labels an image, or they do
+            not and the teacher's logits are those of a softmax.
+    """
+    if teacher.softmax_only and not getattr(loss, 'exclusive', True):
+        raise ValueError(
+            f'{type(loss).__name__} takes every logit by itself, but a '
+            f'{type(teacher).__name__} has them but for a constant of each image, on '
+            'which no softmax depends: take a live Teacher'
+        )
+    if is_multi_label(student) and getattr(loss, 'exclusive', False):
+        raise ValueError(
+            f'{type(loss).__name__} takes classes that exclude each other, but the '
+            f"student's {type(logits_module(student)).__name__} has several labels an "
+            f'image: {MULTI_LABEL_ADVICE}'
+        )
 
 
 def has_one_label(target: Tensor) -> Tensor:

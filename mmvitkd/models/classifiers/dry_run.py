@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..utils import check_classes
+from .classes import check_exclusive
 from .tap import Feature, Tap, find_module, record
 from .teacher import natural_input_size
 from .teacher_protocol import TeacherProtocol
@@ -60,7 +60,7 @@ def build_terms(
         ours, theirs = seen[spec.student], outputs[spec.teacher_name][spec.teacher]
         with _in_context(f"term '{spec.name}'"):
             terms[spec.name] = term = build_term(spec, ours, theirs)
-            check_classes(student, teachers[spec.teacher_name], term.loss)
+            check_exclusive(student, teachers[spec.teacher_name], term.loss)
         sides = _without_content(ours), _without_content(theirs)
         probe_features[spec.name] = spec, *sides
     return terms, probe_features

@@ -20,11 +20,15 @@ class TeacherProtocol(Protocol):
     Attributes:
         model: The frozen classifier, or None where there is none to run.
         input_size: ``(H, W)`` of the images that the model gets; None: the student's.
+        classes: Names of its classes, where it knows them.
+        softmax_only: Whether its logits are known but for a constant of each image.
         stop_early: Whether a forward ends when the last tap has fired.
     """
 
     model: nn.Module | None = None
     input_size: tuple[int, int] | None = None
+    classes: tuple[str, ...] | None = None
+    softmax_only: bool = False
     stop_early: bool = False
 
     def load(self) -> None:

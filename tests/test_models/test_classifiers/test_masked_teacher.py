@@ -15,7 +15,9 @@ def ask(made, student, images, tap=HEAD):
     taps = made.required_student_taps(student)
     with torch.no_grad(), record(student, taps) as seen:
         student(images)
-    return made(images, student.data_preprocessor, [tap], shown=seen)[tap].value
+    return made(images, student.data_preprocessor, [tap], student_features=seen)[
+        tap
+    ].value
 
 
 def masked(tmp_path, cfg=None, kind=MaskedTeacher, **kwargs):
