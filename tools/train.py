@@ -111,8 +111,8 @@ def add_hooks(cfg: Config) -> None:
     saving = hooks['checkpoint']
     if saving and saving.get('type', 'CheckpointHook') == 'CheckpointHook':
         hooks['checkpoint'] = {**saving, 'type': 'mmvitkd.SafeCheckpointHook'}
-    if hooks.setdefault('resume', {}) is not None:
-        hooks['resume'] = {'type': 'mmvitkd.ExactResumeHook', **hooks['resume']}
+    if (given := hooks.pop('resume', {})) not in (None, False):
+        hooks['resume'] = {'type': 'mmvitkd.ExactResumeHook', **given}
     for name, kind in WATCHING.items():
         given = hooks.pop(name, {})
         own = any(kind in str(hook.get('type')) for hook in custom)

@@ -50,7 +50,7 @@ class SeededBatches(Sampler):
     ) -> None:
         self.batches: Any = batches
         # where MMEngine's hooks look for them
-        self.sampler = getattr(batches, 'sampler', None)
+        self.sampler: Any = getattr(batches, 'sampler', None)
         self.batch_size = getattr(batches, 'batch_size', None)
         self.drop_last = getattr(batches, 'drop_last', False)
         self.seed = seed

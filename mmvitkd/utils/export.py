@@ -55,8 +55,9 @@ def export_student(
         ``out``.
 
     Raises:
-        ValueError: If the checkpoint has no student or not the weights asked for, or
-            they are not finite, the config's student is another, or a file exists already.
+        ValueError: If the checkpoint has no student or not the weights asked for, if
+            they are not finite, if the config's student is another, or if a file
+            exists already.
     """
     out = Path(out)
     plain = out.with_suffix('.py')

@@ -27,7 +27,6 @@ class KillHook(Hook):
                 workers._shutdown_workers()
             raise Interrupted
 
-
     def after_val_iter(self, runner: Any, *args: Any, **kwargs: Any) -> None:
         if os.environ.get('KILL_IN_VALIDATION') == str(runner.iter):
             os.kill(os.getpid(), signal.SIGKILL)

@@ -46,7 +46,9 @@ def test_the_end_is_looked_at_though_nothing_is_written(tmp_path, monkeypatch):
 
 def test_only_the_averaged_weights_are_bad(tmp_path, monkeypatch):
     ema = {'type': 'EMAHook', 'momentum': 0.1}
-    cfg = config(tmp_path, custom_hooks=[{'type': 'DivergeHook', 'averaged': True}, ema])
+    cfg = config(
+        tmp_path, custom_hooks=[{'type': 'DivergeHook', 'averaged': True}, ema]
+    )
     text = diverge(7, monkeypatch, cfg, '--work-dir', tmp_path / 'run')
     assert 'averaged student.backbone.ln1.weight' in text
 

@@ -169,12 +169,12 @@ def test_a_run_killed_in_its_last_validation_is_not_finished(tmp_path):
     cfg = config(tmp_path)
     kill(8, cfg, '--work-dir', tmp_path / 'run', at='KILL_IN_VALIDATION')
     assert (tmp_path / 'run' / 'epoch_2.pth').exists()
-    read = [Run(tmp_path / 'run', 'run')]
+    read = [Run(tmp_path / 'run', 'run').state]
     run('train', cfg, '--work-dir', tmp_path / 'run', '--resume')
-    read += [Run(tmp_path / 'run', 'run')]
+    read += [Run(tmp_path / 'run', 'run').state]
     run('train', cfg, '--work-dir', tmp_path / 'blind', '--no-validate')
-    read += [Run(tmp_path / 'blind', 'blind')]
-    assert [one.state for one in read] == [
+    read += [Run(tmp_path / 'blind', 'blind').state]
+    assert read == [
         'unfinished: killed before its last validation (epoch 2 of 2)',
         'finished',
         'finished',

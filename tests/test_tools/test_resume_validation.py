@@ -97,9 +97,7 @@ def killed_while(what: str, cfg: Path, folder: Path) -> None:
 
         patch = mock.patch.object(backend, 'put', write)
     with patch:
-        in_processes(
-            1, run, 'train', cfg, '--work-dir', folder, code=-signal.SIGKILL
-        )
+        in_processes(1, run, 'train', cfg, '--work-dir', folder, code=-signal.SIGKILL)
 
 
 @pytest.mark.parametrize('what', ['removing', 'writing'])

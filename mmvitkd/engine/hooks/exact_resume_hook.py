@@ -265,6 +265,6 @@ def _remembering(dataset: Any) -> Iterator[Any]:
     for transform in getattr(getattr(dataset, 'pipeline', None), 'transforms', []):
         if hasattr(transform, 'results_cache'):
             yield transform
-    inner = getattr(dataset, 'dataset', None)
-    for part in [*getattr(dataset, 'datasets', []), *([] if inner is None else [inner])]:
-        yield from _remembering(part)
+    for part in [getattr(dataset, 'dataset', None), *getattr(dataset, 'datasets', [])]:
+        if part is not None:
+            yield from _remembering(part)

@@ -48,6 +48,7 @@ class SafeCheckpointHook(CheckpointHook):
 
     backend_args: dict[str, Any] | None
     out_dir: str
+    last_ckpt: str | None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

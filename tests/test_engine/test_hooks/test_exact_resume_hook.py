@@ -70,7 +70,7 @@ def test_what_is_not_exact_is_told_at_once_and_refused_later(told, tmp_path, cap
     changes = CASES[told](tmp_path)
     cfg = config(tmp_path, **changes, **{'train_cfg.max_epochs': 1})
     run('train', cfg, '--work-dir', tmp_path / 'run')
-    assert f"This run can't be resumed exactly: {told}" in capfd.readouterr().err
+    assert f"This run can't be resumed exactly: {told}" in capfd.readouterr().out
     more = ['--work-dir', tmp_path / 'run', '--resume', '--cfg-options']
     more += ['train_cfg.max_epochs=2']
     text = message('train', cfg, *more)
@@ -105,7 +105,7 @@ def test_gradients_that_are_missing_are_refused(tmp_path):
     run('train', cfg, '--work-dir', tmp_path / 'run')
     file = tmp_path / 'run' / 'epoch_1.pth'
     text = message('train', cfg, '--work-dir', tmp_path / 'new', '--resume', file)
-    assert 'written at iteration 4, between two updates of accumulated gradients' in text
+    assert 'at iteration 4, between two updates of accumulated gradients' in text
 
 
 def test_early_stopping_remembers_what_it_saw(tmp_path):
