@@ -1,3 +1,5 @@
+from mmvitkd.utils.safe_loading import read_weights_only
+
 from .backbones import ConvAttentionViT, CrossBiasViT, DeiT3, ExtraTokenViT, ViTDet
 from .classifiers import CachedTeacher, MaskedTeacher, Teacher, ViTKDDistiller
 from .heads import (
@@ -92,3 +94,6 @@ __all__ = [
     'ViTKDGenLoss',
     'ViTKDMimicLoss',
 ]
+
+# also under MMPretrain's own tools, which import this for the types above
+read_weights_only()

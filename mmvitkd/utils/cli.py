@@ -17,12 +17,8 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from torch import nn
 
-from .checkpoint import (
-    allow_mmengine_globals,
-    load_checkpoint,
-    load_strictly,
-    weights_of,
-)
+from .checkpoint import load_checkpoint, load_strictly, weights_of
+from .safe_loading import read_weights_only
 
 
 def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
@@ -95,7 +91,7 @@ def complete_dataloader(
 
 def build_runner(cfg: Config) -> Runner:
     """Build the runner that the config asks for, distributed on CPUs as well."""
-    allow_mmengine_globals()
+    read_weights_only()
     if cfg.launcher != 'none' and get_device() == 'cpu':
         _distribute_on_cpu(cfg)
     if 'runner_type' not in cfg:
