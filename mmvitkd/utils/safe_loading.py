@@ -45,14 +45,21 @@ def _load(filename: str, map_location: Any = None, **_: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def weights_only_loads() -> Iterator[None]:
-    """Let every ``torch.load`` read weights only, whoever calls it and however."""
-    if is_set(TRUST_ALL) or is_set(TRUST_NONE):
+def weights_only_loads(always: bool = False) -> Iterator[None]:
+    """Let every ``torch.load`` read weights only, whoever calls it and however.
+
+    Args:
+        always: Also where the user trusts all files, by torch's
+            ``TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD``. Defaults to False.
+    """
+    if is_set(TRUST_ALL) and not always:
         yield
         return
     allow_mmengine_globals()
+    kept = {name: os.environ.pop(name, None) for name in (TRUST_ALL, TRUST_NONE)}
     os.environ[TRUST_NONE] = '1'
     try:
         yield
     finally:
         del os.environ[TRUST_NONE]
+        os.environ.update({k: v for k, v in kept.items() if v is not None})

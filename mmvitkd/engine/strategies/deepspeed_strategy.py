@@ -104,6 +104,6 @@ class DeepSpeedStrategy(BaseDeepSpeedStrategy):
             os.replace(part, filename)
 
 
-def _state_classes() -> list[type]:
+def _state_classes() -> list[Any]:
     """List the classes of plain values that DeepSpeed's own checkpoints hold."""
     return []
