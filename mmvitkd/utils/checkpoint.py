@@ -196,8 +196,8 @@ def _unreadable(name: str, error: Exception) -> str:
         reason = 'it is no file that torch.save wrote'
     line = next(iter(reason.strip().splitlines()), '')
     return (
-        f"checkpoint '{name}' is damaged, still being written, or no file of weights: "
-        f'{type(error).__name__}: {line}'
+        f"checkpoint '{name}' can't be read (damaged, still being written, or no file "
+        f'of weights?): {type(error).__name__}: {line}'
     )
 
 
