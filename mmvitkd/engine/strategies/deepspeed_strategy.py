@@ -105,5 +105,9 @@ class DeepSpeedStrategy(BaseDeepSpeedStrategy):
 
 
 def _state_classes() -> list[Any]:
-    """List the classes of plain values that DeepSpeed's own checkpoints hold."""
-    return []
+    """List the classes of what DeepSpeed's own checkpoints hold: plain values."""
+    from deepspeed.runtime.fp16.loss_scaler import DynamicLossScaler, LossScaler
+    from deepspeed.runtime.zero.config import ZeroStageEnum
+    from deepspeed.utils.tensor_fragment import fragment_address
+
+    return [DynamicLossScaler, LossScaler, ZeroStageEnum, fragment_address]
