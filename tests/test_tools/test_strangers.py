@@ -118,7 +118,7 @@ def test_mmpretrains_own_train(tmp_path, hostile, marker):
     """Of our code it imports what the config's types name, and nothing else."""
     own = {'custom_hooks': [], 'custom_imports': None, 'load_from': str(hostile)}
     tool = Path(mmpretrain.__file__).parent / '.mim' / 'tools' / 'train.py'
-    args = config(tmp_path, **own), '--work-dir', tmp_path / 'run'
+    args = config(tmp_path, **own), '--work-dir', tmp_path, '--no-persistent-workers'
     text = end(begin(sys.executable, tool, *args), code=1)
     refused(text.splitlines()[-1], marker)
 
