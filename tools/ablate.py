@@ -11,6 +11,7 @@ is given until it is through. Tables share their baselines, teachers and equal r
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import signal
@@ -279,7 +280,9 @@ def place(cell: Cell) -> str:
 
 def add_times(table: Table, table_lines: list[Line], root: Path, measure: bool) -> None:
     """Fill the times in: measured now, or when they last were."""
-    file = root / f'{table.name}-times.json'
+    keys = sorted(setting.key for setting in table.settings)
+    digest = hashlib.sha256(json.dumps(keys).encode()).hexdigest()[:8]
+    file = root / f'{table.name}-{digest}-times.json'
     if measure:
         try:
             file.write_text(json.dumps(time_epochs(table)))
@@ -384,6 +387,13 @@ def ablate(args: argparse.Namespace) -> list[Run]:
     protocol = Protocol(args.dataset)
     paths = [path for name in args.table for path in find(name, protocol.name)]
     tables = [read(path, protocol) for path in dict.fromkeys(paths)]
+    names = [table.name for table in tables]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(
+            f'two tables are named {twice}, and their results are files of that name: '
+            'rename one, or start them one after the other with another --out'
+        )
     root = Path(args.work_dir) / protocol.name
     runs = plan(tables, args, root)
     if args.dry_run:

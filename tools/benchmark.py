@@ -16,6 +16,7 @@ import platform
 import shlex
 import sys
 import tempfile
+from collections.abc import Sequence
 from datetime import date
 from itertools import product
 from pathlib import Path
@@ -153,9 +154,14 @@ def read(path: str, args: argparse.Namespace) -> Config:
     return cfg
 
 
-def title(path: str, batch_size: int, image_size: int | None) -> str:
+def title(
+    path: str, batch_size: int, image_size: int | None, others: Sequence[str] = ()
+) -> str:
+    """Name a case; its config by the whole path where another has the same name."""
     size = f', {image_size} pixels' if image_size else ''
-    return f'{Path(path).stem}, batch {batch_size}{size}'
+    stem = Path(path).stem
+    twice = any(Path(p).stem == stem for p in others if p != path)
+    return f'{path if twice else stem}, batch {batch_size}{size}'
 
 
 def measure(name: str, case: Case, args: argparse.Namespace) -> Record:
@@ -237,7 +243,7 @@ def main() -> None:
                         cpu_time=args.cpu_time,
                         folder=Path(folder),
                     )
-                    name = title(path, batch_size, image_size)
+                    name = title(path, batch_size, image_size, args.configs)
                     results['cases'].append(measure(name, case, args))
                 out.mkdir(parents=True, exist_ok=True)
                 write(results, out / 'performance')

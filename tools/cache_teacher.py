@@ -220,6 +220,12 @@ def write(args: argparse.Namespace, source: Source, manifest: dict) -> None:
         print('others are still being written by other processes', flush=True)
     else:
         config = args.out / f'{Path(cfg.filename).stem}_cached.py'
+        if config.read_text() != cfg.pretty_text:
+            print(
+                f'{config} was there before and is kept; it differs from what this '
+                'config gives now: remove it to have it written anew',
+                flush=True,
+            )
         print(f'complete; train with: python tools/train.py {config}', flush=True)
 
 

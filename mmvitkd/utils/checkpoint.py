@@ -3,15 +3,24 @@
 import io
 import os
 import pickle
+import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import torch
 from mmengine import fileio
-from mmengine.dist import barrier, get_dist_info
 from mmengine.logging import HistoryBuffer
 from torch import Tensor, nn
+
+from .download import download
+from .pickle_contents import read_contents
+
+SHOWN = 5  # names in a message
+# torch's own variables, for all that does not say by itself how it wants to load
+TRUST_ALL = 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'
+TRUST_NONE = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD'
 
 
 def allow_mmengine_globals() -> None:
@@ -50,26 +59,21 @@ def _history_method(owner: type, name: str) -> Any:
     return getattr(owner, name)
 
 
-def _read(path: str) -> Any:
-    """Open a local file, download a URL once, or fetch from a storage backend."""
+def _source(path: str) -> Path | io.BytesIO:
+    """Find a local file, download a URL once, or fetch from a storage backend."""
     if path.startswith(('http://', 'https://')):
-        folder = Path(torch.hub.get_dir()) / 'checkpoints'
-        file = folder / os.path.basename(path.split('?')[0])
-        if get_dist_info()[0] == 0 and not file.exists():
-            folder.mkdir(parents=True, exist_ok=True)
-            torch.hub.download_url_to_file(path, str(file))
-        barrier()
-        return file
+        return download(path)
     if '://' in path:
         return io.BytesIO(fileio.get(path))
-    if Path(path).is_dir():
-        return _file_in(Path(path))
-    if not Path(path).is_file():
+    file = Path(path).expanduser()
+    if file.is_dir():
+        return _file_in(file)
+    if not file.is_file():
         raise ValueError(
             f"checkpoint '{path}' does not exist (looked in {Path.cwd()}): give a "
             'file or a URL'
         )
-    return path
+    return file
 
 
 def _file_in(folder: Path) -> Path:
@@ -84,48 +88,117 @@ def _file_in(folder: Path) -> Path:
     return file
 
 
-def load_checkpoint(path: str | Path, weights_only: bool = True) -> dict[str, Any]:
-    """Read a checkpoint file or URL to the CPU.
+def load_checkpoint(
+    path: str | Path, weights_only: bool | None = None, map_location: Any = 'cpu'
+) -> dict[str, Any]:
+    """Read a checkpoint file or URL.
 
     Args:
         path: A ``.pth``, ``.bin`` or ``.safetensors`` file, a folder that DeepSpeed's
-            ZeRO-1 or ZeRO-2 wrote, a URL (downloaded once, into torch's hub folder),
-            or an address of MMEngine's storage backends.
-        weights_only: Refuse pickles that could run code. Defaults to True.
+            ZeRO-1 or ZeRO-2 wrote, a URL (downloaded once, by :func:`download`), or
+            an address of MMEngine's storage backends.
+        weights_only: Refuse pickles that could run code. Defaults to None: yes, unless
+            the environment has ``TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1``, as for torch.
+        map_location: Where to, as for ``torch.load``. Defaults to the CPU.
 
     Raises:
         ValueError: If it is missing, damaged, not a dict, or holds more than
             data although ``weights_only``.
     """
     name = str(path)
-    source = _read(name)
-    try:
-        if name.endswith('.safetensors'):
-            from safetensors.torch import load_file
-
-            return load_file(source)
-        allow_mmengine_globals()
-        loaded = torch.load(source, map_location='cpu', weights_only=weights_only)
-    except pickle.UnpicklingError as error:
-        reason = str(error).rpartition('error: ')[2].strip().split('\n', 1)[0]
-        if 'global' not in reason.lower() and 'class' not in reason:
-            raise ValueError(f"checkpoint '{name}' is damaged: {reason}") from error
-        raise ValueError(
-            f"checkpoint '{name}' holds more than weights and was not read, since "
-            'loading it could run code. If you trust where it comes from, set '
-            f'weights_only=False. ({reason})'
-        ) from error
-    except Exception as error:  # every format has errors of its own for bad bytes
-        raise ValueError(
-            f"checkpoint '{name}' can't be read (damaged, or still being written?): "
-            f'{type(error).__name__}: {error}'
-        ) from error
+    source = _source(name)
+    if weights_only is None:
+        weights_only = not is_set(TRUST_ALL)
+    weights_only = weights_only or is_set(TRUST_NONE)
+    if urlsplit(name).path.endswith('.safetensors'):
+        loaded = _load_safetensors(source, name)
+    else:
+        loaded = _load_pickle(source, name, weights_only, map_location)
     if not isinstance(loaded, dict):
         raise ValueError(
             f"checkpoint '{name}' holds a {type(loaded).__name__}, not a dict of "
             'weights'
         )
     return loaded
+
+
+def _load_safetensors(source: Path | io.BytesIO, name: str) -> Any:
+    try:
+        from safetensors.torch import load, load_file
+    except ImportError as error:
+        raise ValueError(
+            f"checkpoint '{name}' needs the package safetensors, which is not "
+            'installed: pip install safetensors'
+        ) from error
+    try:
+        return load_file(source) if isinstance(source, Path) else load(source.read())
+    except Exception as error:  # of Rust, for bad bytes
+        raise ValueError(_unreadable(name, error)) from error
+
+
+def _load_pickle(
+    source: Path | io.BytesIO, name: str, weights_only: bool, map_location: Any
+) -> Any:
+    allow_mmengine_globals()
+    try:
+        return torch.load(source, map_location=map_location, weights_only=weights_only)
+    except Exception as error:  # every format has errors of its own for bad bytes
+        if weights_only and not isinstance(error, (OSError, MemoryError)):
+            refused = _why_refused(source, name)
+            if refused is not None:
+                raise ValueError(refused) from error
+        raise ValueError(_unreadable(name, error)) from error
+
+
+def _why_refused(source: Path | io.BytesIO, name: str) -> str | None:
+    """Say what a file holds beside weights, or None if there is nothing else in it."""
+    if isinstance(source, Path):
+        with source.open('rb') as stream:
+            contents = read_contents(stream)
+    else:
+        contents = read_contents(source)
+    if contents.calls:
+        return (
+            f"checkpoint '{name}' would run code when it is loaded: it calls "
+            f'{_listed(contents.calls)}. Nothing in it was run, and it was not read. '
+            "No file of weights needs that: don't use it, and look where else the "
+            'weights are to be had'
+        )
+    if not contents.classes:
+        return None
+    file = str(source) if isinstance(source, Path) else name
+    read = f"torch.load({file!r}, map_location='cpu', weights_only=False)"
+    as_it_is = (
+        "Or have it read as it is: a teacher's by weights_only=False in the teacher's "
+        f'config, others by {TRUST_ALL}=1 in the environment'
+    )
+    if contents.plain:
+        read, as_it_is = f"pickle.load(open({file!r}, 'rb'))", ''
+    return (
+        f"checkpoint '{name}' holds more than weights, {_listed(contents.classes)}, "
+        'and was not read, since loading such a file can run code. If you trust where '
+        'it comes from, write its weights to a file of their own: python -c '
+        f'"import pickle, torch; torch.save({read}{contents.weights}, '
+        f"'weights.pth')\". {as_it_is}".rstrip()
+    )
+
+
+def _listed(names: list[str]) -> str:
+    more = f' and {len(names) - SHOWN} more' if len(names) > SHOWN else ''
+    return ', '.join(names[:SHOWN]) + more
+
+
+def _unreadable(name: str, error: Exception) -> str:
+    text = str(error)
+    # torch's advice around it is to load the file without any check
+    reason = re.split(r'WeightsUnpickler error: |with your use case: ', text)[-1]
+    if 'weights_only' in reason:
+        reason = 'it is no file that torch.save wrote'
+    line = next(iter(reason.strip().splitlines()), '')
+    return (
+        f"checkpoint '{name}' can't be read (damaged, still being written, or no file "
+        f'of weights?): {type(error).__name__}: {line}'
+    )
 
 
 def weights_of(checkpoint: dict[str, Any], prefix: str = '') -> dict[str, Tensor]:
@@ -184,3 +257,8 @@ def load_strictly(model: nn.Module, weights: dict[str, Tensor]) -> list[str]:
         if keys:
             problems.append(f'{len(keys)} weights {what}: {", ".join(sorted(keys))}')
     return problems
+
+
+def is_set(variable: str) -> bool:
+    """Tell whether a switch is on in the environment, as torch reads them."""
+    return os.environ.get(variable, '0') in ('1', 'y', 'yes', 'true')

@@ -17,13 +17,9 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from torch import nn
 
-from .checkpoint import (
-    allow_mmengine_globals,
-    load_checkpoint,
-    load_strictly,
-    weights_of,
-)
+from .checkpoint import load_checkpoint, load_strictly, weights_of
 from .finite import require_finite
+from .safe_loading import read_weights_only
 
 
 def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
@@ -96,7 +92,7 @@ def complete_dataloader(
 
 def build_runner(cfg: Config) -> Runner:
     """Build the runner that the config asks for, distributed on CPUs as well."""
-    allow_mmengine_globals()
+    read_weights_only()
     if cfg.launcher != 'none':
         say(_let_ddp_find_unused(cfg))
     if cfg.launcher != 'none' and get_device() == 'cpu':

@@ -2,6 +2,8 @@
 
 from torch import Tensor, nn
 
+from .finite import nonfinite_weights
+
 SHOWN = 3  # names in a message
 
 
@@ -30,11 +32,7 @@ def find_wrong_numbers(model: nn.Module, weights: dict[str, Tensor]) -> list[str
         if name in state and state[name].is_floating_point()
     }
     others = {n: v for n, v in floating.items() if not v.is_floating_point()}
-    broken = [
-        name
-        for name, value in floating.items()
-        if name not in others and not bool(value.isfinite().all())
-    ]
+    broken = nonfinite_weights(floating)
     problems = []
     if others:
         found = [f'{name} ({_dtype(value)})' for name, value in others.items()]

@@ -8,6 +8,7 @@ from typing import Any
 from mmengine.config import Config
 
 from .checkpoint import load_checkpoint
+from .config_text import literal
 from .finite import require_finite
 
 # settings of the machine or of this start, not of the run
@@ -197,32 +198,19 @@ def changed_settings(
     }
 
 
-class _DictCalls(ast.NodeTransformer):
-    """Turn ``dict(a=1)`` into ``{'a': 1}``."""
-
-    def visit_Call(self, node: ast.Call) -> ast.AST:
-        self.generic_visit(node)
-        if ast.unparse(node.func) != 'dict':
-            return node
-        if node.args:  # of one whose keys are no names
-            return node.args[0]
-        keys: list[ast.expr | None] = [ast.Constant(k.arg) for k in node.keywords]
-        return ast.Dict(keys, [k.value for k in node.keywords])
-
-
 def _read_settings(text: str) -> dict[str, Any]:
     """Read a dumped config into dotted settings."""
     settings: dict[str, Any] = {}
     for statement in ast.parse(text).body:
         if isinstance(statement, ast.Assign):
-            value = _DictCalls().visit(statement.value)
-            _flatten(ast.unparse(statement.targets[0]), _literal(value), settings)
+            value = _literal(statement.value)
+            _flatten(ast.unparse(statement.targets[0]), value, settings)
     return settings
 
 
 def _literal(node: ast.expr) -> Any:
     try:
-        return ast.literal_eval(node)
+        return literal(node)
     except ValueError:  # a class, say: its text will do to compare
         return ast.unparse(node)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from scipy.stats import ttest_ind
+
+from mmvitkd.utils.tables import write_rows
 
 from .runs import failure, result
 from .tables import Cell, Run, Setting, Table
@@ -242,41 +243,41 @@ def markdown(table: Table, all_lines: list[Line], facts: list[str]) -> str:
 
 def write_csv(path: Path, all_lines: list[Line]) -> None:
     """Write every number, those of single seeds included."""
-    with path.open('w', newline='', encoding='utf-8') as file:
-        out = csv.writer(file, lineterminator='\n')
-        out.writerow(
-            ['row', 'column', 'mean', 'stdev', 'seeds', 'baseline_mean', 'difference',
-             'within_noise', 'top5_mean', 'nll_mean', 'teacher_mean', 'paper',
-             'paper_difference', 'paper_top5', 'seconds_an_epoch', 'ratio',
-             'paper_minutes', 'values', 'failures']
-        )  # fmt: skip
-        for line in all_lines:
-            ours = line.measured
-            out.writerow(
-                _rounded(
-                    [
-                        line.cell.row,
-                        line.cell.column,
-                        _mean(ours.top1),
-                        statistics.stdev(ours.top1) if len(ours.top1) > 1 else None,
-                        len(ours.top1),
-                        _mean(line.baseline.top1),
-                        line.difference,
-                        line.is_noise,
-                        _mean(ours.top5),
-                        _mean(ours.nll),
-                        _mean(ours.teacher),
-                        line.cell.paper,
-                        paper_difference(line, all_lines),
-                        line.cell.paper_top5,
-                        line.seconds,
-                        line.ratio[0] if line.ratio else None,
-                        line.cell.paper_minutes,
-                        ' '.join(f'{v:.2f}' for v in ours.top1),
-                        line.cell.absent or '; '.join(ours.failures.values()),
-                    ]
-                )
+    rows: list[list] = [
+        ['row', 'column', 'mean', 'stdev', 'seeds', 'baseline_mean', 'difference',
+         'within_noise', 'top5_mean', 'nll_mean', 'teacher_mean', 'paper',
+         'paper_difference', 'paper_top5', 'seconds_an_epoch', 'ratio',
+         'paper_minutes', 'values', 'failures']
+    ]  # fmt: skip
+    for line in all_lines:
+        ours = line.measured
+        rows.append(
+            _rounded(
+                [
+                    line.cell.row,
+                    line.cell.column,
+                    _mean(ours.top1),
+                    statistics.stdev(ours.top1) if len(ours.top1) > 1 else None,
+                    len(ours.top1),
+                    _mean(line.baseline.top1),
+                    line.difference,
+                    line.is_noise,
+                    _mean(ours.top5),
+                    _mean(ours.nll),
+                    _mean(ours.teacher),
+                    line.cell.paper,
+                    paper_difference(line, all_lines),
+                    line.cell.paper_top5,
+                    line.seconds,
+                    line.ratio[0] if line.ratio else None,
+                    line.cell.paper_minutes,
+                    ' '.join(f'{v:.2f}' for v in ours.top1),
+                    line.cell.absent or '; '.join(ours.failures.values()),
+                ]
             )
+        )
+    with path.open('w', newline='', encoding='utf-8') as file:
+        write_rows(file, rows)
 
 
 def _mean(values: list[float]) -> float | None:

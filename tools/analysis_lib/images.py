@@ -68,21 +68,24 @@ def load(folder: str | Path, count: int, size: int = SIZE) -> list[Image]:
     return images
 
 
-def load_data(config: str | Path, count: int) -> list[Image]:
+def load_data(config: str | Path | Config, count: int) -> list[Image]:
     """Read images of a config's test split, or else its validation split.
 
     They come out of its own pipeline, spread evenly over the split.
 
     Args:
-        config: File of any MMPretrain config with such a data loader.
+        config: Any MMPretrain config with such a data loader, or its file.
         count: How many at most.
 
     Raises:
         ValueError: If the config has no such data, or its images are no plain ones.
     """
-    if not Path(config).is_file():
+    if isinstance(config, Config):
+        cfg, config = config, config.filename
+    elif Path(config).is_file():
+        cfg = Config.fromfile(config)
+    else:
         raise ValueError(f"config '{config}' does not exist")
-    cfg = Config.fromfile(config)
     loader = cfg.get('test_dataloader') or cfg.get('val_dataloader')
     if loader is None:
         raise ValueError(f"config '{config}' has no test_dataloader or val_dataloader")

@@ -196,7 +196,7 @@ class Model:
 
 
 def load(
-    cfg: str,
+    cfg: str | dict,
     checkpoint: str | None = None,
     prefix: str = '',
     name: str | None = None,
@@ -205,7 +205,8 @@ def load(
 
     Args:
         cfg: Config file or ``mmpretrain::...`` name of a classifier, or of a distiller,
-            whose student is taken; ``timm:NAME``; ``hf:NAME`` or ``hf:FOLDER``.
+            whose student is taken; ``timm:NAME``; ``hf:NAME`` or ``hf:FOLDER``; or a
+            config itself.
         checkpoint: File or URL of the weights, of a classifier or of a distiller, whose
             student's are taken. May be left out where the library fetches its own.
             Defaults to None.
@@ -216,9 +217,10 @@ def load(
         ValueError: If there is no such config or checkpoint, or they don't fit.
     """
     model_cfg = config_of(cfg, pretrained=checkpoint is None)
+    called = name or 'of the config' if isinstance(cfg, dict) else cfg
     if checkpoint is None and not model_cfg.get('pretrained', False):
-        raise ValueError(f"model '{cfg}' has no weights: give a checkpoint")
-    classifier = _build(cfg, model_cfg)
+        raise ValueError(f"model '{called}' has no weights: give a checkpoint")
+    classifier = _build(called, model_cfg)
     if checkpoint is not None:
         weights = weights_of(load_checkpoint(checkpoint))
         if not prefix and any(key.startswith(PREFIX) for key in weights):
@@ -228,20 +230,25 @@ def load(
         if problems:
             listed = textwrap.shorten(' '.join(problems), 300, placeholder=' ...')
             raise ValueError(
-                f"checkpoint '{checkpoint}' does not fit '{cfg}': {listed}"
+                f"checkpoint '{checkpoint}' does not fit '{called}': {listed}"
             )
-    return Model(name or Path(cfg).stem, classifier)
+    return Model(name or Path(called).stem, classifier)
 
 
-def config_of(cfg: str, pretrained: bool) -> ConfigDict:
+def config_of(cfg: str | dict, pretrained: bool) -> ConfigDict:
     """Return the model's config; a distiller's is that of its student."""
+    if isinstance(cfg, dict):
+        return _student_of(model_cfg_of(cfg))
     if cfg.startswith('timm:'):
         return _timm_config(cfg.removeprefix('timm:'), pretrained)
     if cfg.startswith('hf:'):
         return _huggingface_config(cfg.removeprefix('hf:'), pretrained)
     if '::' not in cfg and not Path(cfg).is_file():
         raise ValueError(f"config '{cfg}' does not exist")
-    model = model_cfg_of(cfg)
+    return _student_of(model_cfg_of(cfg))
+
+
+def _student_of(model: ConfigDict) -> ConfigDict:
     if 'student' not in model:
         return model
     student = ConfigDict(model.student)

@@ -6,13 +6,14 @@ writes its figures and tables. ``tools/analyse.py`` lists them.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from matplotlib.figure import Figure
+
+from mmvitkd.utils.tables import write_rows
 
 from .images import Image
 from .models import Captured
@@ -73,9 +74,8 @@ class Written:
         file = out / f'{name}.csv'
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open('w', newline='') as stream:
-            writer = csv.writer(stream, lineterminator='\n')
-            writer.writerow(header)
-            writer.writerows([_short(value) for value in row] for row in rows)
+            cells = ([_short(value) for value in row] for row in rows)
+            write_rows(stream, [header, *cells])
         self.tables.append({'title': title, 'csv': f'{name}.csv'})
 
     def as_dict(self) -> dict[str, Any]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import statistics
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from mmvitkd.utils.tables import write_rows
 
 from .measure import SECTIONS
 
@@ -184,13 +185,12 @@ def write(results: Record, stem: Path) -> None:
     """Write ``stem.json``, ``stem.md`` and ``stem.csv``."""
     stem.with_suffix('.json').write_text(json.dumps(results, indent=1) + '\n')
     stem.with_suffix('.md').write_text(markdown(results), encoding='utf-8')
+    rows: list[list] = [['case', 'variant', *FIELDS]]
+    for case in results['cases']:
+        for name in case['times']:
+            rows.append([case['title'], name, *_flat(summary(case, name))])
     with open(stem.with_suffix('.csv'), 'w', newline='', encoding='utf-8') as file:
-        writer = csv.writer(file)
-        writer.writerow(['case', 'variant', *FIELDS])
-        for case in results['cases']:
-            for name in case['times']:
-                found = summary(case, name)
-                writer.writerow([case['title'], name, *_flat(found)])
+        write_rows(file, rows)
 
 
 FIELDS = [

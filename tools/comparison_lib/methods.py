@@ -173,6 +173,13 @@ class _Reader:
         self.cfg = cfg
         self.base = self._training(self.cfg.student, self.cfg.options)
         # by the folder of the checkpoint that configs name
+        stems = [Path(config).stem for config in self.cfg.teachers.values()]
+        twice = sorted({stem for stem in stems if stems.count(stem) > 1})
+        if twice:
+            raise ValueError(
+                f'two teachers have configs named {twice}, and a method names its '
+                'teacher by the folder of that name: rename one of the files'
+            )
         self.teachers = {
             Path(config).stem: (
                 name,

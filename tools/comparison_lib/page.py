@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
 from ablation_lib.results import LEVEL, Measured, spread, within_noise
+
+from mmvitkd.utils.tables import write_rows
 
 from .methods import Comparison, Method
 
@@ -297,9 +298,7 @@ def write_csv(path: Path, comparison: Comparison, lines: list[Line]) -> None:
     }
     rows = [_record(line, others, comparison.factors) for line in lines]
     with path.open('w', newline='', encoding='utf-8') as file:
-        out = csv.DictWriter(file, list(rows[0]), lineterminator='\n')
-        out.writeheader()
-        out.writerows(rows)
+        write_rows(file, [list(rows[0]), *(list(row.values()) for row in rows)])
 
 
 def _record(

@@ -10,14 +10,17 @@ from analyse import FEWEST, SECTIONS, split
 from analysis_lib.images import Image, load_data
 from analysis_lib.section import Section as Part
 from analysis_lib.section import Written
+from mmengine.config import Config
 
 from mmvitkd.utils import load_checkpoint
 from mmvitkd.utils.cli import say
 
 from .examples import Examples
 from .groups import Group
-from .models import TROUBLES, Asked, read_models
+from .models import Asked, read_models
 from .page import Csv, Downloads, Figure, Notes, Section, Text
+from .runs import Run
+from .strangers import nothing_run, require_registered
 
 IMAGES = 64  # that the layers are measured on
 BATCH = 32
@@ -45,10 +48,10 @@ def analysis(
         return [_section('Models', asked.notes)]
     say([f'asking {", ".join(model.name for model in asked.models)}'])
     try:
-        images = load_data(data or asked.run.config, count)
+        images = load_data(data, count) if data else _own_images(asked.run, count)
         if len(images) < FEWEST:
             raise ValueError(f'there are {len(images)}, and {FEWEST} are needed')
-    except TROUBLES as error:
+    except Exception as error:  # whatever a config or a file of others brings about
         reason = ' '.join(str(error).split())[:300]
         return [_section('Models', [*asked.notes, f'No images to show them: {reason}'])]
     examples = Examples(asked, _classes(asked))
@@ -78,13 +81,26 @@ def _ask(asked: Asked, images: list[Image], examples: Examples, parts: Parts) ->
         examples.update(batch, {m.name: m.answer(batch) for m in asked.models})
 
 
+def _own_images(run: Run, count: int) -> list[Image]:
+    """Read the images that a run was tested on; nothing of its config is run."""
+    cfg = Config(run.cfg.to_dict(), filename=str(run.config))
+    for name in ('test_dataloader', 'val_dataloader'):
+        require_registered((cfg.get(name) or {}).get('dataset'), name)
+    require_registered({'default_scope': cfg.get('default_scope')})
+    with nothing_run():
+        return load_data(cfg, count)
+
+
 def _section(title: str, notes: list[str]) -> Section:
     return Section(title, [Text(note, warning=True) for note in notes])
 
 
 def _classes(asked: Asked) -> list[str]:
-    meta = load_checkpoint(asked.run.checkpoint).get('meta', {})
-    return list((meta.get('dataset_meta') or {}).get('classes') or ())
+    """Name the classes as the run's checkpoint does; empty where it does not."""
+    meta = load_checkpoint(asked.run.checkpoint).get('meta')
+    meta = meta.get('dataset_meta') if isinstance(meta, dict) else None
+    classes = meta.get('classes') if isinstance(meta, dict) else None
+    return list(map(str, classes)) if isinstance(classes, (list, tuple)) else []
 
 
 def _parts(asked: Asked) -> Parts:

@@ -81,8 +81,8 @@ def _joined(names: list[str]) -> list[str]:
     """Join the names of terms that differ by their number: mimic0,1."""
     numbers: dict[str, list[str]] = {}
     for name in names:
-        stem = name.rstrip('0123456789')
-        numbers.setdefault(stem, []).append(name[len(stem) :])
+        stem = str(name).rstrip('0123456789')
+        numbers.setdefault(stem, []).append(str(name)[len(stem) :])
     return [
         stem + ','.join(sorted(found, key=lambda number: int(number or -1)))
         for stem, found in numbers.items()
@@ -95,7 +95,7 @@ def group_runs(runs: list[Run]) -> list[Group]:
     for run in runs:
         settings = {k: v for k, v in run.settings.items() if k not in SAME}
         # a teacher that was trained anew for every seed lies in a folder of the seed
-        key = SEED.sub('', json.dumps(settings, sort_keys=True, default=repr))
+        key = SEED.sub('', _written(settings))
         found.setdefault(key if settings else str(run.folder), []).append(run)
     members = [sorted(runs, key=_order) for runs in found.values()]
     groups = [Group(n, rs) for n, rs in zip(_names(members), members, strict=True)]
@@ -104,6 +104,13 @@ def group_runs(runs: list[Run]) -> list[Group]:
         folders = {run.folder.resolve() for run in group.runs}
         group.is_teacher = bool(folders & taught_by)
     return groups
+
+
+def _written(settings: dict[str, Any]) -> str:
+    try:
+        return json.dumps(settings, sort_keys=True, default=repr)
+    except TypeError:  # keys that JSON has not, or that can't be sorted
+        return repr(settings)
 
 
 def _order(run: Run) -> tuple[float, str]:
@@ -150,25 +157,36 @@ def baseline_of(group: Group, groups: list[Group]) -> Group | None:
 
 
 def _backbone(run: Run) -> Any:
-    model = run.cfg.get('model', {})
+    model = run.cfg.get('model') or {}
     return (model.get('student') or model).get('backbone')
 
 
 def teachers_of(run: Run) -> dict[str, dict[str, Any]]:
     """Return the configs of a distiller's teachers by name."""
-    model = run.cfg.get('model', {}) if run.cfg else {}
+    model = run.cfg.get('model') or {} if run.cfg else {}
     one = model.get('teacher')
-    return {'teacher': one} if one else dict(model.get('teachers') or {})
+    return (
+        {'teacher': one}
+        if one
+        else {k: v for k, v in (model.get('teachers') or {}).items() if v}
+    )
 
 
 def find_weights(run: Run, checkpoint: str | None) -> Path | None:
     """Find a teacher's checkpoint, also where the work dirs were moved together."""
-    path = Path(checkpoint or '')
-    if path.is_file():
+    path = Path(checkpoint if isinstance(checkpoint, str) else '')
+    if _is_file(path):
         return path
     for parent in list(run.folder.resolve().parents)[:3]:
         for length in (3, 2, 1):
             moved = parent.joinpath(*path.parts[-length:])
-            if moved.is_file():
+            if _is_file(moved):
                 return moved
     return None
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long, say
+        return False

@@ -7,20 +7,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from analysis_lib.models import Model, load
+from analysis_lib.models import Model, config_of, load
+from mmengine.config import ConfigDict
 from mmengine.device import get_device
 
 from mmvitkd.models import Teacher
+from mmvitkd.models.classifiers.teacher import model_cfg_of
 
 from .groups import Group, find_weights, teachers_of
 from .runs import Run
+from .strangers import installed_config, nothing_run, require_registered
 
 DISTILLED = 2  # how many of the distilled groups are looked into
 OVER_TRAINING = 5  # how many of a run's checkpoints
 # of a teacher's config, what makes its model; also of one whose answers are stored
-TEACHER = ('cfg', 'checkpoint', 'prefix', 'input_size', 'weights_only')
-# what a file, a config or a package that is missing or of another version may raise
-TROUBLES = (ValueError, KeyError, OSError, ImportError, RuntimeError, AttributeError)
+TEACHER = ('cfg', 'checkpoint', 'prefix', 'input_size')
 
 
 @dataclass
@@ -53,7 +54,7 @@ class Asked:
         try:
             model = make(*args)
             model.classifier.to(get_device())
-        except TROUBLES as error:
+        except Exception as error:  # whatever a config or a file of others brings about
             reason = ' '.join(str(error).split())[:300]
             self.notes.append(f'{what} can not be looked into: {reason}')
             return []
@@ -92,9 +93,12 @@ def read_models(groups: list[Group], metric: str) -> Asked:
 
 
 def _student(name: str, run: Run, checkpoint: Path) -> Model:
-    if run.config is None:
-        raise ValueError('it has no config')
-    return load(str(run.config), str(checkpoint), name=name)
+    if not (run.cfg and run.cfg.get('model')):
+        raise ValueError('it has no config that says its model')
+    model = config_of(run.cfg.to_dict(), pretrained=False)
+    require_registered(model, 'model')
+    with nothing_run():
+        return load(model, str(checkpoint), name=name)
 
 
 def _teacher(run: Run, groups: list[Group]) -> Model:
@@ -108,13 +112,26 @@ def _teacher(run: Run, groups: list[Group]) -> Model:
         for group in groups:
             if folder in [one.folder.resolve() for one in group.runs]:
                 name = group.name
-    teacher = Teacher(**cfg)
-    teacher.load()
+    cfg['cfg'] = _teacher_config(cfg.get('cfg'), weights)
+    require_registered(cfg['cfg'], 'teacher')
+    with nothing_run():
+        teacher = Teacher(**cfg)
+        teacher.load()
     classifier: Any = teacher.model
     if teacher.preprocessor is None:  # it sees what its student sees
         student = _student('student', run, run.checkpoint)
         classifier.data_preprocessor = student.classifier.data_preprocessor
     return Model(name, classifier)
+
+
+def _teacher_config(cfg: Any, weights: Path | None) -> ConfigDict:
+    """Return a teacher's model config, of the packages' own or as its run dumped it."""
+    if isinstance(cfg, dict):
+        return model_cfg_of(cfg)
+    own = Run(weights.resolve().parent, '').cfg if weights is not None else None
+    if own is not None and own.get('model'):
+        return model_cfg_of(own.to_dict())
+    return installed_config(str(cfg), model_cfg_of)
 
 
 def _kept(run: Run) -> dict[int, Path]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import csv
 import io
 import re
 import shutil
@@ -16,6 +15,8 @@ import jinja2
 from analysis_lib.style import RC
 from markupsafe import Markup, escape
 from PIL import Image as Pillow
+
+from mmvitkd.utils.tables import write_rows
 
 MARK = '<meta name="generator" content="mmvitkd report">'
 HERE = Path(__file__).parent
@@ -38,7 +39,7 @@ class Csv:
     def of(cls, name: str, rows: Iterable[Sequence[Any]]) -> Csv:
         """Write rows, the header first."""
         out = io.StringIO()
-        csv.writer(out, lineterminator='\n').writerows(rows)
+        write_rows(out, rows)
         return cls(name, out.getvalue())
 
     @property

@@ -14,9 +14,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config
+from mmengine.config import ConfigDict
 from mmengine.runner import Runner
 
+from mmvitkd.utils.config_text import parse_config
 from mmvitkd.utils.work_dir import INCIDENTAL, find_checkpoints
 
 STARTED = re.compile(r'\d{8}_\d{6}')  # MMEngine's folder of one start
@@ -67,13 +68,20 @@ class Run:
         return next((f for f in (*dumped, *written) if f.is_file()), None)
 
     @cached_property
-    def cfg(self) -> Config | None:
-        """The config, or None where there is none that can be read."""
+    def cfg(self) -> ConfigDict | None:
+        """The config, or None where there is none that can be read.
+
+        It is read as data, since the work dir may be somebody else's.
+        """
         if self.config is None:
             return None
         try:
-            return Config.fromfile(self.config, import_custom_modules=False)
-        except Exception as error:  # a file that was cut off may raise anything
+            text = self.config.read_text(encoding='utf-8')
+            is_json = self.config.suffix == '.json'
+            cfg = json.loads(text) if is_json else parse_config(text)
+            _require_shapes(cfg)
+            return ConfigDict(cfg)
+        except (ValueError, OSError, RecursionError) as error:
             self.notes.append(f'its config can not be read: {error}')
             return None
 
@@ -84,8 +92,12 @@ class Run:
             file = start / 'vis_data' / 'scalars.json'
             for line in file.read_text(encoding='utf-8', errors='replace').splitlines():
                 try:
-                    records.append(json.loads(line))
-                except ValueError:
+                    record = json.loads(line)
+                except (ValueError, RecursionError):
+                    record = None
+                if isinstance(record, dict):
+                    records.append(record)
+                else:
                     broken += 1
         if broken:
             self.notes.append(f'{broken} lines of its log are broken and left out')
@@ -119,14 +131,16 @@ class Run:
             file = start / f'{start.name}.json'
             if file.is_file():
                 try:
-                    return json.loads(file.read_text(encoding='utf-8'))
-                except ValueError:
+                    found = dict(json.loads(file.read_text(encoding='utf-8')))
+                except (ValueError, TypeError, RecursionError):
                     self.notes.append(f'its test, {file.name}, can not be read')
+                    continue
+                return {k: v for k, v in found.items() if isinstance(v, (int, float))}
         return {}
 
     @property
     def seed(self) -> int | None:
-        seed = self.cfg and self.cfg.get('randomness', {}).get('seed')
+        seed = self.cfg and (self.cfg.get('randomness') or {}).get('seed')
         if seed is None:  # MMEngine draws one, and tells it in the log
             drawn = self.environment.get('seed', '')
             return int(drawn) if drawn.isdigit() else None
@@ -135,7 +149,7 @@ class Run:
     @property
     def terms(self) -> dict[str, Any]:
         """The terms of a distiller; empty for a classifier that learns alone."""
-        model = self.cfg.get('model', {}) if self.cfg else {}
+        model = self.cfg.get('model') or {} if self.cfg else {}
         return model.get('terms') or {}
 
     @cached_property
@@ -247,6 +261,34 @@ class Run:
                 if isinstance(value, float) and not math.isfinite(value):
                     found.setdefault(key, f'{key} is {value} at step {record["step"]}')
         return list(found.values())
+
+
+def _require_shapes(cfg: Any) -> None:
+    """Refuse a config whose parts are not of the kind that all readers expect.
+
+    Raises:
+        ValueError: If so.
+    """
+    if not isinstance(cfg, dict):
+        raise ValueError(f'it is a {type(cfg).__name__}, not a list of settings')
+    model = cfg.get('model')
+    model = model if isinstance(model, dict) else {}
+    teachers = model.get('teachers')
+    places = [(cfg, key) for key in ('model', 'randomness', 'train_cfg')]
+    places += [(cfg, f'{split}_dataloader') for split in ('train', 'val', 'test')]
+    places += [(model, key) for key in ('student', 'teacher', 'teachers', 'terms')]
+    if isinstance(teachers, dict):
+        places += [(teachers, key) for key in teachers]
+    for owner, key in places:
+        if not isinstance(owner.get(key), (dict, type(None))):
+            raise ValueError(f'its {key} is {owner[key]!r}, not a dict')
+    for owner, key in (
+        (cfg.get('randomness') or {}, 'seed'),
+        (cfg.get('train_cfg') or {}, 'max_epochs'),
+        (cfg.get('train_cfg') or {}, 'max_iters'),
+    ):
+        if not isinstance(owner.get(key), (int, type(None))):
+            raise ValueError(f'its {key} is {owner[key]!r}, not a number')
 
 
 def _joined(records: list[Record]) -> list[Record]:

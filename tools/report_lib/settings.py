@@ -68,7 +68,7 @@ def difference(base: Group, group: Group) -> Table:
 def _comparable(settings: dict[str, Any]) -> dict[str, Any]:
     """Name a plain classifier's parts as those of a distiller's student."""
     settings = {k: v for k, v in settings.items() if k != 'randomness'}
-    model = settings.get('model', {})
+    model = settings.get('model') or {}
     if 'student' not in model:
         settings['model'] = {'student': model}
     return settings
@@ -79,7 +79,7 @@ def _differences(one: Any, other: Any, name: str = '') -> Iterator[tuple]:
     if name in BY_PARTS:
         one, other = ({} if v is ABSENT else v for v in (one, other))
     if isinstance(one, dict) and isinstance(other, dict):
-        for key in sorted({*one, *other}):
+        for key in sorted({*one, *other}, key=str):
             inner = f'{name}.{key}' if name else key
             values = (side.get(key, ABSENT) for side in (one, other))
             yield from _differences(*values, inner)

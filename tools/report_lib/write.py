@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from mmvitkd import __version__
+from mmvitkd.utils.safe_loading import weights_only_loads
 
 from .analysis import analysis
 from .curves import curves
@@ -55,7 +56,7 @@ def write(
     runs = find_runs(work_dirs)
     groups = group_runs(runs)
     metric = main_metric(runs)
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as scratch, weights_only_loads(always=True):
         folder = Path(scratch)
         sections = lay_out(groups, metric, data, count, folder)
         page = render(title or _title(work_dirs), _subtitle(len(runs)), sections)

@@ -6,8 +6,10 @@ from mmengine.config import ConfigDict
 from mmengine.dist import barrier, is_main_process
 from mmengine.optim import BaseOptimWrapper
 from torch import nn
+from torch.serialization import safe_globals
 
 from mmvitkd.registry import STRATEGIES
+from mmvitkd.utils.safe_loading import weights_only_loads
 
 from .sharding import require_processes, shard_teachers
 
@@ -83,6 +85,16 @@ class DeepSpeedStrategy(BaseDeepSpeedStrategy):
             shard_teachers(model)
         return wrapped
 
+    def load_checkpoint(self, filename: str, **kwargs: Any) -> dict:
+        """As MMEngine's, but weights and the state of training are read as data."""
+        with weights_only_loads(), safe_globals(_state_classes()):
+            return super().load_checkpoint(filename, **kwargs)
+
+    def resume(self, filename: str, **kwargs: Any) -> dict:
+        """As MMEngine's, read as data likewise."""
+        with weights_only_loads(), safe_globals(_state_classes()):
+            return super().resume(filename, **kwargs)
+
     def save_checkpoint(self, filename: str, **kwargs: Any) -> None:
         """Write a folder from all processes; it is complete or not there."""
         part = f'{filename}.part'
@@ -90,3 +102,12 @@ class DeepSpeedStrategy(BaseDeepSpeedStrategy):
         barrier()
         if is_main_process():
             os.replace(part, filename)
+
+
+def _state_classes() -> list[Any]:
+    """List the classes of what DeepSpeed's own checkpoints hold: plain values."""
+    from deepspeed.runtime.fp16.loss_scaler import DynamicLossScaler, LossScaler
+    from deepspeed.runtime.zero.config import ZeroStageEnum
+    from deepspeed.utils.tensor_fragment import fragment_address
+
+    return [DynamicLossScaler, LossScaler, ZeroStageEnum, fragment_address]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import statistics
 from dataclasses import dataclass
 from pathlib import Path
 
 from ablation_lib.results import LEVEL, spread, within_noise
 from ablation_lib.runs import failure, result
+
+from mmvitkd.utils.tables import write_rows
 
 from .pictures import SCORE
 from .trainings import BASELINE, INITS, TASKS, FineTuning
@@ -193,25 +194,25 @@ def pictures(drawn: list[str]) -> list[str]:
 
 def write_csv(path: Path, lines: list[Line]) -> None:
     """Write every number, those of single seeds included."""
-    with path.open('w', newline='', encoding='utf-8') as file:
-        out = csv.writer(file, lineterminator='\n')
-        out.writerow(
-            ['task', 'metric', 'init', 'mean', 'stdev', 'seeds', 'difference',
-             'within_noise', 'values']
-        )  # fmt: skip
-        for line in lines:
-            many = len(line.values) > 1
-            numbers = [
-                statistics.mean(line.values) if line.values else None,
-                statistics.stdev(line.values) if many else None,
-                len(line.values),
-                line.difference,
+    rows: list[list] = [
+        ['task', 'metric', 'init', 'mean', 'stdev', 'seeds', 'difference',
+         'within_noise', 'values']
+    ]  # fmt: skip
+    for line in lines:
+        many = len(line.values) > 1
+        numbers = [
+            statistics.mean(line.values) if line.values else None,
+            statistics.stdev(line.values) if many else None,
+            len(line.values),
+            line.difference,
+        ]
+        rows.append(
+            [
+                *(line.task, line.metric, line.init),
+                *(round(n, 4) if isinstance(n, float) else n for n in numbers),
+                line.is_noise,
+                ' '.join(f'{value:.2f}' for value in line.values),
             ]
-            out.writerow(
-                [
-                    *(line.task, line.metric, line.init),
-                    *(round(n, 4) if isinstance(n, float) else n for n in numbers),
-                    line.is_noise,
-                    ' '.join(f'{value:.2f}' for value in line.values),
-                ]
-            )
+        )
+    with path.open('w', newline='', encoding='utf-8') as file:
+        write_rows(file, rows)
