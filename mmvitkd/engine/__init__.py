@@ -4,6 +4,7 @@ from .hooks import (
     DistillationCheckHook,
     DistillationMonitorHook,
     EpochSeedHook,
+    ResumeOptimHook,
     SafeCheckpointHook,
     TermWeightHook,
 )
@@ -20,6 +21,7 @@ __all__ = [
     'DistillationMonitorHook',
     'EpochSeedHook',
     'FSDPStrategy',
+    'ResumeOptimHook',
     'SafeCheckpointHook',
     'TermWeightHook',
 ]

@@ -12,10 +12,19 @@ from typing import Any
 import torch
 from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.device import get_device
-from mmengine.model import BaseTTAModel, is_model_wrapper
+from mmengine.dist import init_dist, is_distributed
+from mmengine.hooks import EMAHook
+from mmengine.model import (
+    BaseTTAModel,
+    MMDistributedDataParallel,
+    is_model_wrapper,
+)
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
+from mmengine.utils.dl_utils import set_multi_processing
 from torch import nn
+
+from mmvitkd.registry import HOOKS, MODEL_WRAPPERS, STRATEGIES
 
 from .checkpoint import (
     allow_mmengine_globals,
@@ -23,6 +32,8 @@ from .checkpoint import (
     load_strictly,
     weights_of,
 )
+from .hooks import complete_hooks
+from .types import class_of, is_kind
 
 
 def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
@@ -94,10 +105,10 @@ def complete_dataloader(
 
 
 def build_runner(cfg: Config) -> Runner:
-    """Build the runner that the config asks for, distributed on CPUs as well."""
+    """Build the runner that the config asks for, with the hooks that it implies."""
     allow_mmengine_globals()
-    if cfg.launcher != 'none' and get_device() == 'cpu':
-        _distribute_on_cpu(cfg)
+    join_processes(cfg)
+    complete_hooks(cfg)
     if 'runner_type' not in cfg:
         return Runner.from_cfg(cfg)
     _require_no_averaging(cfg)
@@ -107,13 +118,44 @@ def build_runner(cfg: Config) -> Runner:
 
 def _require_no_averaging(cfg: Config) -> None:
     """Refuse what FlexibleRunner's checkpoints can't hold."""
-    hooks = [str(hook.get('type')) for hook in cfg.get('custom_hooks') or []]
-    if any('EMAHook' in hook for hook in hooks):
+    averaging = [
+        hook
+        for hook in cfg.get('custom_hooks') or []
+        if is_kind(hook.get('type'), EMAHook, HOOKS)
+    ]
+    if averaging:
         raise ValueError(
             'EMAHook keeps a copy of a whole model, which FSDP and DeepSpeed do not '
-            f'have: take it out of the custom_hooks {hooks}, and say so beside the '
+            f'have: take {averaging} out of the custom_hooks, and say so beside the '
             'result; or train with DDP, without the strategy'
         )
+
+
+def join_processes(cfg: Config) -> None:
+    """Let the processes of a distributed run know each other, on CPUs as well.
+
+    MMEngine's runners do it for GPUs; whoever must settle something between the
+    processes before there is a runner does it here.
+
+    Raises:
+        ValueError: If the launcher can't start processes on CPUs.
+    """
+    if cfg.get('launcher', 'none') == 'none':
+        return
+    if get_device() == 'cpu':
+        _distribute_on_cpu(cfg)
+    elif not is_distributed():
+        env = cfg.get('env_cfg') or {}
+        set_multi_processing(**env.get('mp_cfg', {}), distributed=True)
+        by = {'init_backend': 'deepspeed'} if uses_strategy(cfg, 'DeepSpeed') else {}
+        init_dist(cfg.launcher, **{**env.get('dist_cfg', {}), **by})
+
+
+def uses_strategy(cfg: Config, *names: str) -> bool:
+    """Whether the config trains by one of these strategies, or by a subclass."""
+    kind = class_of((cfg.get('strategy') or {}).get('type'), STRATEGIES)
+    kinds = kind.__mro__ if isinstance(kind, type) else ()
+    return any(base.__name__ == f'{name}Strategy' for base in kinds for name in names)
 
 
 def _distribute_on_cpu(cfg: Config) -> None:
@@ -123,12 +165,13 @@ def _distribute_on_cpu(cfg: Config) -> None:
             f'--launcher {cfg.launcher} needs GPUs; on CPUs start the processes with '
             'torchrun and --launcher pytorch, as tools/dist_train.sh does'
         )
-    if not torch.distributed.is_initialized():
+    if not is_distributed():
         torch.distributed.init_process_group('gloo')
     if 'runner_type' in cfg:  # FlexibleRunner's strategies wrap the model themselves
         return
     wrapper = {'type': 'MMDistributedDataParallel', **cfg.get('model_wrapper_cfg', {})}
-    if wrapper['type'] == 'MMDistributedDataParallel':
+    kind = class_of(wrapper['type'], MODEL_WRAPPERS)
+    if kind is MMDistributedDataParallel:
         unused = cfg.get('find_unused_parameters', False)
         plain = {
             'device_ids': None,

@@ -16,7 +16,6 @@ import tempfile
 import textwrap
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -71,27 +70,6 @@ def versions() -> dict[str, str]:
                 continue
             break
     return found
-
-
-@contextmanager
-def own_folder(root: Path) -> Iterator[None]:
-    """Hold a folder against a second call on it.
-
-    Raises:
-        ValueError: If another process holds it.
-    """
-    import fcntl
-
-    root.mkdir(parents=True, exist_ok=True)
-    with open(root / 'lock', 'w') as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise ValueError(
-                f"another call works in '{root}': wait for it, or give another "
-                '--work-dir'
-            ) from error
-        yield
 
 
 def carry_out(

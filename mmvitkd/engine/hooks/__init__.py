@@ -3,6 +3,7 @@ from .check_seg_maps_hook import CheckSegMapsHook
 from .distillation_check_hook import DistillationCheckHook
 from .distillation_monitor_hook import DistillationMonitorHook
 from .epoch_seed_hook import EpochSeedHook
+from .resume_optim_hook import ResumeOptimHook
 from .safe_checkpoint_hook import SafeCheckpointHook
 from .term_weight_hook import TermWeightHook
 
@@ -12,6 +13,7 @@ __all__ = [
     'DistillationCheckHook',
     'DistillationMonitorHook',
     'EpochSeedHook',
+    'ResumeOptimHook',
     'SafeCheckpointHook',
     'TermWeightHook',
 ]
