@@ -32,6 +32,7 @@ from .checkpoint import (
     load_strictly,
     weights_of,
 )
+from .config_check import read_config
 from .hooks import complete_hooks
 from .types import class_of, is_kind
 
@@ -67,13 +68,11 @@ def load_config(args: argparse.Namespace) -> Config:
     """Read the config and apply ``--cfg-options``, ``--launcher``, ``--work-dir``.
 
     Raises:
-        ValueError: If there is no such config.
+        ValueError: If there is no such config, or nothing reads a setting of it.
     """
     if not Path(args.config).is_file():
         raise ValueError(f"config '{args.config}' does not exist")
-    cfg = Config.fromfile(args.config)
-    if args.cfg_options is not None:
-        cfg.merge_from_dict(args.cfg_options)
+    cfg = read_config(args.config, args.cfg_options)
     cfg.launcher = args.launcher
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
