@@ -27,6 +27,11 @@ def class_of(kind: Any, registry: Registry) -> Any:
         return None
 
 
+def name_of(kind: Any) -> str:
+    """Return the name of a ``type``, without scope or module."""
+    return kind.__name__ if isinstance(kind, type) else str(kind).rpartition('.')[2]
+
+
 def is_kind(kind: Any, base: type, registry: Registry) -> bool:
     """Whether a ``type`` stands for a class or one of its subclasses."""
     found = class_of(kind, registry)

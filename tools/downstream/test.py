@@ -17,6 +17,7 @@ from mmvitkd.utils.cli import (
     readable_errors,
     require_fit,
 )
+from mmvitkd.utils.types import name_of
 
 HOOKS = {
     'mmdet': 'DetVisualizationHook',
@@ -169,7 +170,7 @@ def det_views(pipeline: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def seg_views(pipeline: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Mirror images before a segmentor's labels are read, which stay as they are."""
-    types = [transform['type'] for transform in pipeline]
+    types = [name_of(transform['type']) for transform in pipeline]
     if 'LoadAnnotations' in types:
         at = types.index('LoadAnnotations')
     else:
