@@ -60,7 +60,7 @@ def test_averaged_weights_are_those_that_are_tested(trained, tmp_path):
 HOOKS = (
     {'monitor': {'interval': 20}},
     {'check': None, 'monitor': None},
-    {'check': {'images': 16}, 'logger': {'interval': 5}, 'timer': None},
+    {'check': {'num_images': 16}, 'logger': {'interval': 5}, 'timer': None},
     {'own': None, 'checkpoint': {'interval': 2}},
 )
 

@@ -1,13 +1,16 @@
 """Two runs into one work dir: the second is refused, and writes nothing."""
 
+import multiprocessing
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 from mmvitkd.utils.run_lock import own_folder
-from tests.test_tools.runs import begin, config, end, in_processes, message, run
+from tests.test_tools.runs import config, in_processes, message, run
 
 
 def listing(folder: Path) -> dict[str, bytes]:
@@ -32,16 +35,38 @@ def test_second_run_is_refused_before_it_reads_or_writes(tmp_path, tool, resume)
         assert listing(work_dir) == before
 
 
+def start(log: Path, *args: Any, **env: str) -> Any:
+    """Begin a training in a fork of this process, whose imports it has."""
+    process = multiprocessing.get_context('fork').Process(
+        target=alone, args=(log, args, env)
+    )
+    process.start()
+    return process
+
+
+def alone(log: Path, args: tuple[Any, ...], env: dict[str, str]) -> None:
+    torch.set_num_threads(1)  # OpenMP's threads do not survive a fork
+    with log.open('w') as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    run('train', *args, **env)
+
+
 def test_run_goes_on_after_a_kill_and_only_once_at_a_time(tmp_path):
-    """By the user's commands; the second is started while the first one trains."""
+    """The first is killed while its loader's workers live; then two resume at once."""
     cfg = config(tmp_path, **{'train_dataloader.num_workers': 2})
-    tool = ['python', 'tools/train.py', cfg, '--work-dir', tmp_path / 'run']
-    end(begin(*tool, KILL_BEFORE_ITER='6'), code=-signal.SIGKILL)
-    both = [begin(*tool, '--resume') for _ in range(2)]
-    out = {process.wait(timeout=300): process.communicate()[0] for process in both}
-    assert sorted(out) == [0, 1], out
-    assert 'error: another run works in' in out[1]
-    assert 'resuming from' not in out[1]
+    args = [cfg, '--work-dir', tmp_path / 'run']
+    killed = start(tmp_path / 'killed.log', *args, KILL_BEFORE_ITER='6')
+    killed.join(timeout=300)
+    assert killed.exitcode == -signal.SIGKILL
+    logs = [tmp_path / 'a.log', tmp_path / 'b.log']
+    both = [start(log, *args, '--resume') for log in logs]
+    for process in both:
+        process.join(timeout=300)
+    assert sorted(process.exitcode for process in both) == [0, 1]
+    refused = logs[both[0].exitcode == 0].read_text()
+    assert 'error: another run works in' in refused
+    assert 'resuming from' not in refused
     assert (tmp_path / 'run' / 'epoch_2.pth').exists()
     assert not (tmp_path / 'run' / '.lock.json').exists()
 
