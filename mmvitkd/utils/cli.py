@@ -33,7 +33,6 @@ from .checkpoint import (
     weights_of,
 )
 from .config_check import read_config
-from .hooks import complete_hooks
 from .types import class_of, is_kind
 
 
@@ -104,10 +103,13 @@ def complete_dataloader(
 
 
 def build_runner(cfg: Config) -> Runner:
-    """Build the runner that the config asks for, with the hooks that it implies."""
+    """Build the runner that the config asks for, distributed on CPUs as well.
+
+    Args:
+        cfg: Of which :func:`~mmvitkd.utils.hooks.complete_hooks` has seen the hooks.
+    """
     allow_mmengine_globals()
     join_processes(cfg)
-    complete_hooks(cfg)
     if 'runner_type' not in cfg:
         return Runner.from_cfg(cfg)
     _require_no_averaging(cfg)

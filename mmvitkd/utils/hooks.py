@@ -31,7 +31,7 @@ def complete_hooks(cfg: Config) -> None:
 
     A hook in ``default_hooks`` needs no ``type`` where its name tells it, and None
     takes any of them away. What watches a distillation is left out where there is
-    none, as in testing. A config that is complete stays as it is.
+    none, as in testing. To be called once, on the user's config.
     """
     custom = list(cfg.get('custom_hooks') or [])
     if not _has(custom, SEEDING):

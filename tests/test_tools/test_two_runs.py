@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +47,7 @@ def start(log: Path, *args: Any, **env: str) -> Any:
 
 def alone(log: Path, args: tuple[Any, ...], env: dict[str, str]) -> None:
     torch.set_num_threads(1)  # OpenMP's threads do not survive a fork
-    with log.open('w') as file:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
+    sys.stdout = sys.stderr = log.open('w', buffering=1)
     run('train', *args, **env)
 
 

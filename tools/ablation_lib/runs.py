@@ -27,6 +27,7 @@ from mmengine.config import Config
 from mmengine.utils import import_modules_from_strings
 
 from mmvitkd.utils.cli import build_runner, random_teachers
+from mmvitkd.utils.hooks import complete_hooks
 
 from .tables import ROOT, Run
 
@@ -308,6 +309,7 @@ def _steps(name: str, cfg: Config, folder: Path) -> Iterator[None]:
     cfg.launcher = 'none'
     for number, teacher in enumerate(random_teachers(cfg.model)):
         teacher.checkpoint = str(folder / f'{name}-{number}.pth')
+    complete_hooks(cfg)
     runner = build_runner(cfg)
     for teacher in getattr(runner.model, 'teachers', {}).values():
         torch.save({'state_dict': teacher.model.state_dict()}, teacher.checkpoint)

@@ -17,6 +17,7 @@ from mmvitkd.utils.cli import (
     readable_errors,
     require_fit,
 )
+from mmvitkd.utils.hooks import complete_hooks
 from mmvitkd.utils.types import name_of
 
 HOOKS = {
@@ -191,6 +192,7 @@ def main() -> None:
         # the runner dumps it into the work dir, where the training's has its own name
         name = f'test_{Path(args.config).name}'
         cfg = Config(cfg.to_dict(), cfg_text=cfg.text, filename=name)
+        complete_hooks(cfg)
         runner = build_runner(cfg)
         require_fit(runner, args.checkpoint)
         metrics = runner.test()
