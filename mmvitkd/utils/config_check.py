@@ -34,7 +34,10 @@ from .types import class_of
 
 
 def _arguments(function: Any) -> set[str]:
-    return set(inspect.signature(function).parameters) - {'self'}
+    try:
+        return set(inspect.signature(function).parameters) - {'self'}
+    except ValueError:  # of one that is written in C
+        return set()
 
 
 def _all_arguments(cls: type) -> set[str]:
@@ -97,12 +100,8 @@ def find_unread(cfg: Config) -> Iterator[Unread]:
     for place, fixed in FIXED.items():
         given: Any = cfg
         for key in place.split('.'):
-            given = (given or {}).get(key)
+            given = given.get(key) if isinstance(given, dict | Config) else None
         yield from _unknown(place, given, fixed)
-    if cfg.get('strategy') and 'runner_type' not in cfg:
-        yield Unread(
-            'strategy', 'type', ["with runner_type='FlexibleRunner' beside it"]
-        )
     yield from _unread_hooks(cfg)
     scope = cfg.get('default_scope', 'mmengine')
     yield from _unread_options('optim_wrapper', cfg.get('optim_wrapper') or {}, scope)
@@ -138,7 +137,7 @@ def _unread_hooks(cfg: Config) -> Iterator[Unread]:
     """Find default hooks of misspelt names, which would be hooks of their own."""
     known = [*DEFAULT, *WATCHING, 'visualization']
     for name, hook in (cfg.get('default_hooks') or {}).items():
-        untyped = bool(hook) and 'type' not in hook
+        untyped = isinstance(hook, dict) and 'type' not in hook
         if name not in known and (untyped or is_slip(name, known)):
             yield Unread('default_hooks', name, known)
 
@@ -154,6 +153,8 @@ def _find(kind: Any, registry: Registry, scope: str) -> Any:
 
 def _unread_options(place: str, wrapper: Any, scope: str) -> Iterator[Unread]:
     """Check the options of an optimiser's constructor, of several by their names."""
+    if not isinstance(wrapper, dict):
+        return
     if 'optimizer' not in wrapper:
         for name, inner in wrapper.items():
             if isinstance(inner, dict):
@@ -162,7 +163,7 @@ def _unread_options(place: str, wrapper: Any, scope: str) -> Iterator[Unread]:
     given = wrapper.get('paramwise_cfg')
     kind = wrapper.get('constructor', 'DefaultOptimWrapperConstructor')
     constructor = _find(kind, OPTIM_WRAPPER_CONSTRUCTORS, scope)
-    if not given or not isinstance(constructor, type):
+    if not isinstance(given, dict) or not isinstance(constructor, type):
         return
     read = keys_read(constructor, 'paramwise_cfg')
     yield from _unknown(f'{place}.paramwise_cfg', given, read)
@@ -176,7 +177,9 @@ def _unread_options(place: str, wrapper: Any, scope: str) -> Iterator[Unread]:
 
 def _unread_by_metrics(place: str, given: Any, scope: str) -> Iterator[Unread]:
     """Check metrics that take any argument, and leave what they do not know."""
-    for part in given if isinstance(given, list | tuple) else [given or {}]:
+    for part in given if isinstance(given, list | tuple) else [given]:
+        if not isinstance(part, dict):
+            continue
         metric = _find(part.get('type'), METRICS, scope)
         if isinstance(metric, type) and _swallows(metric):
             yield from _unknown(
@@ -246,7 +249,8 @@ def keys_read(cls: type, name: str) -> frozenset[str]:
 def arch_keys(cls: type) -> frozenset[str]:
     """Find the keys that a backbone's ``arch`` may have, if it says so; else none."""
     zoo = getattr(cls, 'arch_zoo', None) or getattr(cls, 'arch_settings', None) or {}
-    known = {key for arch in zoo.values() if isinstance(arch, dict) for key in arch}
+    archs = zoo.values() if isinstance(zoo, dict) else ()
+    known = {key for arch in archs if isinstance(arch, dict) for key in arch}
     for node in _nodes(cls):
         if isinstance(node, ast.Set):  # essential_keys
             known |= {e.value for e in node.elts if isinstance(e, ast.Constant)}

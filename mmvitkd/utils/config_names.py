@@ -109,7 +109,8 @@ def check_option(cfg: Config, name: str) -> None:
 
 def find_value(cfg: Config, value: Any, but: str) -> list[str]:
     """List where else in a config a value occurs, strings as beginnings, too."""
-    if any(value == common for common in COMMON):
+    plain = isinstance(value, str | int | float | list | tuple | dict)
+    if not plain or any(value == common for common in COMMON):
         return []
     found = []
     for key in cfg:
