@@ -39,7 +39,6 @@ from ablation_lib.results import (
 from ablation_lib.runs import (
     carry_out,
     failure,
-    own_folder,
     result,
     state,
     step_times,
@@ -59,6 +58,7 @@ from mmengine.registry import DefaultScope
 
 from mmvitkd.registry import DATASETS as REGISTRY
 from mmvitkd.registry import SCOPE
+from mmvitkd.utils.run_lock import own_folder
 
 ROUNDS = 5  # steps that an estimate is made from
 TIMED_ROUNDS = 60  # steps that a table of times is made from

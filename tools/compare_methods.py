@@ -37,13 +37,15 @@ from ablate import (
     stop,
 )
 from ablation_lib.results import made_by
-from ablation_lib.runs import failure, own_folder, result, step_times
+from ablation_lib.runs import failure, result, step_times
 from ablation_lib.tables import Run, Setting
 from comparison_lib.costs import Costs, measure_costs, stored_costs
 from comparison_lib.methods import read
 from comparison_lib.page import Line, page, write_csv
 from comparison_lib.plan import Plan
 from comparison_lib.plot import draw
+
+from mmvitkd.utils.run_lock import own_folder
 
 DEFAULT = Path(__file__).resolve().parents[1] / 'configs' / 'comparison' / 'methods.py'
 ROUNDS = 5  # steps that an estimate is made from

@@ -13,7 +13,6 @@ config, seed, versions and the code of mmvitkd are the same.
 from __future__ import annotations
 
 import argparse
-import fcntl
 import hashlib
 import json
 import multiprocessing
@@ -23,7 +22,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,6 +33,7 @@ from quickstart_lib.progress import Progress
 from quickstart_lib.runs import ARMS, TEACHER, train
 
 import mmvitkd
+from mmvitkd.utils.run_lock import own_folder
 
 MARKER = '.mmvitkd-quickstart'
 RESULT = 'result.json'
@@ -109,12 +109,9 @@ def check(args: argparse.Namespace) -> str:
     return 'cuda' if args.device != 'cpu' and has_cuda else 'cpu'
 
 
-def claim(work_dir: Path) -> Any:
-    """Make ``work_dir`` ours, and keep a second call out while this one runs.
-
-    Returns:
-        The open file that holds the lock.
-    """
+@contextmanager
+def claim(work_dir: Path) -> Iterator[None]:
+    """Make ``work_dir`` ours, and keep a second call out while this one runs."""
     marker = work_dir / MARKER
     if work_dir.exists() and not marker.exists():
         if not work_dir.is_dir():
@@ -124,19 +121,13 @@ def claim(work_dir: Path) -> Any:
                 f'--work-dir {work_dir} holds other things, which are left alone: give '
                 'a new or empty folder, or one that the quickstart made'
             )
-    try:
-        work_dir.mkdir(parents=True, exist_ok=True)
-        lock = marker.open('a')
-    except OSError as error:
-        raise QuickstartError(f'--work-dir {work_dir}: {error.strerror}') from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        raise QuickstartError(
-            f'another quickstart is at work in {work_dir}: wait for it, or give '
-            'another --work-dir'
-        ) from error
-    return lock
+    with ExitStack() as held:
+        try:
+            held.enter_context(own_folder(work_dir))
+            marker.touch()
+        except (OSError, ValueError) as error:
+            raise QuickstartError(f'--work-dir {work_dir}: {error}') from error
+        yield
 
 
 def code_digest() -> str:
@@ -262,7 +253,11 @@ def finish(job: Job, future: Future) -> dict[str, Any]:
 def run(args: argparse.Namespace) -> None:
     device = check(args)
     args.work_dir = args.work_dir.absolute()
-    lock = claim(args.work_dir)
+    with claim(args.work_dir):
+        carry_out(args, device)
+
+
+def carry_out(args: argparse.Namespace, device: str) -> None:
     jobs = plan(args, device)
     todo = [job for job in jobs if job.result() is None]
     reused = [job.name for job in jobs if job not in todo]
@@ -278,7 +273,6 @@ def run(args: argparse.Namespace) -> None:
         for job in jobs
     ]
     report.write(finished, args.work_dir, device)
-    lock.close()
 
 
 def main() -> int:

@@ -16,6 +16,7 @@ from mmvitkd.utils.cli import (
     readable_errors,
     require_fit,
 )
+from mmvitkd.utils.hooks import complete_hooks
 
 DOWNSTREAM = ('mmdet', 'mmseg', 'mmpose')
 
@@ -129,6 +130,7 @@ def main() -> None:
         # the runner dumps it into the work dir, where the training's has its own name
         name = f'test_{Path(args.config).name}'
         cfg = Config(cfg.to_dict(), cfg_text=cfg.text, filename=name)
+        complete_hooks(cfg)
         runner = build_runner(cfg)
         require_fit(runner, args.checkpoint, ignore='terms.')
         if args.out and args.out_item != 'metrics':

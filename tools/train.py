@@ -1,28 +1,30 @@
 """Train by a config: a distiller, or a teacher or student alone."""
 
 import argparse
+from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.device import get_device
+from mmengine.optim import AmpOptimWrapper, OptimWrapper
 
+from mmvitkd.engine.hooks import ResumeOptimHook
+from mmvitkd.registry import OPTIM_WRAPPERS
 from mmvitkd.utils.cli import (
     add_shared_arguments,
     build_runner,
     complete_dataloader,
+    join_processes,
     load_config,
     readable_errors,
     require_fit,
     require_overlap,
     say,
+    uses_strategy,
 )
+from mmvitkd.utils.hooks import complete_hooks
+from mmvitkd.utils.run_lock import own_folder_together
+from mmvitkd.utils.types import class_of
 from mmvitkd.utils.work_dir import claim_work_dir
-
-# what watches a run, by its names in default_hooks; all but the first, a distillation
-WATCHING = {
-    'labels': 'LabelCheckHook',
-    'check': 'DistillationCheckHook',
-    'monitor': 'DistillationMonitorHook',
-}
 
 
 def parse_args() -> argparse.Namespace:
@@ -40,6 +42,12 @@ def parse_args() -> argparse.Namespace:
         metavar='CHECKPOINT',
         help='go on from a checkpoint; without one, from the newest in the work dir '
         'that can be read, or from the beginning if there is none',
+    )
+    parser.add_argument(
+        '--override-optim',
+        action='store_true',
+        help="resume with the config's learning rate, weight decay and the like, and "
+        "its schedules, instead of the checkpoint's; the optimiser's state stays",
     )
     parser.add_argument(
         '--amp',
@@ -73,6 +81,8 @@ def apply_args(cfg: Config, args: argparse.Namespace) -> None:
     if args.resume is not None:
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume
+    if args.override_optim:
+        require_override(cfg)
     if args.auto_scale_lr:
         if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
             raise ValueError(
@@ -93,7 +103,7 @@ def enable_amp(cfg: Config) -> None:
     """Replace the plain optimiser wrapper by one of mixed precision."""
     wrapper = cfg.optim_wrapper
     kind = wrapper.get('type', 'OptimWrapper')
-    if kind not in ('OptimWrapper', 'AmpOptimWrapper'):
+    if class_of(kind, OPTIM_WRAPPERS) not in (OptimWrapper, AmpOptimWrapper):
         raise ValueError(
             f"--amp replaces an OptimWrapper, but the config's is a {kind}: leave out "
             'one of them'
@@ -107,24 +117,28 @@ def enable_amp(cfg: Config) -> None:
         wrapper.setdefault('loss_scale', 'dynamic')
 
 
-def add_hooks(cfg: Config) -> None:
-    """Make the run resume exactly, its checkpoints survive a kill, and watch it."""
-    custom = list(cfg.get('custom_hooks') or [])
-    saving = {'type': 'CheckpointHook', 'interval': 1}  # the runner's own default
-    hooks = {'checkpoint': saving, **cfg.get('default_hooks', {})}
-    saving = hooks['checkpoint']
-    if saving and saving.get('type', 'CheckpointHook') == 'CheckpointHook':
-        hooks['checkpoint'] = {**saving, 'type': 'mmvitkd.SafeCheckpointHook'}
-    if (given := hooks.pop('resume', {})) not in (None, False):
-        hooks['resume'] = {'type': 'mmvitkd.ExactResumeHook', **given}
-    for name, kind in WATCHING.items():
-        given = hooks.pop(name, {})
-        own = any(kind in str(hook.get('type')) for hook in custom)
-        wanted = name == 'labels' or cfg.model.get('terms')
-        # None takes it away; MMEngine knows that of its own hooks alone
-        if wanted and given not in (None, False) and not own:
-            hooks[name] = {'type': f'mmvitkd.{kind}', **given}
-    cfg.default_hooks = hooks
+def require_override(cfg: Config) -> None:
+    """Refuse ``--override-optim`` where there is nothing that it could override."""
+    if not cfg.get('resume'):
+        raise ValueError('--override-optim belongs to --resume')
+    if uses_strategy(cfg, 'FSDP', 'DeepSpeed'):
+        raise ValueError(
+            '--override-optim: FSDP and DeepSpeed keep the state of the optimiser in '
+            'pieces, with its settings: resume without it, or begin a new run with the '
+            'weights of an export'
+        )
+
+
+def train(cfg: Config, override_optim: bool) -> None:
+    """Train into a work dir that no other run uses meanwhile."""
+    say(claim_work_dir(cfg, override_optim))
+    runner = build_runner(cfg)
+    if cfg.get('resume'):
+        runner.register_hook(ResumeOptimHook(override_optim))
+        require_fit(runner, cfg.load_from)
+    elif cfg.get('load_from'):
+        require_overlap(runner, cfg.load_from)
+    runner.train()
 
 
 def main() -> None:
@@ -132,14 +146,10 @@ def main() -> None:
     with readable_errors():
         cfg = load_config(args)
         apply_args(cfg, args)
-        add_hooks(cfg)
-        say(claim_work_dir(cfg))
-        runner = build_runner(cfg)
-        if cfg.get('resume'):
-            require_fit(runner, cfg.load_from)
-        elif cfg.get('load_from'):
-            require_overlap(runner, cfg.load_from)
-        runner.train()
+        complete_hooks(cfg)
+        join_processes(cfg)
+        with own_folder_together(Path(cfg.work_dir)):
+            train(cfg, args.override_optim)
 
 
 if __name__ == '__main__':

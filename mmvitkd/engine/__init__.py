@@ -5,6 +5,7 @@ from .hooks import (
     DistillationMonitorHook,
     ExactResumeHook,
     LabelCheckHook,
+    ResumeOptimHook,
     SafeCheckpointHook,
     TermWeightHook,
 )
@@ -22,6 +23,7 @@ __all__ = [
     'ExactResumeHook',
     'FSDPStrategy',
     'LabelCheckHook',
+    'ResumeOptimHook',
     'SafeCheckpointHook',
     'TermWeightHook',
 ]

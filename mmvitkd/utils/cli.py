@@ -12,14 +12,25 @@ from typing import Any
 import torch
 from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.device import get_device
-from mmengine.model import BaseTTAModel, is_model_wrapper
+from mmengine.dist import init_dist, is_distributed
+from mmengine.hooks import EMAHook
+from mmengine.model import (
+    BaseTTAModel,
+    MMDistributedDataParallel,
+    is_model_wrapper,
+)
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
+from mmengine.utils.dl_utils import set_multi_processing
 from torch import nn
 
+from mmvitkd.registry import HOOKS, MODEL_WRAPPERS, STRATEGIES
+
 from .checkpoint import load_checkpoint, load_strictly, weights_of
+from .config_check import read_config
 from .finite import require_finite
 from .safe_loading import read_weights_only
+from .types import class_of, is_kind, name_of
 
 
 def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,13 +64,11 @@ def load_config(args: argparse.Namespace) -> Config:
     """Read the config and apply ``--cfg-options``, ``--launcher``, ``--work-dir``.
 
     Raises:
-        ValueError: If there is no such config.
+        ValueError: If there is no such config, or nothing reads a setting of it.
     """
     if not Path(args.config).is_file():
         raise ValueError(f"config '{args.config}' does not exist")
-    cfg = Config.fromfile(args.config)
-    if args.cfg_options is not None:
-        cfg.merge_from_dict(args.cfg_options)
+    cfg = read_config(args.config, args.cfg_options)
     cfg.launcher = args.launcher
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
@@ -91,12 +100,13 @@ def complete_dataloader(
 
 
 def build_runner(cfg: Config) -> Runner:
-    """Build the runner that the config asks for, distributed on CPUs as well."""
+    """Build the runner that the config asks for, distributed on CPUs as well.
+
+    Args:
+        cfg: Of which :func:`~mmvitkd.utils.hooks.complete_hooks` has seen the hooks.
+    """
     read_weights_only()
-    if cfg.launcher != 'none':
-        say(_let_ddp_find_unused(cfg))
-    if cfg.launcher != 'none' and get_device() == 'cpu':
-        _distribute_on_cpu(cfg)
+    join_processes(cfg)
     if 'runner_type' not in cfg:
         return Runner.from_cfg(cfg)
     _require_no_averaging(cfg)
@@ -106,11 +116,15 @@ def build_runner(cfg: Config) -> Runner:
 
 def _require_no_averaging(cfg: Config) -> None:
     """Refuse what FlexibleRunner's checkpoints can't hold."""
-    hooks = [str(hook.get('type')) for hook in cfg.get('custom_hooks') or []]
-    if any('EMAHook' in hook for hook in hooks):
+    averaging = [
+        hook
+        for hook in cfg.get('custom_hooks') or []
+        if is_kind(hook.get('type'), EMAHook, HOOKS)
+    ]
+    if averaging:
         raise ValueError(
             'EMAHook keeps a copy of a whole model, which FSDP and DeepSpeed do not '
-            f'have: take it out of the custom_hooks {hooks}, and say so beside the '
+            f'have: take {averaging} out of the custom_hooks, and say so beside the '
             'result; or train with DDP, without the strategy'
         )
 
@@ -126,7 +140,7 @@ def _let_ddp_find_unused(cfg: Config) -> list[str]:
     """
     key = 'find_unused_parameters'
     wrapper = cfg.get('model_wrapper_cfg') or {}
-    kind = str(wrapper.get('type', 'MMDistributedDataParallel')).rpartition('.')[2]
+    kind = name_of(wrapper.get('type', 'MMDistributedDataParallel'))
     if (
         'runner_type' in cfg  # FlexibleRunner's strategies wrap the model themselves
         or kind != 'MMDistributedDataParallel'
@@ -151,13 +165,41 @@ def _leaves_out_labels(cfg: Config) -> bool:
         return True
     for hook in cfg.get('custom_hooks') or []:
         schedule = hook.get('task_weight')
-        if isinstance(schedule, dict) and 'TermWeightHook' in str(hook.get('type')):
+        if isinstance(schedule, dict) and name_of(hook.get('type')) == 'TermWeightHook':
             # the defaults of TermWeightHook's kinds
             keys = {'start_factor': 0, 'end_factor': 1}
             keys = {'factor_after': 0} if schedule.get('kind') == 'stop' else keys
             if any(schedule.get(k, default) == 0 for k, default in keys.items()):
                 return True
     return False
+
+
+def join_processes(cfg: Config) -> None:
+    """Let the processes of a distributed run know each other, on CPUs as well.
+
+    MMEngine's runners do it for GPUs; whoever must settle something between the
+    processes before there is a runner does it here.
+
+    Raises:
+        ValueError: If the launcher can't start processes on CPUs.
+    """
+    if cfg.get('launcher', 'none') == 'none':
+        return
+    say(_let_ddp_find_unused(cfg))
+    if get_device() == 'cpu':
+        _distribute_on_cpu(cfg)
+    elif not is_distributed():
+        env = cfg.get('env_cfg') or {}
+        set_multi_processing(**env.get('mp_cfg', {}), distributed=True)
+        by = {'init_backend': 'deepspeed'} if uses_strategy(cfg, 'DeepSpeed') else {}
+        init_dist(cfg.launcher, **{**env.get('dist_cfg', {}), **by})
+
+
+def uses_strategy(cfg: Config, *names: str) -> bool:
+    """Whether the config trains by one of these strategies, or by a subclass."""
+    kind = class_of((cfg.get('strategy') or {}).get('type'), STRATEGIES)
+    kinds = kind.__mro__ if isinstance(kind, type) else ()
+    return any(base.__name__ == f'{name}Strategy' for base in kinds for name in names)
 
 
 def _distribute_on_cpu(cfg: Config) -> None:
@@ -167,12 +209,13 @@ def _distribute_on_cpu(cfg: Config) -> None:
             f'--launcher {cfg.launcher} needs GPUs; on CPUs start the processes with '
             'torchrun and --launcher pytorch, as tools/dist_train.sh does'
         )
-    if not torch.distributed.is_initialized():
+    if not is_distributed():
         torch.distributed.init_process_group('gloo')
     if 'runner_type' in cfg:  # FlexibleRunner's strategies wrap the model themselves
         return
     wrapper = {'type': 'MMDistributedDataParallel', **cfg.get('model_wrapper_cfg', {})}
-    if wrapper['type'] == 'MMDistributedDataParallel':
+    kind = class_of(wrapper['type'], MODEL_WRAPPERS)
+    if kind is MMDistributedDataParallel:
         unused = cfg.get('find_unused_parameters', False)
         plain = {
             'device_ids': None,

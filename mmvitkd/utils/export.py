@@ -182,7 +182,10 @@ def _name_in_full(value: Any, own: dict[str, type]) -> Any:
     if not isinstance(value, dict):
         return value
     value = {key: _name_in_full(item, own) for key, item in value.items()}
-    name = str(value.get('type')).removeprefix(f'{registry.SCOPE}.')
+    kind = value.get('type')
+    name = str(kind).removeprefix(f'{registry.SCOPE}.')
+    if isinstance(kind, type) and own.get(kind.__name__) is kind:
+        name = kind.__name__
     if name in own:
         value['type'] = f'{registry.SCOPE}.{name}'
         upstream = getattr(own[name], 'upstream', None)

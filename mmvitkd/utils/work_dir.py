@@ -25,17 +25,28 @@ INCIDENTAL = (
     'visualizer',
     'work_dir',
 )
+# what goes on as the checkpoint's optimiser and schedulers have it
+OVERRIDDEN = re.compile(
+    r'optim_wrapper\.(optimizer\.(?!type$)|paramwise_cfg|constructor)'
+    r'|(param_scheduler|auto_scale_lr)\b'
+)
+ENDS = ('train_cfg.max_epochs', 'train_cfg.max_iters')
 # a file that moved makes no other model
 MOVABLE = re.compile(r'model\.(.*\.checkpoint|teachers?\.([^.]+\.)?cfg)')
 
 
-def claim_work_dir(cfg: Config) -> list[str]:
+def claim_work_dir(cfg: Config, override_optim: bool = False) -> list[str]:
     """Settle what a training run resumes from, before it writes anything.
 
     A work dir without checkpoints is free. One with checkpoints is only for
     resuming: ``resume=True`` alone takes the newest that can be read, if it is of
     the same model; with ``load_from`` it takes that one, unless others in the work
     dir would be written over. ``cfg.load_from`` then names the file.
+
+    Args:
+        cfg: Of the run.
+        override_optim: Whether the config's optimiser settings and schedules are taken
+            instead of the checkpoint's. Defaults to False.
 
     Returns:
         Lines that tell the user what was found.
@@ -51,11 +62,11 @@ def claim_work_dir(cfg: Config) -> list[str]:
             raise ValueError(_occupied(cfg, held))
         return []
     if cfg.get('load_from') is not None:
-        return _resume_given(cfg, held)
+        return _resume_given(cfg, held, override_optim)
     if not held:
         cfg.resume = False
         return [f"nothing to resume in '{work_dir}': a new run begins"]
-    return _resume_newest(cfg, held)
+    return _resume_newest(cfg, held, override_optim)
 
 
 def find_checkpoints(work_dir: Path) -> list[Path]:
@@ -79,7 +90,7 @@ def _step(file: Path) -> tuple[int, str]:
     return (int(number[1]) if number else -1, file.name)
 
 
-def _resume_given(cfg: Config, held: list[Path]) -> list[str]:
+def _resume_given(cfg: Config, held: list[Path], override_optim: bool) -> list[str]:
     """Resume the file that the user names, if that writes over no other."""
     file = Path(cfg.load_from)
     inside = any(other.resolve() == file.resolve() for other in held)
@@ -92,10 +103,10 @@ def _resume_given(cfg: Config, held: list[Path]) -> list[str]:
     checkpoint = _training_state(cfg.load_from)
     changes = changed_settings(checkpoint, cfg)
     _keep_seed(checkpoint, cfg)
-    return _changes_noted(file, changes)
+    return _changes_noted(cfg, file, changes, override_optim)
 
 
-def _resume_newest(cfg: Config, held: list[Path]) -> list[str]:
+def _resume_newest(cfg: Config, held: list[Path], override_optim: bool) -> list[str]:
     """Resume the newest checkpoint that can be read, if it is of the same model."""
     lines = []
     for file in [file for file in held if not file.name.startswith('best_')]:
@@ -114,7 +125,7 @@ def _resume_newest(cfg: Config, held: list[Path]) -> list[str]:
             )
         cfg.load_from = str(file)
         _keep_seed(checkpoint, cfg)
-        return [*lines, *_changes_noted(file, changes)]
+        return [*lines, *_changes_noted(cfg, file, changes, override_optim)]
     reasons = '\n'.join([*lines, 'Remove them, or give another --work-dir'])
     raise ValueError(
         f"'{cfg.work_dir}' holds {_names(held)}, but nothing to resume:\n{reasons}"
@@ -145,11 +156,45 @@ def _is_model(setting: str) -> bool:
     return setting.split('.')[0] == 'model' and not MOVABLE.fullmatch(setting)
 
 
-def _changes_noted(file: Path, changes: dict[str, tuple[Any, Any]]) -> list[str]:
+def _changes_noted(
+    cfg: Config, file: Path, changes: dict[str, tuple[Any, Any]], override_optim: bool
+) -> list[str]:
+    """Say which changes hold, and which the checkpoint's own state overrides.
+
+    Raises:
+        ValueError: If the optimiser is another one, whose state can't be kept.
+    """
+    kind = changes.get('optim_wrapper.optimizer.type')
+    if kind and len({str(name).rpartition('.')[2] for name in kind}) > 1:
+        raise ValueError(
+            f"'{file}' holds the state of {kind[0]}, which {kind[1]} can't go on with: "
+            'begin a new run with its weights, by load_from and without --resume'
+        )
+    unused = {} if override_optim else _overridden(cfg, changes)
+    used = {k: v for k, v in changes.items() if k not in unused}
     lines = [f"resuming from '{file}'"]
-    if changes:
-        lines.append(f'settings that changed since: {_listed(changes)}')
+    if used:
+        lines.append(f'settings that changed since: {_listed(used)}')
+    if unused:
+        lines.append(
+            "changed, but NOT used, since the checkpoint's own go on: "
+            f'{_listed(unused, most=len(unused))}. To use them: --override-optim'
+        )
     return lines
+
+
+def _overridden(
+    cfg: Config, changes: dict[str, tuple[Any, Any]]
+) -> dict[str, tuple[Any, Any]]:
+    """Choose the changes that a checkpoint's training state overrides."""
+    unused = {k: v for k, v in changes.items() if OVERRIDDEN.match(k)}
+    given = cfg.get('param_scheduler') or []
+    schedulers = given if isinstance(given, list) else [given]
+    if any('end' not in scheduler for scheduler in schedulers):
+        # they end where training did
+        ends = {f'{k} in param_scheduler': changes[k] for k in ENDS if k in changes}
+        unused |= ends
+    return unused
 
 
 def _occupied(cfg: Config, held: list[Path]) -> str:
@@ -216,6 +261,8 @@ def _literal(node: ast.expr) -> Any:
 
 
 def _flatten(name: str, value: Any, settings: dict[str, Any]) -> None:
+    if isinstance(value, list) and value and all(isinstance(v, dict) for v in value):
+        value = dict(enumerate(value))  # schedulers, say
     if isinstance(value, dict) and value:
         for key, item in value.items():
             _flatten(f'{name}.{key}', item, settings)
@@ -223,13 +270,13 @@ def _flatten(name: str, value: Any, settings: dict[str, Any]) -> None:
         settings[name] = value
 
 
-def _listed(changes: dict[str, tuple[Any, Any]]) -> str:
+def _listed(changes: dict[str, tuple[Any, Any]], most: int = 5) -> str:
     def short(value: Any) -> str:
         text = str(value)
         return text if len(text) <= 50 else text[:47] + '...'
 
     shown = [
-        f'{k}: {short(a)} -> {short(b)}' for k, (a, b) in list(changes.items())[:5]
+        f'{k}: {short(a)} -> {short(b)}' for k, (a, b) in list(changes.items())[:most]
     ]
-    more = [f'and {len(changes) - 5} more'] if len(changes) > 5 else []
+    more = [f'and {len(changes) - most} more'] if len(changes) > most else []
     return '; '.join([*shown, *more])

@@ -13,6 +13,7 @@ import pytest
 from mmengine.config import Config
 
 from mmvitkd.models import losses
+from mmvitkd.utils.run_lock import own_folder
 from tests.helpers import build
 from tests.shrink import CONFIGS, shrink
 
@@ -463,16 +464,13 @@ def test_the_students_alone_may_have_more_seeds(ran):
 
 
 def test_a_second_call_on_the_same_folder_is_refused(ran):
-    import fcntl
-
     folder, _, _ = ran
-    with open(folder / 'work' / 'tiny' / 'lock', 'w') as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with own_folder(folder / 'work' / 'tiny'):
         refused = ablate(folder, 'first.py', '--seeds', 1)
         written = ablate(folder, 'first.py', '--seeds', 1, '--report-only')
     assert 'first.md' in written.stdout
     assert refused.returncode == 1
-    assert refused.stderr.strip().splitlines()[-1].startswith('error: another call')
+    assert refused.stderr.strip().splitlines()[-1].startswith('error: another run')
 
 
 def test_epochs_are_timed_side_by_side(ran):

@@ -1,6 +1,5 @@
 """The quickstart, run as its users run it, with trainings of one epoch."""
 
-import fcntl
 import json
 import os
 import re
@@ -17,6 +16,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from mmvitkd.datasets import Digits
+from mmvitkd.utils.run_lock import own_folder
 from tests.helpers import save_weights
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -279,10 +279,10 @@ def test_file_as_work_dir_is_refused(quickstart, tmp_path, monkeypatch, capsys):
 def test_second_run_at_the_same_time_is_refused(
     quickstart, tmp_path, monkeypatch, capsys
 ):
-    with (tmp_path / quickstart.MARKER).open('a') as other:
-        fcntl.flock(other, fcntl.LOCK_EX)
+    (tmp_path / quickstart.MARKER).touch()
+    with own_folder(tmp_path):
         assert call(quickstart, monkeypatch, ['--work-dir', str(tmp_path)]) == 1
-    assert 'another quickstart is at work' in one_line(capsys)
+    assert 'another run works in' in one_line(capsys)
 
 
 def test_arms_start_equal(quickstart, tmp_path, monkeypatch):

@@ -57,6 +57,31 @@ def test_averaged_weights_are_those_that_are_tested(trained, tmp_path):
     assert not torch.allclose(tested, raw, atol=1e-4)
 
 
+HOOKS = (
+    {'monitor': {'interval': 20}},
+    {'check': None, 'monitor': None},
+    {'check': {'num_images': 16}, 'logger': {'interval': 5}, 'timer': None},
+    {'own': None, 'checkpoint': {'interval': 2}},
+)
+
+
+@pytest.mark.parametrize('hooks', HOOKS)
+@pytest.mark.parametrize('args', [[], ['--tta']])
+def test_hooks_that_training_takes_are_taken(trained, tmp_path, hooks, args):
+    """Without their types, or away: those of a distillation and MMEngine's own."""
+    cfg = config(tmp_path, 'hooks', **EMA, default_hooks=hooks)
+    runner = run('train', cfg, '--work-dir', tmp_path / 'run', '--no-validate')
+    names = [hook.__class__.__name__ for hook in runner.hooks]
+    assert ('DistillationMonitorHook' in names) == (
+        hooks.get('monitor', {}) is not None
+    )
+    assert 'SafeCheckpointHook' in names
+    tested = run('test', cfg, trained[1], '--work-dir', tmp_path, *args)
+    names = [hook.__class__.__name__ for hook in tested.hooks]
+    assert 'LoggerHook' in names
+    assert 'DistillationCheckHook' not in names
+
+
 def test_augmented_and_mixed_precision(trained, tmp_path):
     cfg, checkpoint, _ = trained
     plain = scores(cfg, checkpoint, tmp_path / 'plain.pkl')

@@ -16,7 +16,6 @@ import tempfile
 import textwrap
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -28,6 +27,7 @@ from mmengine.config import Config
 from mmengine.utils import import_modules_from_strings
 
 from mmvitkd.utils.cli import build_runner, random_teachers
+from mmvitkd.utils.hooks import complete_hooks
 
 from .tables import ROOT, Run
 
@@ -71,27 +71,6 @@ def versions() -> dict[str, str]:
                 continue
             break
     return found
-
-
-@contextmanager
-def own_folder(root: Path) -> Iterator[None]:
-    """Hold a folder against a second call on it.
-
-    Raises:
-        ValueError: If another process holds it.
-    """
-    import fcntl
-
-    root.mkdir(parents=True, exist_ok=True)
-    with open(root / 'lock', 'w') as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise ValueError(
-                f"another call works in '{root}': wait for it, or give another "
-                '--work-dir'
-            ) from error
-        yield
 
 
 def carry_out(
@@ -330,6 +309,7 @@ def _steps(name: str, cfg: Config, folder: Path) -> Iterator[None]:
     cfg.launcher = 'none'
     for number, teacher in enumerate(random_teachers(cfg.model)):
         teacher.checkpoint = str(folder / f'{name}-{number}.pth')
+    complete_hooks(cfg)
     runner = build_runner(cfg)
     for teacher in getattr(runner.model, 'teachers', {}).values():
         torch.save({'state_dict': teacher.model.state_dict()}, teacher.checkpoint)

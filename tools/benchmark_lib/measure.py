@@ -33,6 +33,7 @@ from mmvitkd.utils.cli import (
     random_teachers,
     unwrap,
 )
+from mmvitkd.utils.hooks import complete_hooks
 
 from .variants import Variant
 
@@ -160,6 +161,7 @@ def _runner(cfg: Config, case: Case, launcher: str) -> Runner:
         teacher.checkpoint = str(case.folder / f'{digest}.pth')
         if case.image_size:
             teacher.input_size = 'same'
+    complete_hooks(cfg)
     runner = build_runner(cfg)
     for teacher in unwrap(runner.model).teachers.values():
         if teacher.model is not None and not Path(teacher.checkpoint).is_file():

@@ -11,6 +11,7 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 
 from mmvitkd.engine import DistillationMonitorHook
+from mmvitkd.utils.types import name_of
 
 from . import released  # noqa: F401  registers the reference
 from .stored import hold, store
@@ -77,17 +78,12 @@ def _student(cfg: Config) -> bool:
     return True
 
 
-def _plain(kind: str) -> str:
-    """Return a type's name without its scope."""
-    return str(kind).rpartition('.')[2]
-
-
 def _released(cfg: Config) -> bool:
     """Put the reference in the place of ViTKD's losses and conv projector."""
     changed = False
     for term in cfg.model.terms.values():
         for part in (term.get('neck'), term.loss):
-            kind = RELEASED.get(_plain(part.type)) if part else None
+            kind = RELEASED.get(name_of(part.type)) if part else None
             if kind:
                 part.type = f'mmvitkd.{kind}'
                 changed = True
@@ -100,7 +96,7 @@ def _sparse(on: bool) -> Callable[[Config], bool]:
         convs = [
             neck
             for neck in necks
-            if neck and _plain(neck.type) == 'ConvGenerativeProjector'
+            if neck and name_of(neck.type) == 'ConvGenerativeProjector'
         ]
         for neck in convs:
             neck.sparse = on
@@ -123,7 +119,7 @@ def _teachers(cfg: Config) -> list[ConfigDict]:
 
 
 def _kinds(cfg: Config) -> set[str]:
-    return {_plain(teacher.get('type', 'Teacher')) for teacher in _teachers(cfg)}
+    return {name_of(teacher.get('type', 'Teacher')) for teacher in _teachers(cfg)}
 
 
 def _whole_images(cfg: Config) -> bool:
@@ -135,7 +131,7 @@ def _fused(cfg: Config) -> bool:
     """Turn torch's fused optimiser on, or off where it is on."""
     optimizer = cfg.optim_wrapper.optimizer
     optimizer.fused = not optimizer.get('fused', False)
-    return _plain(optimizer.type) in ('Adam', 'AdamW', 'SGD')
+    return name_of(optimizer.type) in ('Adam', 'AdamW', 'SGD')
 
 
 def _checkpointing(cfg: Config) -> bool:

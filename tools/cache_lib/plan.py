@@ -22,6 +22,7 @@ from mmvitkd.models.classifiers.teacher import Teacher, model_cfg_of
 from mmvitkd.registry import DATASETS, MODELS, SCOPE
 from mmvitkd.utils import load_checkpoint, weights_of
 from mmvitkd.utils.teacher_cache import FORMAT, digest_weights, plain
+from mmvitkd.utils.types import class_of, is_kind, name_of
 
 # of a teacher's config; all others change its answers
 TOLD_OTHERWISE = (
@@ -108,7 +109,7 @@ def read_source(cfg: Config, seed: int | None, device: torch.device) -> Source:
     taps = sorted(set(model.teacher_taps[asked[0]]), key=lambda t: (t.path, t.tokens))
     loader = cfg.train_dataloader
     collate = loader.get('collate_fn', {'type': 'default_collate'})['type']
-    collate = FUNCTIONS.get(collate)
+    collate = class_of(collate, FUNCTIONS)
     teacher_cfg = cfg.model.get('teacher') or cfg.model.teachers[asked[0]]
     return Source(
         cfg, dataset_cfg, dataset, model, teacher, teacher_cfg, taps, collate, device
@@ -119,7 +120,7 @@ def _replayed(cfg: Config, seed: int | None) -> dict:
     """Make the training data set replay; the mixing moves into it."""
     loader = cfg.train_dataloader
     sampler = loader.get('sampler', {}).get('type')
-    if str(sampler).rpartition('.')[2] not in ('DefaultSampler', 'ReplaySampler'):
+    if name_of(sampler) not in ('DefaultSampler', 'ReplaySampler'):
         raise ValueError(
             f'a {sampler} deals images out in a way of its own: a cache needs '
             "train_dataloader.sampler=dict(type='DefaultSampler', shuffle=True), which "
@@ -127,7 +128,7 @@ def _replayed(cfg: Config, seed: int | None) -> dict:
         )
     mixing = _take_mixing(cfg)
     own = loader.dataset
-    if str(own.type).rpartition('.')[2] != 'ReplayedDataset':
+    if not is_kind(own.type, ReplayedDataset, DATASETS):
         own = {
             'dataset': own,
             'seed': cfg.get('randomness', {}).get('seed') or 0,

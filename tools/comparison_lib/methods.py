@@ -14,6 +14,7 @@ from mmengine.runner import Runner
 
 import mmvitkd.models  # noqa: F401  registers the losses
 from mmvitkd.registry import MODELS
+from mmvitkd.utils.types import class_of
 
 KEYS = {
     'name', 'config', 'terms_of', 'scale', 'tuned', 'differs', 'options', 'weights',
@@ -265,7 +266,7 @@ def _take_terms(model: ConfigDict, source: ConfigDict) -> None:
 
 def _write_weights(terms: dict[str, Any], scale: float) -> None:
     for name, term in terms.items():
-        kind = MODELS.get(term.loss.type)
+        kind = class_of(term.loss.type, MODELS)
         parameters = inspect.signature(kind).parameters if kind else {}
         if 'loss_weight' not in parameters:
             raise ValueError(f"term '{name}': {term.loss.type} has no loss_weight")

@@ -20,10 +20,12 @@ os.environ.setdefault('OMP_NUM_THREADS', '1')
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # for ablation_lib
 
 import torch
-from ablation_lib.runs import carry_out, failure, own_folder, result
+from ablation_lib.runs import carry_out, failure, result
 from ablation_lib.tables import Run
 from scenes_lib import page
 from scenes_lib.trainings import TASKS, FineTuning, plan, test, with_students
+
+from mmvitkd.utils.run_lock import own_folder
 
 
 def parse_args() -> argparse.Namespace:

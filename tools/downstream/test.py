@@ -17,6 +17,8 @@ from mmvitkd.utils.cli import (
     readable_errors,
     require_fit,
 )
+from mmvitkd.utils.hooks import complete_hooks
+from mmvitkd.utils.types import name_of
 
 HOOKS = {
     'mmdet': 'DetVisualizationHook',
@@ -169,7 +171,7 @@ def det_views(pipeline: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def seg_views(pipeline: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Mirror images before a segmentor's labels are read, which stay as they are."""
-    types = [transform['type'] for transform in pipeline]
+    types = [name_of(transform['type']) for transform in pipeline]
     if 'LoadAnnotations' in types:
         at = types.index('LoadAnnotations')
     else:
@@ -190,6 +192,7 @@ def main() -> None:
         # the runner dumps it into the work dir, where the training's has its own name
         name = f'test_{Path(args.config).name}'
         cfg = Config(cfg.to_dict(), cfg_text=cfg.text, filename=name)
+        complete_hooks(cfg)
         runner = build_runner(cfg)
         require_fit(runner, args.checkpoint)
         metrics = runner.test()

@@ -4,6 +4,7 @@ from .distillation_check_hook import DistillationCheckHook
 from .distillation_monitor_hook import DistillationMonitorHook
 from .exact_resume_hook import ExactResumeHook
 from .label_check_hook import LabelCheckHook
+from .resume_optim_hook import ResumeOptimHook
 from .safe_checkpoint_hook import SafeCheckpointHook
 from .term_weight_hook import TermWeightHook
 
@@ -14,6 +15,7 @@ __all__ = [
     'DistillationMonitorHook',
     'ExactResumeHook',
     'LabelCheckHook',
+    'ResumeOptimHook',
     'SafeCheckpointHook',
     'TermWeightHook',
 ]

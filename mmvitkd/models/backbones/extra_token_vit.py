@@ -1,11 +1,13 @@
 from typing import Any
 
 import torch
+from mmengine.model import PretrainedInit
 from mmengine.model.weight_init import trunc_normal_
 from mmpretrain.models.backbones import VisionTransformer
 from torch import Tensor, nn
 
-from mmvitkd.registry import MODELS
+from mmvitkd.registry import MODELS, WEIGHT_INITIALIZERS
+from mmvitkd.utils.types import is_kind
 
 
 @MODELS.register_module()
@@ -40,7 +42,8 @@ class ExtraTokenViT(VisionTransformer):
         """Let the extra tokens differ; upstream leaves the class token at zero."""
         super().init_weights()
         init = self.init_cfg
-        if not (isinstance(init, dict) and init['type'] == 'Pretrained'):
+        kind = init['type'] if isinstance(init, dict) else None
+        if not is_kind(kind, PretrainedInit, WEIGHT_INITIALIZERS):
             with torch.no_grad():
                 trunc_normal_(self.cls_token[:, 1:], std=0.02)
 

@@ -1,0 +1,31 @@
+"""Names that a user may have meant."""
+
+import difflib
+from collections.abc import Iterable
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """Return the hint that an error about an unknown name ends with, or nothing."""
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f": did you mean '{near[0]}'?" if near else ''
+
+
+def is_slip(name: str, known: Iterable[str]) -> bool:
+    """Whether a name is a known one with a letter or two wrong."""
+    return any(
+        name != other and len(other) > 4 and _distance(name, other) <= 2
+        for other in known
+    )
+
+
+def _distance(one: str, other: str) -> int:
+    """Count the letters to insert, leave out or replace."""
+    if abs(len(one) - len(other)) > 2:
+        return 3
+    row = list(range(len(other) + 1))
+    for i, a in enumerate(one, 1):
+        before, row[0] = row[0], i
+        for j, b in enumerate(other, 1):
+            best = min(row[j] + 1, row[j - 1] + 1, before + (a != b))
+            before, row[j] = row[j], best
+    return row[-1]
