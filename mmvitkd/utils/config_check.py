@@ -28,7 +28,7 @@ from mmvitkd.registry import (
 )
 
 from .config_names import check_names, check_option, own_files
-from .hooks import DEFAULT, WATCHING
+from .hooks import ALWAYS, DEFAULT, WATCHING
 from .spelling import is_slip, suggest
 from .types import class_of
 
@@ -135,7 +135,7 @@ def _teachers_files(cfg: Config) -> list[Path]:
 
 def _unread_hooks(cfg: Config) -> Iterator[Unread]:
     """Find default hooks of misspelt names, which would be hooks of their own."""
-    known = [*DEFAULT, *WATCHING, 'visualization']
+    known = [*DEFAULT, *ALWAYS, *WATCHING, 'visualization']
     for name, hook in (cfg.get('default_hooks') or {}).items():
         untyped = isinstance(hook, dict) and 'type' not in hook
         if name not in known and (untyped or is_slip(name, known)):
