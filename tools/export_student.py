@@ -1,59 +1,6 @@
-"""Write the student of a distillation checkpoint as an ordinary MMPretrain one."""
+"""``python -m mmvitkd export``, for those who are used to OpenMMLab's tools."""
 
-import argparse
-import hashlib
-from pathlib import Path
-
-from mmvitkd.utils.cli import readable_errors
-from mmvitkd.utils.export import export_student
-
-
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('checkpoint', help='checkpoint of a distillation run')
-    parser.add_argument('out', help='file to write, e.g. student.pth')
-    which = parser.add_mutually_exclusive_group()
-    which.add_argument(
-        '--ema',
-        action='store_true',
-        default=None,
-        help='the averaged weights. Default: those that the run validated with, the '
-        'averaged ones if it had any',
-    )
-    which.add_argument(
-        '--raw', action='store_false', dest='ema', default=None, help='the raw weights'
-    )
-    parser.add_argument(
-        '--config',
-        help="the run's config: writes the student's plain config beside OUT, as .py",
-    )
-    parser.add_argument(
-        '--force', action='store_true', help='write over existing files'
-    )
-    parser.add_argument(
-        '--drop-dist-token',
-        action='store_true',
-        help="leave DeiT's distillation token out, with its position and its head: a "
-        'plain ViT, whose predictions are others',
-    )
-    return parser.parse_args()
-
-
-def main() -> None:
-    args = parse_args()
-    with readable_errors():
-        out = export_student(
-            args.checkpoint,
-            args.out,
-            args.ema,
-            args.config,
-            args.force,
-            args.drop_dist_token,
-        )
-    print(f'{out} (sha256 {hashlib.sha256(Path(out).read_bytes()).hexdigest()})')
-    if args.config is not None:
-        print(out.with_suffix('.py'))
-
+from mmvitkd.commands import main
 
 if __name__ == '__main__':
-    main()
+    main('export')

@@ -1,0 +1,64 @@
+"""The commands of ``python -m mmvitkd``, which the wrappers in ``tools/`` run too.
+
+A command is a module here. Its docstring is its description; ``add_arguments(parser)``
+and, if need be, ``check_arguments(parser, args)`` read the command line, ``run(args)``
+does the work. A module imports at its top what is cheap, and in ``run`` the rest, so
+that ``--help`` answers at once.
+"""
+
+import argparse
+import difflib
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+COMMANDS = {
+    'train': 'train by a config: a distiller, or a teacher or student alone',
+    'test': 'evaluate a checkpoint',
+    'export': 'write the student of a checkpoint as MMPretrain knows it',
+    'estimate': 'tell what a distillation costs, before it is run',
+}
+
+
+def main(command: str | None = None, argv: Sequence[str] | None = None) -> None:
+    """Run a command.
+
+    Args:
+        command: Its name. Defaults to None: the first argument is.
+        argv: Arguments. Defaults to None, those of the process.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    prog = None
+    if command is None:
+        command = _parse_command(arguments[:1])
+        arguments = arguments[1:]
+        prog = f'python -m mmvitkd {command}'
+    module = import_module(f'{__name__}.{command}')
+    parser = argparse.ArgumentParser(
+        prog=prog,
+        description=module.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    module.add_arguments(parser)
+    args = parser.parse_args(arguments)
+    if hasattr(module, 'check_arguments'):
+        module.check_arguments(parser, args)
+    module.run(args)
+
+
+def _parse_command(arguments: list[str]) -> str:
+    """Read the name of a command, or tell which there are."""
+    if arguments and arguments[0] in COMMANDS:
+        return arguments[0]
+    width = max(map(len, COMMANDS))
+    lines = [f'  {name:{width}}  {what}' for name, what in COMMANDS.items()]
+    usage = 'usage: python -m mmvitkd COMMAND ...\n\n' + '\n'.join(lines)
+    usage += '\n\npython -m mmvitkd COMMAND --help tells the options of a command'
+    if arguments in (['-h'], ['--help']):
+        print(usage)
+        sys.exit(0)
+    if not arguments:
+        sys.exit(usage)
+    near = difflib.get_close_matches(arguments[0], COMMANDS, n=1)
+    hint = f"; did you mean '{near[0]}'?" if near else ''
+    sys.exit(f"error: no command '{arguments[0]}'{hint}\n{usage}")
