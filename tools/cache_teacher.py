@@ -31,9 +31,10 @@ from cache_lib.plan import Source, make_manifest, read_source, training_config
 from cache_lib.shards import own_folder
 from mmengine.config import Config
 
+from mmvitkd.commands.options import add_shared_arguments
 from mmvitkd.datasets.cached_dataset import check_pixels
 from mmvitkd.models.classifiers.stored_answer import CachedFeatureSpec
-from mmvitkd.utils.cli import add_shared_arguments, load_config, readable_errors, say
+from mmvitkd.utils.cli import load_config, readable_errors, say
 from mmvitkd.utils.teacher_cache import (
     TeacherCache,
     cache_bytes,

@@ -16,7 +16,6 @@ COMMANDS = {
     'train': 'train by a config: a distiller, or a teacher or student alone',
     'test': 'evaluate a checkpoint',
     'export': 'write the student of a checkpoint as MMPretrain knows it',
-    'estimate': 'tell what a distillation costs, before it is run',
 }
 
 

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any
 
 import torch
-from mmengine.config import Config, ConfigDict, DictAction
+from mmengine.config import Config, ConfigDict
 from mmengine.device import get_device
 from mmengine.dist import init_dist, is_distributed
 from mmengine.hooks import EMAHook
@@ -31,33 +31,6 @@ from .config_check import read_config
 from .finite import require_finite
 from .safe_loading import read_weights_only
 from .types import class_of, is_kind, name_of
-
-
-def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options that training and testing have in common."""
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='change settings of the config, e.g. train_cfg.max_epochs=10; lists as '
-        'key="[a,b]" or key=a,b',
-    )
-    parser.add_argument(
-        '--no-pin-memory',
-        action='store_true',
-        help="don't pin the data loaders' memory (done where there is a GPU)",
-    )
-    parser.add_argument(
-        '--launcher',
-        choices=['none', 'pytorch', 'slurm', 'mpi'],
-        default='none',
-        help='who started the processes of a distributed run. Default: none',
-    )
-    # torch.distributed.launch passes one or the other, torchrun neither
-    parser.add_argument(
-        '--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS
-    )
 
 
 def load_config(args: argparse.Namespace) -> Config:

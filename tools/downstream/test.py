@@ -9,8 +9,8 @@ from typing import Any
 import mmengine
 from mmengine.config import Config
 
+from mmvitkd.commands.options import add_shared_arguments
 from mmvitkd.utils.cli import (
-    add_shared_arguments,
     build_runner,
     complete_dataloader,
     load_config,

@@ -1,13 +1,10 @@
 """Train a detector, a segmentor or a pose estimator by mmdet, mmseg or mmpose.
 
-The options are those of tools/train.py, which does the work, and so all of upstream's:
---work-dir, --resume, --amp, --auto-scale-lr, --cfg-options and --launcher.
+The options are those of ``python -m mmvitkd train``, which does the work, and so all of
+upstream's: --work-dir, --resume, --amp, --auto-scale-lr, --cfg-options and --launcher.
 """
 
-import runpy
-from pathlib import Path
+from mmvitkd.commands import main
 
 if __name__ == '__main__':
-    runpy.run_path(
-        str(Path(__file__).resolve().parents[1] / 'train.py'), {}, '__main__'
-    )
+    main('train')

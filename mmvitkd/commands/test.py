@@ -1,0 +1,59 @@
+"""Evaluate a checkpoint: of a distiller without its teacher, or a plain one."""
+
+import argparse
+
+from .options import add_shared_arguments
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument('config', help='path of the config')
+    parser.add_argument('checkpoint', help='file or URL of the weights')
+    parser.add_argument(
+        '--work-dir',
+        help='folder for the log and the metrics. '
+        'Default: work_dirs/<name of the config>',
+    )
+    parser.add_argument('--out', help='file to write the results to')
+    parser.add_argument(
+        '--out-item',
+        choices=['metrics', 'pred'],
+        help='what --out shall hold: the metrics (.json, .yml, .pkl) or every '
+        'prediction (.pkl). Default: pred',
+    )
+    parser.add_argument('--amp', action='store_true', help='test in mixed precision')
+    parser.add_argument('--show-dir', help='folder to draw the predictions into')
+    parser.add_argument(
+        '--show', action='store_true', help='show the predictions in a window'
+    )
+    parser.add_argument(
+        '--interval', type=int, default=1, help='draw every so many images. Default: 1'
+    )
+    parser.add_argument(
+        '--wait-time',
+        type=float,
+        default=2,
+        help='seconds that a window stays. Default: 2',
+    )
+    parser.add_argument(
+        '--tta',
+        action='store_true',
+        help="test-time augmentation: by the config's tta_model and tta_pipeline, or "
+        'the mean score of an image and its mirror image',
+    )
+    add_shared_arguments(parser)
+
+
+def check_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Refuse options that don't go together."""
+    if args.out is None and args.out_item is not None:
+        parser.error('--out-item says what to write, --out=FILE where')
+    if args.out and args.out_item != 'metrics' and not args.out.endswith('.pkl'):
+        parser.error('predictions are written to a .pkl file: --out=FILE.pkl')
+
+
+def run(args: argparse.Namespace) -> None:
+    """Evaluate."""
+    from mmvitkd.engine.testing import test
+
+    test(args)

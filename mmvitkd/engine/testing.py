@@ -1,0 +1,98 @@
+"""What ``python -m mmvitkd test`` does."""
+
+import argparse
+from copy import deepcopy
+from pathlib import Path
+
+import mmengine
+from mmengine.config import Config
+from mmengine.evaluator import DumpResults
+
+from mmvitkd.utils import cli
+from mmvitkd.utils.cli import (
+    complete_dataloader,
+    load_config,
+    readable_errors,
+    require_fit,
+)
+from mmvitkd.utils.hooks import complete_hooks
+
+DOWNSTREAM = ('mmdet', 'mmseg', 'mmpose')
+
+
+def test(args: argparse.Namespace) -> None:
+    """Evaluate a checkpoint.
+
+    Args:
+        args: As the command reads them.
+    """
+    with readable_errors():
+        cfg = load_config(args)
+        apply_args(cfg, args)
+        # the runner dumps it into the work dir, where the training's has its own name
+        name = f'test_{Path(args.config).name}'
+        cfg = Config(cfg.to_dict(), cfg_text=cfg.text, filename=name)
+        complete_hooks(cfg)
+        runner = cli.build_runner(cfg)
+        require_fit(runner, args.checkpoint, ignore='terms.')
+        if args.out and args.out_item != 'metrics':
+            runner.test_evaluator.metrics.append(DumpResults(args.out))
+        metrics = runner.test()
+        if args.out and args.out_item == 'metrics':
+            mmengine.dump(metrics, args.out)
+
+
+def apply_args(cfg: Config, args: argparse.Namespace) -> None:
+    """Change a config as the command line says."""
+    if cfg.get('test_dataloader') is None:
+        raise ValueError(f"config '{args.config}' has no test_dataloader")
+    scope = cfg.get('default_scope')
+    if scope in DOWNSTREAM and (args.show or args.show_dir is not None or args.tta):
+        raise ValueError(
+            f"config '{args.config}' is {scope}'s, whose predictions are shown, drawn "
+            'and merged by tools/downstream/test.py'
+        )
+    cfg.load_from = args.checkpoint
+    cfg.resume = False
+    if Path(args.checkpoint).is_dir():
+        raise ValueError(
+            f"'{args.checkpoint}' is a folder, which only DeepSpeed loads: export its "
+            'student by tools/export_student.py with --config, and test that'
+        )
+    for key in ('runner_type', 'strategy'):  # of training; a student alone is small
+        cfg.pop(key, None)
+    leave_out_teacher(cfg)
+    if args.amp:
+        cfg.test_cfg = {**(cfg.get('test_cfg') or {}), 'fp16': True}
+    if args.show or args.show_dir is not None:
+        drawing = {
+            'type': 'VisualizationHook',
+            'enable': True,
+            'show': args.show,
+            'wait_time': args.wait_time,
+            'out_dir': args.show_dir,
+            'interval': args.interval,
+        }
+        cfg.default_hooks = {**cfg.get('default_hooks', {}), 'visualization': drawing}
+    if args.tta:
+        augment_test(cfg)
+    complete_dataloader(cfg, 'test_dataloader', not args.no_pin_memory, persist=False)
+
+
+def leave_out_teacher(cfg: Config) -> None:
+    """Build a distiller's student alone; predicting needs no more."""
+    if 'student' in cfg.model:
+        for key in ('teacher', 'teachers', 'terms'):
+            cfg.model.pop(key, None)
+
+
+def augment_test(cfg: Config) -> None:
+    """Let the model answer on several views of an image and merge the answers."""
+    pipeline = cfg.test_dataloader.dataset.pipeline
+    flips = [{'type': 'RandomFlip', 'prob': prob} for prob in (1.0, 0.0)]
+    views = {'type': 'TestTimeAug', 'transforms': [flips, [pipeline[-1]]]}
+    merge = cfg.get('tta_model', {'type': 'mmpretrain.AverageClsScoreTTA'})
+    cfg.test_dataloader.dataset.pipeline = cfg.get(
+        'tta_pipeline', [*deepcopy(pipeline[:-1]), views]
+    )
+    cfg.model = {**merge, 'module': cfg.model}

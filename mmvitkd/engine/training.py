@@ -1,0 +1,111 @@
+"""What ``python -m mmvitkd train`` does."""
+
+import argparse
+from pathlib import Path
+
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.optim import AmpOptimWrapper, OptimWrapper
+
+from mmvitkd.registry import OPTIM_WRAPPERS
+from mmvitkd.utils import cli
+from mmvitkd.utils.cli import (
+    complete_dataloader,
+    join_processes,
+    load_config,
+    readable_errors,
+    require_fit,
+    require_overlap,
+    say,
+    uses_strategy,
+)
+from mmvitkd.utils.hooks import complete_hooks
+from mmvitkd.utils.run_lock import own_folder_together
+from mmvitkd.utils.types import class_of
+from mmvitkd.utils.work_dir import claim_work_dir
+
+from .hooks import ResumeOptimHook
+
+
+def train(args: argparse.Namespace) -> None:
+    """Train by a config.
+
+    Args:
+        args: As the command reads them.
+    """
+    with readable_errors():
+        cfg = load_config(args)
+        apply_args(cfg, args)
+        complete_hooks(cfg)
+        join_processes(cfg)
+        with own_folder_together(Path(cfg.work_dir)):
+            _train_in_work_dir(cfg, args.override_optim)
+
+
+def apply_args(cfg: Config, args: argparse.Namespace) -> None:
+    """Change a config as the command line says."""
+    if args.no_validate:
+        cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    if args.amp:
+        enable_amp(cfg)
+    if args.resume is not None:
+        cfg.resume = True
+        cfg.load_from = None if args.resume == 'auto' else args.resume
+    if args.override_optim:
+        require_override(cfg)
+    if args.auto_scale_lr:
+        if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
+            raise ValueError(
+                '--auto-scale-lr needs the batch that the learning rate belongs to: '
+                'auto_scale_lr = dict(base_batch_size=...) in the config'
+            )
+        cfg.auto_scale_lr.enable = True
+    if 'runner_type' in cfg and cfg.get('data_preprocessor') is not None:
+        # as FlexibleRunner does later, so that resuming sees no other model
+        cfg.model.setdefault('data_preprocessor', cfg.data_preprocessor)
+    for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        complete_dataloader(
+            cfg, name, not args.no_pin_memory, not args.no_persistent_workers
+        )
+
+
+def enable_amp(cfg: Config) -> None:
+    """Replace the plain optimiser wrapper by one of mixed precision."""
+    wrapper = cfg.optim_wrapper
+    kind = wrapper.get('type', 'OptimWrapper')
+    if class_of(kind, OPTIM_WRAPPERS) not in (OptimWrapper, AmpOptimWrapper):
+        raise ValueError(
+            f"--amp replaces an OptimWrapper, but the config's is a {kind}: leave out "
+            'one of them'
+        )
+    if get_device() == 'cpu':
+        wrapper.type = 'mmvitkd.Bfloat16OptimWrapper'
+        wrapper.pop('loss_scale', None)
+        wrapper.pop('dtype', None)
+    else:
+        wrapper.type = 'AmpOptimWrapper'
+        wrapper.setdefault('loss_scale', 'dynamic')
+
+
+def require_override(cfg: Config) -> None:
+    """Refuse ``--override-optim`` where there is nothing that it could override."""
+    if not cfg.get('resume'):
+        raise ValueError('--override-optim belongs to --resume')
+    if uses_strategy(cfg, 'FSDP', 'DeepSpeed'):
+        raise ValueError(
+            '--override-optim: FSDP and DeepSpeed keep the state of the optimiser in '
+            'pieces, with its settings: resume without it, or begin a new run with the '
+            'weights of an export'
+        )
+
+
+def _train_in_work_dir(cfg: Config, override_optim: bool) -> None:
+    """Train into a work dir that no other run uses meanwhile."""
+    say(claim_work_dir(cfg, override_optim))
+    runner = cli.build_runner(cfg)
+    if cfg.get('resume'):
+        runner.register_hook(ResumeOptimHook(override_optim))
+        require_fit(runner, cfg.load_from)
+    elif cfg.get('load_from'):
+        require_overlap(runner, cfg.load_from)
+    runner.train()
