@@ -147,20 +147,22 @@ def test_configs_of_the_installed_packages_pass(package, tmp_path):
             read_config(write(tmp_path, 'train_cfg = dict(val_interval=2)', path))
 
 
+SLIP = (
+    "optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.1, weight_decay=0.1), "
+    "paramwise_cfg=dict(custom_keys={'a': dict(decay_multi=0.0)}))\n"
+)
+
+
 def test_upstreams_own_slips_are_not_the_users(tmp_path):
-    """One of MMDetection's configs says ``decay_multi``, which nothing reads."""
-    spec = find_spec('mmdet')
-    if spec is not None:
-        folder = Path(spec.origin).parent / '.mim' / 'configs' / 'mask2former'
-        path = folder / 'mask2former_swin-s-p4-w7-224_8xb2-lsj-50e_coco.py'
-        assert [key for _, key, _ in find_unread(Config.fromfile(path))]
-        read_config(path)
-    own = tmp_path / 'own.py'
-    own.write_text(
-        "optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.1, weight_decay=0.1), "
-        "paramwise_cfg=dict(custom_keys={'a': dict(decay_multi=0.0)}))"
-    )
-    assert "did you mean 'decay_mult'?" in refusal(own)
+    """Some of MMDetection's configs say ``decay_multi``, which nothing reads."""
+    upstream = tmp_path / '.mim' / 'slip.py'
+    upstream.parent.mkdir()
+    upstream.write_text(f'{SLIP}unused = 2.5\n')
+    path = write(tmp_path, 'train_cfg = dict(max_epochs=2)', upstream)
+    assert [key for _, key, _ in find_unread(Config.fromfile(path))] == ['decay_multi']
+    read_config(path)
+    path.write_text(SLIP)
+    assert "did you mean 'decay_mult'?" in refusal(path)
 
 
 def test_new_style_configs(tmp_path):
