@@ -106,13 +106,13 @@ def enable_amp(cfg: Config) -> None:
 def add_hooks(cfg: Config) -> None:
     """Make the run resume exactly, its checkpoints survive a kill, and watch it."""
     custom = list(cfg.get('custom_hooks') or [])
-    if all('EpochSeedHook' not in str(hook.get('type')) for hook in custom):
-        cfg.custom_hooks = [{'type': 'mmvitkd.EpochSeedHook'}, *custom]
     saving = {'type': 'CheckpointHook', 'interval': 1}  # the runner's own default
     hooks = {'checkpoint': saving, **cfg.get('default_hooks', {})}
     saving = hooks['checkpoint']
     if saving and saving.get('type', 'CheckpointHook') == 'CheckpointHook':
         hooks['checkpoint'] = {**saving, 'type': 'mmvitkd.SafeCheckpointHook'}
+    if (given := hooks.pop('resume', {})) not in (None, False):
+        hooks['resume'] = {'type': 'mmvitkd.ExactResumeHook', **given}
     for name, kind in WATCHING.items():
         given = hooks.pop(name, {})
         own = any(kind in str(hook.get('type')) for hook in custom)

@@ -3,5 +3,13 @@ from .digits import Digits
 from .image_folder import ImageFolder
 from .replay_sampler import ReplaySampler
 from .replayed_dataset import ReplayedDataset
+from .seeded_batches import SeededBatches
 
-__all__ = ['CachedDataset', 'Digits', 'ImageFolder', 'ReplaySampler', 'ReplayedDataset']
+__all__ = [
+    'CachedDataset',
+    'Digits',
+    'ImageFolder',
+    'ReplaySampler',
+    'ReplayedDataset',
+    'SeededBatches',
+]

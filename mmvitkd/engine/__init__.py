@@ -3,7 +3,7 @@ from .hooks import (
     CheckSegMapsHook,
     DistillationCheckHook,
     DistillationMonitorHook,
-    EpochSeedHook,
+    ExactResumeHook,
     SafeCheckpointHook,
     TermWeightHook,
 )
@@ -18,7 +18,7 @@ __all__ = [
     'DeepSpeedStrategy',
     'DistillationCheckHook',
     'DistillationMonitorHook',
-    'EpochSeedHook',
+    'ExactResumeHook',
     'FSDPStrategy',
     'SafeCheckpointHook',
     'TermWeightHook',

@@ -23,6 +23,7 @@ from .checkpoint import (
     load_strictly,
     weights_of,
 )
+from .finite import require_finite
 
 
 def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
@@ -150,13 +151,14 @@ def require_fit(runner: Runner, path: str, ignore: str | None = None) -> None:
         ignore: Leave out the weights below this prefix. Defaults to None.
 
     Raises:
-        ValueError: If any weight is missing, unknown or of another shape.
+        ValueError: If any weight is missing, unknown, of another shape, or NaN.
     """
     if not isinstance(runner, Runner):  # FlexibleRunner, whose strategies load
         return
     weights = weights_of(load_checkpoint(path))
     if ignore is not None:
         weights = {k: v for k, v in weights.items() if not k.startswith(ignore)}
+    require_finite(weights, f"checkpoint '{path}'")
     problems = load_strictly(unwrap(runner.model), weights)
     if problems:
         raise ValueError(
@@ -166,7 +168,7 @@ def require_fit(runner: Runner, path: str, ignore: str | None = None) -> None:
 
 
 def require_overlap(runner: Runner, path: str) -> None:
-    """Refuse a checkpoint to begin with that has not one of the model's weights.
+    """Refuse a checkpoint to begin with that has none of the model's weights, or NaN.
 
     Raises:
         ValueError: If so.
@@ -175,6 +177,7 @@ def require_overlap(runner: Runner, path: str) -> None:
         return
     model = unwrap(runner.model)
     weights = weights_of(load_checkpoint(path))
+    require_finite(weights, f"load_from: checkpoint '{path}'")
     if not set(weights) & set(model.state_dict()):
         raise ValueError(
             f"load_from: checkpoint '{path}' has none of the model's weights. A "

@@ -14,6 +14,7 @@ from torch import Tensor
 from mmvitkd import __version__, registry
 
 from .checkpoint import load_checkpoint, load_strictly, weights_of
+from .finite import require_finite
 
 PREFIX = 'student.'
 PARENT = 'mmpretrain'
@@ -54,8 +55,9 @@ def export_student(
         ``out``.
 
     Raises:
-        ValueError: If the checkpoint has no student or not the weights asked for,
-            the config's student is another, or a file exists already.
+        ValueError: If the checkpoint has no student or not the weights asked for, if
+            they are not finite, if the config's student is another, or if a file
+            exists already.
     """
     out = Path(out)
     plain = out.with_suffix('.py')
@@ -68,6 +70,7 @@ def export_student(
     weights = student_weights(loaded, ema)
     if drop_dist_token:
         weights = without_dist_token(weights)
+    require_finite(weights, f"checkpoint '{checkpoint}'")
     exported = {'meta': _meta(loaded), 'state_dict': weights}
     out.parent.mkdir(parents=True, exist_ok=True)
     if config is not None:

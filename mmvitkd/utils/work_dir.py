@@ -8,6 +8,7 @@ from typing import Any
 from mmengine.config import Config
 
 from .checkpoint import load_checkpoint
+from .finite import require_finite
 
 # settings of the machine or of this start, not of the run
 INCIDENTAL = (
@@ -87,7 +88,10 @@ def _resume_given(cfg: Config, held: list[Path]) -> list[str]:
             f"'{cfg.work_dir}' holds {_names(later)}, which resuming from '{file}' "
             'would write over: give another --work-dir, or remove them first'
         )
-    return _changes_noted(file, changed_settings(_training_state(cfg.load_from), cfg))
+    checkpoint = _training_state(cfg.load_from)
+    changes = changed_settings(checkpoint, cfg)
+    _keep_seed(checkpoint, cfg)
+    return _changes_noted(file, changes)
 
 
 def _resume_newest(cfg: Config, held: list[Path]) -> list[str]:
@@ -108,6 +112,7 @@ def _resume_newest(cfg: Config, held: list[Path]) -> list[str]:
                 f'go on with it all the same, --resume {file}'
             )
         cfg.load_from = str(file)
+        _keep_seed(checkpoint, cfg)
         return [*lines, *_changes_noted(file, changes)]
     reasons = '\n'.join([*lines, 'Remove them, or give another --work-dir'])
     raise ValueError(
@@ -122,7 +127,17 @@ def _training_state(file: str | Path) -> dict[str, Any]:
     checkpoint = load_checkpoint(file)
     if 'message_hub' not in checkpoint:
         raise ValueError(f"'{file}' has weights but no training state")
+    for key in ('state_dict', 'ema_state_dict'):
+        require_finite(checkpoint.get(key, {}), f"checkpoint '{file}'")
     return checkpoint
+
+
+def _keep_seed(checkpoint: dict[str, Any], cfg: Config) -> None:
+    """Go on with the seed that a run drew, which orders the images from the start."""
+    seed = checkpoint.get('meta', {}).get('seed')
+    randomness = cfg.get('randomness') or {}
+    if seed is not None and randomness.get('seed') is None:
+        cfg.randomness = {**randomness, 'seed': seed}
 
 
 def _is_model(setting: str) -> bool:

@@ -4,9 +4,10 @@ import os
 import signal
 from typing import Any
 
-from mmengine.hooks import Hook
+from mmengine.hooks import EMAHook, Hook
 
 from mmvitkd.registry import HOOKS, TRANSFORMS
+from mmvitkd.utils.cli import unwrap
 
 
 class Interrupted(Exception):
@@ -25,6 +26,29 @@ class KillHook(Hook):
             if workers is not None:  # else some later test would wait for their end
                 workers._shutdown_workers()
             raise Interrupted
+
+    def after_val_iter(self, runner: Any, *args: Any, **kwargs: Any) -> None:
+        if os.environ.get('KILL_IN_VALIDATION') == str(runner.iter):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+@HOOKS.register_module()
+class DivergeHook(Hook):
+    """Make a weight NaN behind the iteration that the environment names."""
+
+    priority = 'LOW'  # behind the averaging of weights
+
+    def __init__(self, averaged: bool = False) -> None:
+        self.averaged = averaged
+
+    def after_train_iter(self, runner: Any, *args: Any, **kwargs: Any) -> None:
+        if os.environ.get('DIVERGE_AT_ITER') != str(runner.iter):
+            return
+        model = unwrap(runner.model)
+        if self.averaged:
+            (hook,) = (h for h in runner.hooks if isinstance(h, EMAHook))
+            model = hook.ema_model.module
+        model.student.backbone.ln1.weight.data[0] = float('nan')
 
 
 @TRANSFORMS.register_module()

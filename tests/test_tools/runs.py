@@ -2,6 +2,7 @@
 
 import os
 import runpy
+import signal
 import socket
 import subprocess
 import sys
@@ -108,8 +109,11 @@ def run(tool: str, *args: Any, **env: str) -> Any:
     return runners[0] if runners else None
 
 
-def in_processes(count: int, target: Callable, *args: Any) -> None:
-    """Call a function as torchrun would, in forks of this process: no imports."""
+def in_processes(count: int, target: Callable, *args: Any, code: int = 0) -> None:
+    """Call a function as torchrun would, in forks of this process: no imports.
+
+    All must end with the same exit code.
+    """
     with socket.socket() as free:
         free.bind(('127.0.0.1', 0))
         port = str(free.getsockname()[1])
@@ -126,7 +130,7 @@ def in_processes(count: int, target: Callable, *args: Any) -> None:
     codes = [process.exitcode for process in processes]
     for process in processes:
         process.kill()
-    assert codes == [0] * count
+    assert codes == [code] * count
 
 
 def _alone(target: Callable, *args: Any) -> None:
@@ -138,6 +142,15 @@ def _alone(target: Callable, *args: Any) -> None:
 def run_together(count: int, tool: str, *args: Any) -> None:
     """Run a tool in several processes."""
     in_processes(count, run, tool, *args, '--launcher', 'pytorch')
+
+
+def kill(
+    iteration: int, *args: Any, processes: int = 1, at: str = 'KILL_BEFORE_ITER'
+) -> None:
+    """Train in processes that end by SIGKILL before an iteration of the run."""
+    launcher = ['--launcher', 'pytorch'] if processes > 1 else []
+    with mock.patch.dict(os.environ, {at: str(iteration)}):
+        in_processes(processes, run, 'train', *args, *launcher, code=-signal.SIGKILL)
 
 
 def message(tool: str, *args: Any) -> str:

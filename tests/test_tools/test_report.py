@@ -12,7 +12,8 @@ import pytest
 
 from tests.helpers import build, vit
 from tests.test_tools.browser import Browser
-from tests.test_tools.runs import PIPELINE, config, loader, message, run
+from tests.test_tools.runs import PIPELINE, config, kill, loader, message, run
+from tools.report_lib.runs import Run
 
 NEEDED = ['Summary', 'Curves', 'Attention', 'Distance', 'Examples', 'Settings']
 # what the test split of these runs is, so that accuracies can be compared
@@ -162,6 +163,22 @@ def test_an_unfinished_run_is_told_from_a_finished_one(runs, tmp_path):
     text = page.read_text()
     assert '1 lines of its log are broken and left out' in text
     assert 'No run has a checkpoint' in text
+
+
+def test_a_run_killed_in_its_last_validation_is_not_finished(tmp_path):
+    cfg = config(tmp_path)
+    kill(8, cfg, '--work-dir', tmp_path / 'run', at='KILL_IN_VALIDATION')
+    assert (tmp_path / 'run' / 'epoch_2.pth').exists()
+    read = [Run(tmp_path / 'run', 'run').state]
+    run('train', cfg, '--work-dir', tmp_path / 'run', '--resume')
+    read += [Run(tmp_path / 'run', 'run').state]
+    run('train', cfg, '--work-dir', tmp_path / 'blind', '--no-validate')
+    read += [Run(tmp_path / 'blind', 'blind').state]
+    assert read == [
+        'unfinished: killed before its last validation (epoch 2 of 2)',
+        'finished',
+        'finished',
+    ]
 
 
 def test_a_teacher_that_is_gone_is_said_and_the_students_are_shown(runs, tmp_path):

@@ -39,7 +39,7 @@ def test_options_reach_the_run(tmp_path):
     assert runner.val_loop is None
     assert runner.seed == 7
     names = {hook.__class__.__name__ for hook in runner.hooks}
-    assert {'EpochSeedHook', 'SafeCheckpointHook', 'KillHook'} <= names
+    assert {'ExactResumeHook', 'SafeCheckpointHook', 'KillHook'} <= names
 
 
 def test_work_dir_is_named_after_the_config(tmp_path, monkeypatch):

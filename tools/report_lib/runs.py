@@ -178,24 +178,45 @@ class Run:
     @property
     def unit(self) -> str:
         """What the run counts by: ``'epoch'`` or ``'iteration'``."""
-        loop = self.cfg.get('train_cfg') or {} if self.cfg else {}
+        loop = self._loop
         by_epoch = 'max_epochs' in loop or loop.get('by_epoch', 'max_iters' not in loop)
         return 'epoch' if by_epoch else 'iteration'
 
     @property
     def state(self) -> str:
         """``'finished'``, or how far it came and why not further."""
-        loop = self.cfg.get('train_cfg') or {} if self.cfg else {}
-        end = loop.get('max_epochs' if self.unit == 'epoch' else 'max_iters')
+        end = self._loop.get('max_epochs' if self.unit == 'epoch' else 'max_iters')
         key = 'epoch' if self.unit == 'epoch' else 'iter'
-        saved = re.search(rf'^{key}_(\d+)$', getattr(self.checkpoint, 'stem', ''))
-        logged = [record.get(key, 0) for record in self.train]
-        at = max([*logged, int(saved[1]) if saved else 0])
-        if end is not None and at >= end:
-            return 'finished'
-        came = f'{self.unit} {at} of {end or "?"}' if at else 'nothing was logged'
+        found = re.search(rf'^{key}_(\d+)$', getattr(self.checkpoint, 'stem', ''))
+        saved = int(found[1]) if found else 0
+        at = max([saved, *(record.get(key, 0) for record in self.train)])
         reason = self._reason()
+        came = f'{self.unit} {at} of {end or "?"}' if at else 'nothing was logged'
+        if end is not None and at >= end:
+            if self._is_validated(end) or (not self._validates and saved in (0, at)):
+                return 'finished'
+            if not reason:
+                last = 'validation' if self._validates else 'checkpoint'
+                return f'unfinished: killed before its last {last} ({came})'
         return f'failed: {reason} ({came})' if reason else f'unfinished: {came}'
+
+    @property
+    def _loop(self) -> Record:
+        return self.cfg.get('train_cfg') or {} if self.cfg else {}
+
+    @property
+    def _validates(self) -> bool:
+        """Whether a validation belongs to its end."""
+        parts = ('val_cfg', 'val_dataloader', 'val_evaluator')
+        return self.cfg is not None and all(self.cfg.get(p) is not None for p in parts)
+
+    def _is_validated(self, end: int) -> bool:
+        """Whether the validation at its end was logged."""
+        logger = (self.cfg.get('default_hooks') or {}).get('logger') or {}
+        counts_epochs = logger.get('log_metric_by_epoch', True)
+        if counts_epochs == (self.unit == 'epoch'):
+            return any(record['step'] >= end for record in self.val)
+        return bool(self._records) and 'iter' not in self._records[-1]
 
     def _reason(self) -> str:
         """Return what ended it, as far as somebody wrote it down."""

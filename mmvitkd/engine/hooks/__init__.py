@@ -2,7 +2,7 @@ from .activation_checkpointing_hook import ActivationCheckpointingHook
 from .check_seg_maps_hook import CheckSegMapsHook
 from .distillation_check_hook import DistillationCheckHook
 from .distillation_monitor_hook import DistillationMonitorHook
-from .epoch_seed_hook import EpochSeedHook
+from .exact_resume_hook import ExactResumeHook
 from .safe_checkpoint_hook import SafeCheckpointHook
 from .term_weight_hook import TermWeightHook
 
@@ -11,7 +11,7 @@ __all__ = [
     'CheckSegMapsHook',
     'DistillationCheckHook',
     'DistillationMonitorHook',
-    'EpochSeedHook',
+    'ExactResumeHook',
     'SafeCheckpointHook',
     'TermWeightHook',
 ]

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from mmvitkd.registry import MODELS, SCOPE
 from mmvitkd.utils import load_checkpoint, load_strictly, weights_of
 from mmvitkd.utils.blocks import find_blocks
+from mmvitkd.utils.finite import require_finite
 
 from .tap import Grid, Tap, Tapped, find_module, find_patch_embed, record
 
@@ -104,7 +105,9 @@ class Teacher:
         if self._loaded or self.checkpoint is None:
             return
         checkpoint = load_checkpoint(self.checkpoint, self.weights_only)
-        problems = load_strictly(self.model, weights_of(checkpoint, self.prefix))
+        weights = weights_of(checkpoint, self.prefix)
+        require_finite(weights, f"teacher checkpoint '{self.checkpoint}'")
+        problems = load_strictly(self.model, weights)
         if problems:
             raise ValueError(
                 f"teacher checkpoint '{self.checkpoint}' does not fit "

@@ -279,7 +279,7 @@ class ViTKDDistiller(BaseClassifier):
             else:
                 loss = _nothing(student.value, *term.parameters())
             losses[f'loss_{spec.name}'] = loss
-        _check_finite(losses)
+        _check_finite(losses, answers, seen)
         if self.observer is not None:
             self.observer(losses, answers, target)
         return losses
@@ -439,13 +439,43 @@ def labels_of(data_samples: list[DataSample] | None) -> Tensor | None:
     return None
 
 
-def _check_finite(losses: dict[str, Tensor]) -> None:
+def _check_finite(
+    losses: dict[str, Tensor], answers: Answers, seen: dict[Tap, Tapped]
+) -> None:
     values = {key: loss.detach() for key, loss in losses.items() if 'loss' in key}
     if not values or bool(torch.stack(list(values.values())).isfinite().all()):
         return
     bad = {key: float(value) for key, value in values.items() if not value.isfinite()}
     good = {key: float(value) for key, value in values.items() if key not in bad}
     raise FloatingPointError(
-        f'not finite: {bad}; the others: {good}. Lower the learning rate or that '
-        'loss_weight, or look at its inputs'
+        f'not finite: {bad}; the others: {good}. {_blame(answers, seen)}'
     )
+
+
+def _blame(answers: Answers, seen: dict[Tap, Tapped]) -> str:
+    """Say whose tensors were not finite, and what may help."""
+    sides = {f"teacher '{name}'": taps for name, taps in answers.items()}
+    bad = {
+        side: [tap.path for tap, tapped in taps.items() if not _is_finite(tapped)]
+        for side, taps in {**sides, 'the student': seen}.items()
+    }
+    bad = {side: paths for side, paths in bad.items() if paths}
+    found = '; '.join(f'{side} at {", ".join(paths)}' for side, paths in bad.items())
+    if not bad:
+        return (
+            "The teachers' and the student's tensors are finite: lower the learning "
+            'rate or that loss_weight'
+        )
+    if list(bad) == ['the student']:
+        return f'Not finite are those of {found}: lower the learning rate'
+    if 'the student' in bad:
+        return f'Not finite are those of {found}: look at the images first'
+    return (
+        f'Not finite are those of {found}, and none of the student: look at the '
+        "teacher's weights, normalisation and precision; the learning rate is not to "
+        'blame'
+    )
+
+
+def _is_finite(tapped: Tapped) -> bool:
+    return bool(tapped.value.isfinite().all())

@@ -29,6 +29,9 @@ def run(tmp_path):
         save_checkpoint=save,
         epoch=0,
         iter=0,
+        model=torch.nn.Linear(2, 1),
+        hooks=[],
+        optim_wrapper=None,
     )
 
 

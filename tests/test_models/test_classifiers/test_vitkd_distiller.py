@@ -467,6 +467,37 @@ def test_a_loss_that_is_not_finite_is_named(tmp_path, images, bad):
         model(images, LABELS, mode='loss')
 
 
+def poison(module: nn.Module) -> None:
+    with torch.no_grad():
+        next(module.parameters()).fill_(float('nan'))
+
+
+def test_a_loss_that_is_not_finite_names_the_side(tmp_path, images):
+    """Advice on the learning rate is for the student alone."""
+    found = {}
+    for side in ('teacher', 'student', 'images', 'term'):
+        model = made(tmp_path)
+        model.load_teachers()
+        inputs = images
+        if side == 'teacher':
+            poison(model.teachers['teacher'].model.backbone.layers[0])
+        elif side == 'student':
+            poison(model.student.backbone.layers[0])
+        elif side == 'images':
+            inputs = images * float('inf')
+        else:
+            poison(model.terms['mimic0'])
+        with pytest.raises(FloatingPointError) as error:
+            model(inputs, LABELS, mode='loss')
+        found[side] = str(error.value)
+    assert "those of teacher 'teacher' at backbone.layers.0" in found['teacher']
+    assert 'learning rate is not to blame' in found['teacher']
+    assert 'those of the student at backbone.layers.0' in found['student']
+    assert 'lower the learning rate' in found['student']
+    assert 'look at the images first' in found['images']
+    assert 'tensors are finite' in found['term']
+
+
 def test_layer_depth_for_layer_decay(tmp_path):
     model = made(tmp_path)
     student = model.student
