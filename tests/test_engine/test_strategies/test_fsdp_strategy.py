@@ -44,6 +44,19 @@ def test_resumed_run_ends_in_the_same_weights(trained, tmp_path):
     assert_same(resumed, weights(trained / 'two' / 'epoch_3.pth'))
 
 
+def test_a_file_written_after_a_validation_says_its_own_epoch(tmp_path):
+    """As the best one is, and the last one, which then knows it."""
+    saving = {'type': 'CheckpointHook', 'interval': 1, 'save_best': 'auto'}
+    cfg = sharded(tmp_path, 'one', FSDP, **{'default_hooks.checkpoint': saving})
+    run_together(1, 'train', cfg, '--work-dir', tmp_path / 'run')
+    files = sorted((tmp_path / 'run').glob('*.pth'))
+    assert any(file.name.startswith('best_') for file in files)
+    for file in files:
+        meta = weights(file, 'meta')
+        epoch = int(file.stem.rpartition('_')[2])
+        assert (meta['epoch'], meta['iter'] % epoch) == (epoch, 0)
+
+
 def test_one_process_goes_on_with_what_two_began(trained, tmp_path):
     shutil.copy(trained / 'two' / 'epoch_1.pth', tmp_path)
     again = ['--resume', '--cfg-options', 'train_dataloader.batch_size=16']
