@@ -1,6 +1,7 @@
 """The best checkpoint is that of a run left alone, wherever a run was killed."""
 
 import os
+import shutil
 import signal
 from pathlib import Path
 from unittest import mock
@@ -109,3 +110,13 @@ def test_killed_while_the_best_is_replaced(what, tmp_path):
     run('train', cfg, '--work-dir', tmp_path / 'killed', '--resume')
     run('train', cfg, '--work-dir', tmp_path / 'alone')
     assert_best_like_alone(tmp_path)
+
+
+def test_a_copy_leaves_the_files_of_the_original_alone(tmp_path):
+    better = {'optim_wrapper.optimizer.lr': 0.02, 'train_cfg.max_epochs': 6}
+    cfg = config(tmp_path, **{**BY_EPOCH, **better})
+    kill(7, cfg, '--work-dir', tmp_path / 'first')
+    shutil.copytree(tmp_path / 'first', tmp_path / 'killed')
+    before = best(tmp_path / 'first')
+    run('train', cfg, '--work-dir', tmp_path / 'killed', '--resume')
+    assert best(tmp_path / 'killed') != before == best(tmp_path / 'first')

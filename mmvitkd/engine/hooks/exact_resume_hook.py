@@ -45,14 +45,16 @@ class ExactResumeHook(Hook):
     def __init__(self, exact: bool = True) -> None:
         self.exact = exact
         self._resumed = False
-        self._has_gradients = False
+        self._missing: list[str] = []
         self._batches: SeededBatches | None = None
         self._skip = self._before = 0
 
     def after_load_checkpoint(self, runner: Any, checkpoint: dict) -> None:
         """Note what a run is resumed from."""
         self._resumed = bool(runner._resume)
-        self._has_gradients = GRADIENTS in checkpoint
+        needed = {'optimizer': runner.optim_wrapper, GRADIENTS: True}
+        needed['param_schedulers'] = runner.param_schedulers
+        self._missing = [k for k, v in needed.items() if v and k not in checkpoint]
 
     def before_train(self, runner: Any) -> None:
         """Find the place in the data, and say what can't go on exactly.
@@ -65,13 +67,15 @@ class ExactResumeHook(Hook):
         processes = hub.get_info(PROCESSES, get_world_size())
         doubts = list(_doubts(runner))
         if self._resumed:
-            doubts += self._find_place(runner)
+            doubts += [*self._find_place(runner), *self._lacking(runner)]
             self._restore_stopping(runner)
             if processes != get_world_size():
                 runner.logger.warning(
                     f'the run had {processes} processes and goes on with '
                     f'{get_world_size()}: not as it would have with as many'
                 )
+        else:
+            doubts += _losing_gradients(runner)
         hub.update_info(PROCESSES, get_world_size())
         hub.update_info(LENGTH, len(runner.train_dataloader))
         self._install(runner, loop)
@@ -89,7 +93,7 @@ class ExactResumeHook(Hook):
         """Set how many batches of the epoch are done, and say if that is unknown."""
         loop, length = runner.train_loop, len(runner.train_dataloader)
         if not isinstance(loop, EpochBasedTrainLoop):
-            return self._missing_gradients(runner)
+            return []
         done = runner.message_hub.get_info(IN_EPOCH)
         if done is None:  # written without this hook
             done = loop.iter - loop.epoch * length
@@ -98,20 +102,26 @@ class ExactResumeHook(Hook):
             known = not done or runner.message_hub.get_info(LENGTH) == length
         self._skip = done if known else 0
         if known:
-            return self._missing_gradients(runner)
+            return []
         return [
             f'the checkpoint lies inside epoch {loop.epoch + 1}, {done} batches after '
             f'its begin, and an epoch now has {length}: are batch size, number of '
             'processes and data the same?'
         ]
 
-    def _missing_gradients(self, runner: Any) -> list[str]:
-        if self._has_gradients or not is_accumulating(runner):
-            return []
-        return [
-            f'it was written at iteration {runner.iter}, between two updates of '
-            "accumulated gradients, and doesn't hold them"
-        ]
+    def _lacking(self, runner: Any) -> Iterator[str]:
+        """Name the state that should be in the checkpoint and is not."""
+        if GRADIENTS in self._missing and is_accumulating(runner):
+            yield (
+                f'it was written at iteration {runner.iter}, between two updates of '
+                "accumulated gradients, and doesn't hold them"
+            )
+        lacking = [key for key in self._missing if key != GRADIENTS]
+        if lacking and isinstance(runner, Runner):  # strategies have their own keys
+            yield (
+                f'the checkpoint has no {" and no ".join(lacking)}; best_* files are '
+                'for testing'
+            )
 
     def _restore_stopping(self, runner: Any) -> None:
         saved = runner.message_hub.get_info(STOPPING)
@@ -252,11 +262,17 @@ def _doubts(runner: Any) -> Iterator[str]:
     fresh = loader.num_workers and isinstance(loop, EpochBasedTrainLoop)
     if remembering and not fresh:
         yield f'{", ".join(remembering)} mixes in images of earlier batches'
-    counts = accumulation(runner)
-    if not isinstance(runner, Runner) and len(loader) % counts:
+
+
+def _losing_gradients(runner: Any) -> Iterator[str]:
+    """Say whether some checkpoints will lie between two updates, without gradients."""
+    counts, length = accumulation(runner), len(runner.train_dataloader)
+    by_epoch = isinstance(runner.train_loop, EpochBasedTrainLoop)
+    if not isinstance(runner, Runner) and (length % counts or counts > 1 > by_epoch):
         yield (
-            f'under {type(runner.strategy).__name__} checkpoints hold no accumulated '
-            f'gradients: {counts} batches make an update, {len(loader)} an epoch'
+            f'from every checkpoint: under {type(runner.strategy).__name__} they hold '
+            f'no accumulated gradients, {counts} batches make an update, and {length} '
+            'an epoch'
         )
 
 

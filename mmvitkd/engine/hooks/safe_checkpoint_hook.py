@@ -239,7 +239,8 @@ def validation_due(runner: Any) -> bool:
     if runner.val_loop is None or not hasattr(loop, 'val_interval') or not loop.iter:
         return False
     by_epoch = isinstance(loop, EpochBasedTrainLoop)
-    if by_epoch and runner.message_hub.get_info(IN_EPOCH):
+    done = loop.iter - loop.epoch * len(runner.train_dataloader)
+    if by_epoch and runner.message_hub.get_info(IN_EPOCH, done):
         return False  # inside an epoch
     loop._decide_current_val_interval()
     at, last = (

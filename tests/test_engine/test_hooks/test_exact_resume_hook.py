@@ -108,6 +108,16 @@ def test_gradients_that_are_missing_are_refused(tmp_path):
     assert 'at iteration 4, between two updates of accumulated gradients' in text
 
 
+def test_a_best_file_is_refused(tmp_path):
+    """It holds weights, and nothing of the optimizer."""
+    best = {'type': 'CheckpointHook', 'interval': 1, 'save_best': 'auto'}
+    cfg = config(tmp_path, **{'default_hooks.checkpoint': best})
+    run('train', cfg, '--work-dir', tmp_path / 'run')
+    (file,) = (tmp_path / 'run').glob('best_*')
+    text = message('train', cfg, '--work-dir', tmp_path / 'new', '--resume', file)
+    assert 'the checkpoint has no optimizer and no param_schedulers' in text
+
+
 def test_early_stopping_remembers_what_it_saw(tmp_path):
     stopping = {'type': 'EarlyStoppingHook', 'monitor': 'accuracy/top1', 'patience': 2}
     stopping['min_delta'] = 100.0  # nothing ever improves enough

@@ -57,6 +57,16 @@ def test_a_file_written_after_a_validation_says_its_own_epoch(tmp_path):
         assert (meta['epoch'], meta['iter'] % epoch) == (epoch, 0)
 
 
+def test_accumulated_gradients_that_are_not_kept_are_told(tmp_path, trained):
+    """Three batches an update, four an epoch: the third epoch's end is one's."""
+    more = ['--cfg-options', 'optim_wrapper.accumulative_counts=3']
+    more += ['train_dataloader.dataset.indices=64']
+    args = [trained / 'two.py', '--work-dir', tmp_path / 'run', *more]
+    run_together(2, 'train', *args)
+    (log,) = (tmp_path / 'run').glob('*/*.log')
+    assert "can't be resumed exactly: from every checkpoint" in log.read_text()
+
+
 def test_one_process_goes_on_with_what_two_began(trained, tmp_path):
     shutil.copy(trained / 'two' / 'epoch_1.pth', tmp_path)
     again = ['--resume', '--cfg-options', 'train_dataloader.batch_size=16']
