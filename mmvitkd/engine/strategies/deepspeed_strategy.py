@@ -1,4 +1,6 @@
 import os
+import shutil
+from collections.abc import Callable
 from typing import Any
 
 from mmengine._strategy import DeepSpeedStrategy as BaseDeepSpeedStrategy
@@ -90,18 +92,33 @@ class DeepSpeedStrategy(BaseDeepSpeedStrategy):
         with weights_only_loads(), safe_globals(_state_classes()):
             return super().load_checkpoint(filename, **kwargs)
 
-    def resume(self, filename: str, **kwargs: Any) -> dict:
-        """As MMEngine's, read as data likewise."""
+    def resume(
+        self, filename: str, *, callback: Callable | None = None, **kwargs: Any
+    ) -> dict:
+        """As MMEngine's, which tells no hook, and read as data likewise."""
         with weights_only_loads(), safe_globals(_state_classes()):
-            return super().resume(filename, **kwargs)
+            checkpoint = super().resume(filename, **kwargs)
+        if callback is not None:
+            callback(checkpoint)
+        return checkpoint
 
-    def save_checkpoint(self, filename: str, **kwargs: Any) -> None:
+    def save_checkpoint(
+        self, filename: str, *, callback: Callable | None = None, **kwargs: Any
+    ) -> None:
         """Write a folder from all processes; it is complete or not there."""
         part = f'{filename}.part'
+        if callback is not None:  # MMEngine's tells no hook
+            callback(kwargs['extra_ckpt'])
         super().save_checkpoint(part, **kwargs)
         barrier()
         if is_main_process():
+            # written again after its validation; a folder replaces an empty one only
+            outdated = f'{filename}.old'
+            shutil.rmtree(outdated, ignore_errors=True)
+            if os.path.isdir(filename):
+                os.replace(filename, outdated)
             os.replace(part, filename)
+            shutil.rmtree(outdated, ignore_errors=True)
 
 
 def _state_classes() -> list[Any]:
