@@ -37,6 +37,28 @@ def results(tables):
     return results
 
 
+# ----------------------------------------------------------------------- statistics
+
+STEADY = [86.0, 86.2, 85.8]
+WIDE = [90.0, 80.0, 85.0, 78.0, 88.0, 84.0, 79.0, 87.0, 83.0, 81.0, 86.0, 77.0]
+THREE = [90.0, 84.0, 93.0]
+NARROW = [84.0, 85.0, 83.0, 84.5, 83.5, 84.0, 85.5, 82.5, 84.0, 84.5, 83.5, 84.0]
+
+
+def test_the_test_is_welchs(results):
+    """Where Student's, which pools the variances, says the opposite."""
+    assert results.within_noise(THREE, NARROW) is True  # p 0.20; Student's 0.002
+    assert results.within_noise(STEADY, WIDE) is False  # p 0.04; Student's 0.28
+    assert results.within_noise([90.0], WIDE) is None
+
+
+def test_the_spread_is_the_standard_deviation_of_a_sample(results):
+    """By hand: squares of 1, -5 and 4 add up to 42, half of which is 4.58 squared."""
+    assert results.spread(THREE) == '89.0 ± 4.6'
+    assert results.spread(THREE, 2) == '89.00 ± 4.58'
+    assert results.spread([89.0]) == '89.0'
+
+
 # ------------------------------------------------------------ the tables themselves
 
 

@@ -75,6 +75,25 @@ def test_two_extra_tokens_are_seen():
     assert torch.equal(patch.value, every.value[:, 2:])
 
 
+def model_of_two_tokens():
+    """A distilled DeiT whose class token is all ones, its distillation token twos."""
+    model = vit(16)
+    model['backbone']['type'] = 'DistilledVisionTransformer'
+    model['head'] = {'type': 'DeiTClsHead', 'num_classes': 10, 'in_channels': 16}
+    made = build(model)
+    torch.nn.init.ones_(made.backbone.cls_token)
+    torch.nn.init.constant_(made.backbone.dist_token, 2.0)
+    torch.nn.init.zeros_(made.backbone.pos_embed)
+    return made
+
+
+def test_the_class_token_is_not_the_distillation_token():
+    """Seen where nothing has mixed them yet."""
+    model = model_of_two_tokens()
+    (cls,) = tapped(model, (32, 32), Tap('backbone.drop_after_pos', 'cls'))
+    assert torch.equal(cls.value, torch.ones(2, 16))
+
+
 def test_no_extra_token():
     model = vit(16, with_cls_token=False, out_type='avg_featmap')
     model['head'] = {'type': 'LinearClsHead', 'num_classes': 10, 'in_channels': 16}

@@ -67,6 +67,28 @@ def test_own_normalisation_is_honoured(tmp_path):
     assert torch.allclose(made.prepare(seen_by_student, students), expected, atol=1e-4)
 
 
+def test_another_order_of_the_channels_is_honoured_at_equal_values(tmp_path):
+    gray = {'mean': [127.5] * 3, 'std': [127.5] * 3}
+    made = teacher(tmp_path, {**vit(), 'data_preprocessor': {**gray, 'to_rgb': False}})
+    images = torch.randn(2, 3, 32, 32)
+    rgb = made.prepare(images, preprocessor(**gray, to_rgb=True))
+    assert torch.allclose(rgb, images.flip(1), atol=1e-5)
+    bgr = made.prepare(images, preprocessor(**gray, to_rgb=False))
+    assert torch.equal(bgr, images)
+
+
+def test_images_are_made_smaller_without_aliasing(tmp_path):
+    """Stripes of one pixel are gray from afar, not stripes of another width."""
+    stripes = torch.ones(1, 3, 64, 64)
+    stripes[..., ::2] = -1
+    small = teacher(tmp_path).prepare(stripes, preprocessor())
+    assert small[..., 2:-2].abs().max() < 0.01
+    thirds = torch.ones(1, 3, 96, 96)
+    thirds[..., ::3] = -2  # of mean 0
+    small = teacher(tmp_path).prepare(thirds, preprocessor())
+    assert small[..., 2:-2].abs().max() < 0.2
+
+
 def test_without_own_normalisation_it_sees_the_students(tmp_path):
     images = torch.randn(2, 3, 32, 32)
     made = teacher(tmp_path)

@@ -199,6 +199,18 @@ def test_task_weight(tmp_path, images):
         made(tmp_path, task_weight=-1)
 
 
+def test_task_weight_is_none_of_a_metrics(tmp_path, images):
+    student = vit(16)
+    student['head'] = {**student['head'], 'cal_acc': True, 'topk': (5,)}
+    half, full = (
+        made(tmp_path, student=student, task_weight=weight)(images, LABELS, mode='loss')
+        for weight in (0.5, 1.0)
+    )
+    (metric,) = (key for key in full if 'loss' not in key)
+    assert full[metric][0] > 0  # else any factor would do
+    assert half[metric] == full[metric]
+
+
 def test_task_weight_of_zero_trains_without_labels(tmp_path, images):
     """Bit by bit the same, whatever the labels say; not so with them."""
 
@@ -338,6 +350,17 @@ def test_unequal_grids_are_resampled(tmp_path, images):
     model = made(tmp_path, teacher=cfg)
     losses = model(images, LABELS, mode='loss')
     assert sum(losses.values()).isfinite()
+
+
+def test_resampling_does_not_alias():
+    """Columns of 1 and -2, two to one, are 0 from afar."""
+    from mmvitkd.models.classifiers.tap import Feature
+    from mmvitkd.models.classifiers.term import resample
+
+    tokens = torch.ones(1, 12, 12, 1)
+    tokens[:, :, ::3] = -2
+    coarse = resample(Feature(tokens.flatten(1, 2), (12, 12)), (4, 4)).view(4, 4)
+    assert coarse[:, 1:3].abs().max() < 0.2
 
 
 def test_resampling_keeps_a_ramp():
