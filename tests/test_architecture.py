@@ -19,7 +19,8 @@ def imported(file: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             base = '.'.join(parts[: len(parts) - node.level + 1]) if node.level else ''
             name = '.'.join(filter(None, (base, node.module)))
-            found |= {name} if node.module else {f'{name}.{a.name}' for a in node.names}
+            package = not node.module or name == 'mmvitkd'
+            found |= {f'{name}.{a.name}' for a in node.names} if package else {name}
     return {name for name in found if name.split('.')[0] in ('mmvitkd', 'tools')}
 
 
@@ -68,6 +69,32 @@ def test_the_distiller_imports_no_loss_neck_or_backbone(file):
 @pytest.mark.parametrize('file', files('.'), ids=lambda f: f.stem)
 def test_nothing_imports_tools(file):
     assert not [name for name in imported(file) if name.split('.')[0] == 'tools']
+
+
+def everything() -> list[Path]:
+    """With the __init__.py files."""
+    return sorted(PACKAGE.rglob('*.py'))
+
+
+def outside(*parts: str) -> list[Path]:
+    return [f for f in everything() if f.relative_to(PACKAGE).parts[0] not in parts]
+
+
+def test_caching_imports_models_datasets_engine_and_utils():
+    allowed = ('registry', 'caching', 'models', 'datasets', 'engine', 'utils')
+    seen = {n for file in (PACKAGE / 'caching').glob('*.py') for n in imported(file)}
+    assert {name.split('.')[1] for name in seen} <= set(allowed)
+    assert 'mmvitkd.caching.plan' in seen
+
+
+@pytest.mark.parametrize('kind', ['caching', 'commands'])
+def test_only_commands_import(kind):
+    """Commands themselves, only the module that is run, and the wrappers in tools."""
+    free = outside(kind, '__main__.py', 'commands')
+    name = f'mmvitkd.{kind}'
+    users = [f for f in free if any(n.startswith(name) for n in imported(f))]
+    assert users == []
+    assert 'mmvitkd.commands' in imported(PACKAGE / '__main__.py')
 
 
 @pytest.mark.parametrize('file', files('models/classifiers'), ids=lambda f: f.stem)

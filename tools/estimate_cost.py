@@ -11,7 +11,10 @@ from mmpretrain.structures import DataSample
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from mmvitkd.models.classifiers.stored_answer import CachedFeatureSpec, record_dtype
+from mmvitkd.models.classifiers.cached_feature_spec import (
+    CachedFeatureSpec,
+    record_dtype,
+)
 from mmvitkd.models.classifiers.tap import Tap, record
 from mmvitkd.models.classifiers.teacher import natural_input_size
 from mmvitkd.registry import MODELS, SCOPE
@@ -21,7 +24,7 @@ from mmvitkd.utils.costs import count_parameters
 IMAGENET = 1_281_167
 BATCH = 2  # of the images that the multiply-adds are counted on
 FLOAT = 4  # bytes of a weight, of a gradient
-# bytes of a stored answer
+# bytes of stored outputs
 LOGITS = record_dtype([CachedFeatureSpec(Tap('head'), (1000,), top_k=10)]).itemsize
 
 

@@ -16,6 +16,7 @@ COMMANDS = {
     'train': 'train by a config: a distiller, or a teacher or student alone',
     'test': 'evaluate a checkpoint',
     'export': 'write the student of a checkpoint as MMPretrain knows it',
+    'cache': 'run the teacher once, and store its outputs for training',
 }
 
 

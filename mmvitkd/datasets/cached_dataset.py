@@ -9,23 +9,23 @@ from mmvitkd.utils.teacher_cache import TeacherCache, require_same
 
 from .replayed_dataset import ReplayedDataset
 
-PROBED = 4  # images whose pixels are kept beside the answers
+PROBED = 4  # images whose pixels are kept beside the outputs
 # of the range of an image's values: what another build of a library may change
 TOLERANCE = 0.002
 
 
 @DATASETS.register_module()
 class CachedDataset(ReplayedDataset):
-    """Images with a teacher's stored answers, for :class:`CachedTeacher`.
+    """Images with stored teacher outputs, for :class:`CachedTeacher`.
 
     Each data sample gets its record as ``teacher_record``, read by the loader's
     workers. When more epochs are trained than stored, they begin again with the
     first, augmentations included.
 
     Args:
-        path: Folder that ``tools/cache_teacher.py`` wrote.
+        path: Folder that ``python -m mmvitkd cache`` wrote.
         dataset: As for :class:`ReplayedDataset`; like the arguments below, what the
-            answers were stored for.
+            outputs were stored for.
         seed: Of everything random. Defaults to 0.
         mixing: Mixup and CutMix. Defaults to None.
         num_classes: Length of the mixed labels.
@@ -60,17 +60,17 @@ class CachedDataset(ReplayedDataset):
             print_log(
                 f"epoch {epoch + 1}: '{self.cache.path}' holds {self.cache.epochs} "
                 'epochs, which are now seen again with the same augmentations; '
-                'tools/cache_teacher.py --epochs stores more',
+                'python -m mmvitkd cache --epochs stores more',
                 logger='current',
                 level=logging.WARNING,
             )
         self.cache.open_epoch(epoch % self.cache.epochs)
 
     def __getitem__(self, key: tuple[int, int]) -> dict:
-        """Return an image of an epoch, with the answer on it.
+        """Return an image of an epoch, with the outputs on it.
 
         Raises:
-            ValueError: If the answer was stored for another augmentation.
+            ValueError: If the outputs were stored for another augmentation.
         """
         if isinstance(key, tuple):
             key = key[0] % self.cache.epochs, key[1]
@@ -80,7 +80,7 @@ class CachedDataset(ReplayedDataset):
         if record['seed'] != seed:
             raise ValueError(
                 f"cache '{self.cache.path}', epoch {key[0]}, image {key[1]}: the "
-                f'answer was stored for the seed {record["seed"]}, not {seed}'
+                f'outputs were stored for the seed {record["seed"]}, not {seed}'
             )
         # as bytes, for a tensor would cost the worker a file descriptor
         named = self.cache.name, record.tobytes()

@@ -1,5 +1,5 @@
-"""The folder that holds a teacher's stored answers: ``tools/cache_teacher.py`` writes
-it, :class:`mmvitkd.datasets.CachedDataset` and ``CachedTeacher`` read it."""
+"""The folder of stored teacher outputs: ``python -m mmvitkd cache`` writes it,
+:class:`mmvitkd.datasets.CachedDataset` and ``CachedTeacher`` read it."""
 
 import hashlib
 import json
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 FORMAT = 1
-# settings of the machine, which change no answer
+# settings of the machine, which change no output
 LOCATIONS = (
     '_scope_',
     'ann_file',
@@ -27,13 +27,13 @@ LOCATIONS = (
 
 
 class TeacherCache:
-    """Read a teacher's stored answers, one record for every image and epoch.
+    """Read stored teacher outputs, one record for every image and epoch.
 
     Args:
         path: The folder.
 
     Attributes:
-        manifest: What the answers belong to, and how they are laid out.
+        manifest: What the outputs belong to, and how they are laid out.
         name: A digest of that, which tells caches apart.
 
     Raises:
@@ -45,14 +45,14 @@ class TeacherCache:
         file = self.path / 'manifest.json'
         if not file.is_file():
             raise ValueError(
-                f"'{self.path}' holds no teacher's answers (no manifest.json, looked "
-                f'in {Path.cwd()}): write them with tools/cache_teacher.py'
+                f"'{self.path}' holds no teacher outputs (no manifest.json, looked in "
+                f'{Path.cwd()}): write them with python -m mmvitkd cache'
             )
         self.manifest: dict[str, Any] = json.loads(file.read_text())
         if self.manifest.get('format') != FORMAT:
             raise ValueError(
                 f"cache '{self.path}' is of format {self.manifest.get('format')}, this "
-                f'version reads {FORMAT}: write it anew with tools/cache_teacher.py'
+                f'version reads {FORMAT}: write it anew with python -m mmvitkd cache'
             )
         self.name = cache_name(self.manifest)
         self._shards: dict[Path, np.ndarray] = {}
@@ -96,7 +96,7 @@ class TeacherCache:
                 raise ValueError(
                     f"cache '{self.path}': {len(files)} shards are {what} "
                     f'({files[0].relative_to(self.path)}, ...): run '
-                    'tools/cache_teacher.py again, which writes only those'
+                    'python -m mmvitkd cache again, which writes only those'
                 )
 
     def open_epoch(self, epoch: int) -> None:
@@ -123,7 +123,8 @@ class TeacherCache:
             if problem is not None:
                 raise ValueError(
                     f"cache '{self.path}': shard {file.relative_to(self.path)} "
-                    f'{problem}: run tools/cache_teacher.py again, which writes it anew'
+                    f'{problem}: run python -m mmvitkd cache again, which writes it '
+                    'anew'
                 )
             self._intact.add(file)
         if next(iter(self._shards), file).parent != file.parent:
@@ -195,12 +196,12 @@ def cache_name(manifest: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def differences(stored: Any, asked: Any, name: str = '') -> list[str]:
-    """List the settings that differ, as ``name: stored -> asked``."""
-    if isinstance(stored, (dict, list)) and type(stored) is type(asked):
+def differences(stored: Any, requested: Any, name: str = '') -> list[str]:
+    """List the settings that differ, as ``name: stored -> requested``."""
+    if isinstance(stored, (dict, list)) and type(stored) is type(requested):
         old, new = (
             dict(enumerate(side)) if isinstance(side, list) else side
-            for side in (stored, asked)
+            for side in (stored, requested)
         )
         return [
             line
@@ -211,16 +212,18 @@ def differences(stored: Any, asked: Any, name: str = '') -> list[str]:
                 f'{name}.{key}' if name else str(key),
             )
         ]
-    return [] if stored == asked else [f'{name}: {stored} (stored) -> {asked} (asked)']
+    if stored == requested:
+        return []
+    return [f'{name}: {stored} (stored) -> {requested} (requested)']
 
 
-def require_same(path: Path, what: str, stored: Any, asked: Any) -> None:
+def require_same(path: Path, what: str, stored: Any, requested: Any) -> None:
     """Refuse a cache that belongs to something else.
 
     Raises:
         ValueError: If so; the message lists what differs.
     """
-    lines = differences(stored, asked)
+    lines = differences(stored, requested)
     if lines:
         raise ValueError(
             f"cache '{path}' belongs to another {what}; what differs:\n"

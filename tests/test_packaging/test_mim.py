@@ -146,6 +146,20 @@ def test_onedl_mim_finds_one_config_in_an_editable_install(
     assert found == [str(sources / 'configs/digits/digits_teacher.py')]
 
 
+def test_a_command_runs_from_the_wheel(python: Path, tmp_path: Path) -> None:
+    def command(*args: str | Path) -> str:
+        return run(python, '-m', 'mmvitkd', 'cache', *args, cwd=tmp_path)
+
+    assert command('--help').startswith('usage: python -m mmvitkd cache [-h]')
+    config = ROOT / 'configs/digits/vitkd-nkd_digits.py'
+    teacher = Config.fromfile(ROOT / 'configs/digits/digits_teacher.py').model
+    weights = save_weights(teacher, tmp_path / 'teacher.pth')
+    options = ('--cfg-options', f'model.teacher.checkpoint={weights}')
+    told = command(config, '--out', 'cache', '--dry-run', *options)
+    assert ' bytes: ' in told
+    assert not (tmp_path / 'cache').exists()
+
+
 def test_mim_trains_tests_and_exports_from_the_wheel(
     python: Path, tmp_path: Path
 ) -> None:

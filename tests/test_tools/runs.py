@@ -202,7 +202,7 @@ def assert_same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) ->
 
 
 def cache(cfg: Path, out: Path, *args: Any, **env: str) -> Path:
-    """Store the answers of a config's teacher; return the config to train with."""
+    """Store the outputs of a config's teacher; return the config to train with."""
     run('cache_teacher', cfg, '--out', out, *args, **env)
     return out / f'{cfg.stem}_cached.py'
 

@@ -299,7 +299,7 @@ def test_a_variant_that_fails_is_named(tmp_path, variants):
     assert 'nonsense' in found['left_out']['config']
 
 
-def test_stored_answers_are_the_teachers(tmp_path, variants):
+def test_stored_outputs_are_the_teachers(tmp_path, variants):
     """To the precision that they are stored in; those that are held, exactly."""
     from benchmark_lib.measure import Loop
 

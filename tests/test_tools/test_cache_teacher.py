@@ -1,4 +1,4 @@
-"""The tool that stores a teacher's answers: whole, once, and what it says it stores."""
+"""The command that stores teacher outputs: whole, once, and what it says it stores."""
 
 import json
 import shutil
@@ -118,7 +118,7 @@ def test_more_epochs_are_added(copy):
     assert len(after) == len(before) + 8
 
 
-def test_another_students_config_is_written_beside_the_same_answers(copy, tmp_path):
+def test_another_students_config_is_written_beside_the_same_outputs(copy, tmp_path):
     _, out = copy
     before = content(out)
     trained = cache(
@@ -148,20 +148,20 @@ def test_damaged_shards_alone_are_written_anew(copy, written):
 @pytest.mark.parametrize(
     ('changes', 'told'),
     [
-        (['--seed', 1], 'data.seed: 0 (stored) -> 1 (asked)'),
-        (['--top-k', 3], 'taps.2.top_k: 10 (stored) -> 3 (asked)'),
-        (['--shard-size', 32], 'shard_size: 16 (stored) -> 32 (asked)'),
+        (['--seed', 1], 'data.seed: 0 (stored) -> 1 (requested)'),
+        (['--top-k', 3], 'taps.2.top_k: 10 (stored) -> 3 (requested)'),
+        (['--shard-size', 32], 'shard_size: 16 (stored) -> 32 (requested)'),
         (
             ['--cfg-options', 'model.teacher.checkpoint={other}'],
             'teacher.weights: ',
         ),
         (
             ['--cfg-options', 'train_dataloader.dataset.pipeline.2.padding=2'],
-            'data.dataset.pipeline.2.padding: 4 (stored) -> 2 (asked)',
+            'data.dataset.pipeline.2.padding: 4 (stored) -> 2 (requested)',
         ),
         (
             ['--cfg-options', 'model.student.train_cfg.augments.alpha=0.2'],
-            'data.mixing.augments.alpha: 0.8 (stored) -> 0.2 (asked)',
+            'data.mixing.augments.alpha: 0.8 (stored) -> 0.2 (requested)',
         ),
     ],
     ids=['seed', 'top-k', 'shards', 'weights', 'transform', 'mixing'],
@@ -207,7 +207,7 @@ def test_dry_run_tells_size_and_time(written, tmp_path, capsys):
 def test_verify_passes_what_is_right(copy, capsys):
     cfg, out = copy
     run('cache_teacher', cfg, '--out', out, *SHARDS, '--verify', 20)
-    assert '20 answers and all checksums' in capsys.readouterr().out
+    assert '20 stored outputs and all checksums' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_verify_finds_what_was_tampered_with(copy, tap, path, field, axis):
         np.save(file, records)
         checksum_file(file).write_text(f'{sha256(file)}  {file.name}\n')
     text = message('cache_teacher', cfg, '--out', out, *SHARDS, '--verify', 5)
-    assert f"not the teacher's answer at '{path}'" in text
+    assert f"not the teacher's output at '{path}'" in text
 
 
 def test_verify_finds_a_damaged_shard(copy):
@@ -244,10 +244,10 @@ def test_a_teacher_that_looks_at_the_student_is_refused(tmp_path):
     cfg.model.terms = logits
     cfg.dump(tmp_path / 'masked.py')
     text = message('cache_teacher', tmp_path / 'masked.py', '--out', tmp_path / 'cache')
-    assert 'a MaskedTeacher answers depends on the student' in text
+    assert 'the outputs of a MaskedTeacher depend on the student' in text
 
 
-def test_answers_to_classes_in_another_order_are_not_stored(tmp_path):
+def test_outputs_for_classes_in_another_order_are_not_stored(tmp_path):
     cfg = settings(tmp_path)
     saved = torch.load(tmp_path / 'teacher.pth')
     meta = {'dataset_meta': {'classes': list('1023456789')}}
@@ -317,7 +317,7 @@ def test_configs_that_cannot_be_cached(tmp_path):
     assert not (tmp_path / 'cache').exists()
 
 
-def test_answers_of_single_windows_cannot_be_cached(tmp_path):
+def test_outputs_of_single_windows_cannot_be_cached(tmp_path):
     name = 'minivit/minivit_swin-tiny_swin-base_8xb128_in1k.py'
     shrink(Config.fromfile(CONFIGS / name), tmp_path).dump(tmp_path / 'windows.py')
     out = tmp_path / 'cache'

@@ -1,4 +1,4 @@
-"""Training from stored answers is training by the teacher itself."""
+"""Training from stored teacher outputs is training by the teacher itself."""
 
 import shutil
 from pathlib import Path
@@ -186,11 +186,11 @@ DATASET = 'train_dataloader.dataset'
 @pytest.mark.parametrize(
     ('changes', 'told'),
     [
-        ({f'{DATASET}.seed': 4}, 'seed: 0 (stored) -> 4 (asked)'),
+        ({f'{DATASET}.seed': 4}, 'seed: 0 (stored) -> 4 (requested)'),
         ({f'{DATASET}.mixing': None}, "mixing: {'augments': {'"),
         ({f'{DATASET}.dataset.pipeline.1.padding': 2}, 'dataset.pipeline.1.padding: 4'),
         ({f'{DATASET}.dataset.split': 'val'}, 'dataset.split: train (stored) -> val'),
-        ({f'{DATASET}.dataset.indices': 60}, 'images: 64 (stored) -> 60 (asked)'),
+        ({f'{DATASET}.dataset.indices': 60}, 'images: 64 (stored) -> 60 (requested)'),
         ({'data_preprocessor.mean': [0.0] * 3}, 'mean, std, to_rgb.0.0: 78.0 (stored)'),
         (
             {
@@ -202,7 +202,7 @@ DATASET = 'train_dataloader.dataset'
             },
             "term 'kd': KDLoss takes every logit by itself",
         ),
-        ({'model.terms.gen.teacher': 'backbone'}, "no answers of the tap 'backbone'"),
+        ({'model.terms.gen.teacher': 'backbone'}, "no outputs of the tap 'backbone'"),
         (
             {'model.student.train_cfg': {'augments': {'type': 'Mixup', 'alpha': 0.8}}},
             'give them to the CachedDataset as mixing',
@@ -263,9 +263,9 @@ def _other_seeds(out):
         (lambda out: (out / 'epoch_0001/00000.npy').unlink(), '1 shards are missing'),
         (lambda out: (out / 'epoch_0001/00000.npy').write_bytes(b''), 'wrong size'),
         (lambda out: (out / 'epoch_0000/00000.sha256').unlink(), 'has no checksum'),
-        (lambda out: (out / 'manifest.json').unlink(), "holds no teacher's answers"),
+        (lambda out: (out / 'manifest.json').unlink(), 'holds no teacher outputs'),
         (_other_images, 'as the teacher saw it, it is off by'),
-        (_other_seeds, 'the answer was stored for the seed'),
+        (_other_seeds, 'outputs were stored for the seed'),
     ],
     ids=['flipped', 'missing', 'short', 'unsummed', 'unwritten', 'pixels', 'seeds'],
 )
@@ -273,7 +273,7 @@ def test_a_hurt_cache_is_refused(refusal, hurt, told):
     assert told in refusal(hurt)
 
 
-def test_samples_without_answers_are_refused(stored, tmp_path):
+def test_samples_without_outputs_are_refused(stored, tmp_path):
     """The teacher of the cache, on the images of an ordinary data loader."""
     _, cached, _ = stored
     cfg = Config.fromfile(cached)

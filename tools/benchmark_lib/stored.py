@@ -1,4 +1,4 @@
-"""Answers that are there before the step: stored ones, and a bound for them."""
+"""Outputs that are there before the step: stored ones, and a bound for them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ import numpy as np
 from torch import Tensor, nn
 
 from mmvitkd.models import CachedTeacher, TeacherProtocol
-from mmvitkd.models.classifiers.stored_answer import CachedFeatureSpec, record_dtype
+from mmvitkd.models.classifiers.cached_feature_spec import (
+    CachedFeatureSpec,
+    record_dtype,
+)
 from mmvitkd.models.classifiers.tap import Feature, Tap
 from mmvitkd.utils.teacher_cache import FORMAT
 
@@ -37,9 +40,9 @@ class HeldTeacher(TeacherProtocol):
 
 
 def hold(loop: Any, folder: Path) -> None:
-    """Put a batch's answers in the place of a loop's teachers."""
-    for name, answers in _answers(loop).items():
-        loop.model.teachers[name] = HeldTeacher(answers)
+    """Put a batch's outputs in the place of a loop's teachers."""
+    for name, outputs in _outputs(loop).items():
+        loop.model.teachers[name] = HeldTeacher(outputs)
 
 
 def store(loop: Any, folder: Path) -> None:
@@ -50,15 +53,15 @@ def store(loop: Any, folder: Path) -> None:
     Raises:
         ValueError: If there are several teachers.
     """
-    found = _answers(loop)
+    found = _outputs(loop)
     if len(found) != 1:
-        raise ValueError(f'one teacher can be stored, the terms ask {list(found)}')
-    ((name, answers),) = found.items()
-    stored = [_stored_tap(tap, tapped) for tap, tapped in answers.items()]
-    records = np.zeros(len(loop.inputs), record_dtype(stored))
-    for number, tap in enumerate(stored):
-        records[str(number)] = tap.encode(answers[tap.tap])
-    manifest = {'format': FORMAT, 'epochs': 1, 'taps': [t.as_setting() for t in stored]}
+        raise ValueError(f'one teacher can be stored, the terms tap {list(found)}')
+    ((name, outputs),) = found.items()
+    specs = [_spec(tap, feature) for tap, feature in outputs.items()]
+    records = np.zeros(len(loop.inputs), record_dtype(specs))
+    for number, spec in enumerate(specs):
+        records[str(number)] = spec.encode(outputs[spec.tap])
+    manifest = {'format': FORMAT, 'epochs': 1, 'taps': [s.as_setting() for s in specs]}
     folder.mkdir()
     (folder / 'manifest.json').write_text(json.dumps(manifest))
     teacher = CachedTeacher(folder)
@@ -68,8 +71,8 @@ def store(loop: Any, folder: Path) -> None:
     loop.model.teachers[name] = teacher
 
 
-def _answers(loop: Any) -> dict[str, dict[Tap, Feature]]:
-    """Ask every teacher about the loop's batch."""
+def _outputs(loop: Any) -> dict[str, dict[Tap, Feature]]:
+    """Run every teacher on the loop's batch."""
     model = loop.model
     model.load_teachers()
     return {
@@ -78,7 +81,7 @@ def _answers(loop: Any) -> dict[str, dict[Tap, Feature]]:
     }
 
 
-def _stored_tap(tap: Tap, tapped: Feature) -> CachedFeatureSpec:
-    shape = tuple(tapped.value.shape[1:])
+def _spec(tap: Tap, feature: Feature) -> CachedFeatureSpec:
+    shape = tuple(feature.value.shape[1:])
     top_k = min(TOP_K, shape[0]) if len(shape) == 1 else None
-    return CachedFeatureSpec(tap, shape, tapped.hw, top_k)
+    return CachedFeatureSpec(tap, shape, feature.hw, top_k)

@@ -20,7 +20,7 @@ RISK = 1e-3  # of calling a teacher that is just above that near chance
 def watch_logits(model: Any) -> Iterator[dict[str, Tensor]]:
     """Collect the logits ``(B, K)`` of the forwards inside, by student and teachers.
 
-    Teachers run to their heads in there, whatever is tapped. Of stored answers see
+    Teachers run to their heads in there, whatever is tapped. Of stored outputs see
     :func:`stored_logits`.
     """
     seen: dict[str, Tensor] = {}

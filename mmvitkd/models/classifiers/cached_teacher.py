@@ -16,8 +16,8 @@ from mmvitkd.utils.teacher_cache import (
     require_same,
 )
 
+from .cached_feature_spec import CachedFeatureSpec, record_dtype
 from .preprocessing import normalisation
-from .stored_answer import CachedFeatureSpec, record_dtype
 from .tap import Feature, Tap
 from .teacher import model_cfg_of
 from .teacher_protocol import TeacherProtocol
@@ -25,14 +25,14 @@ from .teacher_protocol import TeacherProtocol
 
 @MODELS.register_module()
 class CachedTeacher(TeacherProtocol):
-    """Stored answers in a teacher's place; there is no model.
+    """Stored outputs in a teacher's place; there is no model.
 
-    ``tools/cache_teacher.py`` writes them, and a config that trains from them. The
+    ``python -m mmvitkd cache`` writes them, and a config that trains from them. The
     training data set is a :class:`CachedDataset` of the same folder.
 
     Args:
         path: The folder.
-        cfg: Of the teacher, as for :class:`Teacher`, to make sure that the answers are
+        cfg: Of the teacher, as for :class:`Teacher`, to make sure that the outputs are
             its own. Defaults to None.
         checkpoint: Its weights, likewise; their file is read when training begins.
             Defaults to None.
@@ -65,9 +65,9 @@ class CachedTeacher(TeacherProtocol):
         if cfg is not None:
             self._require_same('cfg', plain(model_cfg_of(cfg)))
 
-    def _require_same(self, key: str, asked: Any) -> None:
+    def _require_same(self, key: str, requested: Any) -> None:
         stored = {key: self.cache.manifest['teacher'][key]}
-        require_same(self.cache.path, 'teacher', stored, {key: asked})
+        require_same(self.cache.path, 'teacher', stored, {key: requested})
 
     def load(self) -> None:
         """Get ready to train: compare the weights' digest, once, if they were named.
@@ -92,7 +92,7 @@ class CachedTeacher(TeacherProtocol):
         if tap not in self._stored:
             stored = ', '.join(f"'{t.path}' ({t.tokens})" for t in self._stored)
             raise ValueError(
-                f"cache '{self.cache.path}' has no answers of the tap '{tap.path}' "
+                f"cache '{self.cache.path}' has no outputs of the tap '{tap.path}' "
                 f'({tap.tokens}); it has {stored}'
             )
 
@@ -113,7 +113,7 @@ class CachedTeacher(TeacherProtocol):
         Args:
             inputs: The images ``(B, 3, H, W)``, for their number and device.
             preprocessor: The student's, which must normalise as the teacher saw it.
-            taps: Which answers.
+            taps: Which outputs.
             data_samples: With the records that :class:`CachedDataset` read. Before
                 training, None gets blank ones, for the dry run.
             student_features: For teachers that require some; stored outputs don't.
@@ -129,29 +129,29 @@ class CachedTeacher(TeacherProtocol):
             records = np.zeros(len(inputs), self._dtype)
         else:
             records = self._records(data_samples or [])
-        answers = {}
+        outputs = {}
         for tap in taps:
             name, stored = self._stored[tap]
-            answers[tap] = stored.decode(records[name], inputs.device)
-        return answers
+            outputs[tap] = stored.decode(records[name], inputs.device)
+        return outputs
 
     def _check_preprocessor(self, preprocessor: Any) -> None:
         """Refuse other images than those that the teacher saw."""
         if getattr(preprocessor, 'batch_augments', None) is not None:
             raise ValueError(
                 "Mixup and CutMix of a batch, by train_cfg or the data preprocessor's "
-                'batch_augments, make images that no stored answer fits: give them to '
-                'the CachedDataset as mixing=dict(augments=...), for which the answers '
+                'batch_augments, make images that no stored output fits: give them to '
+                'the CachedDataset as mixing=dict(augments=...), for which the outputs '
                 'were stored'
             )
         stored = self.cache.manifest['normalisation']
         if stored is not None:  # else the teacher has one of its own
-            asked = plain(normalisation(preprocessor))
+            requested = plain(normalisation(preprocessor))
             require_same(
                 self.cache.path,
                 'data preprocessor',
                 {'mean, std, to_rgb': stored},
-                {'mean, std, to_rgb': asked},
+                {'mean, std, to_rgb': requested},
             )
 
     def _records(self, data_samples: list[DataSample]) -> np.ndarray:
@@ -159,7 +159,7 @@ class CachedTeacher(TeacherProtocol):
         names = {None if named is None else named[0] for named in found}
         if names != {self.cache.name}:
             raise ValueError(
-                f"the data samples hold no answers of the cache '{self.cache.path}' "
+                f"the data samples hold no outputs of the cache '{self.cache.path}' "
                 f'(theirs: {sorted(map(str, names))}, its name: {self.cache.name}): '
                 'give the training data loader '
                 "dataset=dict(type='mmvitkd.CachedDataset', "

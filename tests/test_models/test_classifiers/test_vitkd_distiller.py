@@ -573,7 +573,7 @@ def test_checkpoint_of_a_timm_student(tmp_path):
 
 
 def test_necks_start_alike_whatever_the_teacher_draws(tmp_path):
-    """So a run from stored answers, whose teacher draws nothing, starts the same."""
+    """So a run from stored outputs, whose teacher draws nothing, starts the same."""
     necks = []
     for layers in (3, 5):
         teacher = vit(24, layers=layers)

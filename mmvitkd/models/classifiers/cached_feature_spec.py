@@ -1,4 +1,4 @@
-"""The bytes that a teacher's answer on one image is stored as."""
+"""The bytes that a teacher's outputs on one image are stored as."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -46,14 +46,14 @@ class CachedFeatureSpec(NamedTuple):
             [kept, ('index', number, (self.top_k,)), ('log_tail', '<f2')],
         )
 
-    def encode(self, tapped: Feature) -> np.ndarray:
+    def encode(self, feature: Feature) -> np.ndarray:
         """Turn a batch of values ``(B, ...)`` into records ``(B,)``.
 
         Raises:
             ValueError: If a value is too large for float16.
         """
-        records = np.zeros(len(tapped.value), self.fields)
-        x = tapped.value.detach().float().cpu()
+        records = np.zeros(len(feature.value), self.fields)
+        x = feature.value.detach().float().cpu()
         if self.top_k is None:
             records['value'] = _half(self.tap, x)
             return records
@@ -85,16 +85,16 @@ class CachedFeatureSpec(NamedTuple):
         dense = each.repeat(1, self.shape[0])  # (B, K)
         return Feature(dense.scatter_(1, index, log_prob), None)
 
-    def differs(self, record: np.ndarray, tapped: Feature, tolerance: float) -> bool:
-        """Whether one record ``(1,)`` is not the answer ``(1, ...)``.
+    def differs(self, record: np.ndarray, feature: Feature, tolerance: float) -> bool:
+        """Whether one record ``(1,)`` is not the output ``(1, ...)``.
 
         Classes are compared by their numbers, since the last of the top k can change
         places with the next one.
         """
         if self.top_k is None:
-            kept, fresh = _float(record['value']), tapped.value
+            kept, fresh = _float(record['value']), feature.value
         else:
-            kept, fresh = _float(record['log_prob']), tapped.value.log_softmax(1)
+            kept, fresh = _float(record['log_prob']), feature.value.log_softmax(1)
         fresh = fresh.float().cpu()
         if self.has_tail:
             index = torch.from_numpy(record['index'].astype(np.int64))

@@ -1,7 +1,5 @@
 """Writing shards: several processes at once, and a kill at any moment."""
 
-from __future__ import annotations
-
 import fcntl
 import hashlib
 import io
@@ -47,7 +45,7 @@ def take_lock(path: Path, wait: bool) -> IO[bytes] | None:
 
 
 @contextmanager
-def own_folder(out: Path) -> Iterator[None]:
+def lock_dir(out: Path) -> Iterator[None]:
     """Wait until no other process changes what all of them share."""
     lock = take_lock(out / '.lock', wait=True)
     assert lock is not None

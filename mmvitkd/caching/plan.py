@@ -1,12 +1,9 @@
-"""What a distillation config says about its teacher's answers, read and built."""
-
-from __future__ import annotations
+"""What a distillation config says about its teacher's outputs, read and built."""
 
 import platform
 from collections.abc import Iterable
 from copy import deepcopy
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -15,8 +12,11 @@ from mmengine.registry import FUNCTIONS, DefaultScope
 
 from mmvitkd.datasets import ReplayedDataset
 from mmvitkd.engine.hooks.distillation_check_hook import check_classes
+from mmvitkd.models.classifiers.cached_feature_spec import (
+    CachedFeatureSpec,
+    record_dtype,
+)
 from mmvitkd.models.classifiers.preprocessing import normalisation
-from mmvitkd.models.classifiers.stored_answer import CachedFeatureSpec, record_dtype
 from mmvitkd.models.classifiers.tap import Feature, Tap
 from mmvitkd.models.classifiers.teacher import Teacher, model_cfg_of
 from mmvitkd.registry import DATASETS, MODELS, SCOPE
@@ -24,8 +24,8 @@ from mmvitkd.utils import load_checkpoint, weights_of
 from mmvitkd.utils.teacher_cache import FORMAT, digest_weights, plain
 from mmvitkd.utils.types import class_of, is_kind, name_of
 
-# of a teacher's config; all others change its answers
-TOLD_OTHERWISE = (
+# of a teacher's config; all others change its outputs
+DESCRIBED_ELSEWHERE = (
     *('cfg', 'checkpoint', 'input_size', 'prefix', 'type'),
     *('compile', 'stop_early', 'weights_only'),
 )
@@ -36,7 +36,7 @@ LIBRARIES = ('torch', 'torchvision', 'numpy', 'pillow', 'opencv-python-headless'
 
 
 class Source(NamedTuple):
-    """Teacher and images of a config, ready to be asked.
+    """Teacher and images of a config, ready to run.
 
     Args:
         cfg: The config; its ``model`` and data loader say nothing of mixing any more.
@@ -45,7 +45,7 @@ class Source(NamedTuple):
         model: The distiller, for its data preprocessor.
         teacher: Its only teacher.
         teacher_cfg: The teacher's.
-        taps: What its terms ask the teacher for.
+        taps: What its terms tap of the teacher.
         collate: Makes a batch of samples.
         device: Of the teacher.
     """
@@ -60,12 +60,17 @@ class Source(NamedTuple):
     collate: Any
     device: torch.device
 
+    @property
+    def workers(self) -> int:
+        """How many processes load images."""
+        return self.cfg.train_dataloader.get('num_workers', 0)
+
     def batch(self, keys: Iterable[tuple[int, int]]) -> dict:
         """Load images, of an epoch and an index each, in this process."""
         return self.collate([self.dataset[key] for key in keys])
 
-    def answer(self, batch: dict) -> dict[Tap, Feature]:
-        """Ask the teacher."""
+    def forward(self, batch: dict) -> dict[Tap, Feature]:
+        """Run the teacher."""
         preprocessor = self.model.data_preprocessor
         inputs = preprocessor(batch, training=True)['inputs']
         return self.teacher(inputs, preprocessor, self.taps)
@@ -88,17 +93,8 @@ def read_source(cfg: Config, seed: int | None, device: torch.device) -> Source:
     dataset_cfg = _replayed(cfg, seed)
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope', SCOPE)):
         model = MODELS.build(_with_preprocessor(cfg))
-    asked = list(model.teacher_taps)
-    if len(asked) != 1:
-        raise ValueError(f'one teacher can be cached; the terms ask {asked or "none"}')
-    teacher = model.teachers[asked[0]]
-    if teacher.model is None:
-        raise ValueError(f'a {type(teacher).__name__} has no model that could be run')
-    if teacher.required_student_taps(model.student):
-        raise ValueError(
-            f'what a {type(teacher).__name__} answers depends on the student of the '
-            'moment: nothing can be stored before there is one'
-        )
+    name = _only_teacher(model)
+    teacher = model.teachers[name]
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope', SCOPE)):
         dataset = DATASETS.build(deepcopy(dataset_cfg))
     teacher.load()
@@ -106,14 +102,30 @@ def read_source(cfg: Config, seed: int | None, device: torch.device) -> Source:
     if errors:
         raise ValueError('\n'.join(errors))
     model.to(device)
-    taps = sorted(set(model.teacher_taps[asked[0]]), key=lambda t: (t.path, t.tokens))
+    taps = sorted(set(model.teacher_taps[name]), key=lambda t: (t.path, t.tokens))
     loader = cfg.train_dataloader
     collate = loader.get('collate_fn', {'type': 'default_collate'})['type']
     collate = class_of(collate, FUNCTIONS)
-    teacher_cfg = cfg.model.get('teacher') or cfg.model.teachers[asked[0]]
+    teacher_cfg = cfg.model.get('teacher') or cfg.model.teachers[name]
     return Source(
         cfg, dataset_cfg, dataset, model, teacher, teacher_cfg, taps, collate, device
     )
+
+
+def _only_teacher(model: Any) -> str:
+    """Return the name of a distiller's one teacher, whose outputs can be stored."""
+    tapped = list(model.teacher_taps)
+    if len(tapped) != 1:
+        raise ValueError(f'one teacher can be cached; the terms tap {tapped or "none"}')
+    teacher = model.teachers[tapped[0]]
+    if teacher.model is None:
+        raise ValueError(f'a {type(teacher).__name__} has no model that could be run')
+    if teacher.required_student_taps(model.student):
+        raise ValueError(
+            f'the outputs of a {type(teacher).__name__} depend on the student as it '
+            'trains: they can not be stored beforehand'
+        )
+    return tapped[0]
 
 
 def _replayed(cfg: Config, seed: int | None) -> dict:
@@ -176,6 +188,18 @@ def _num_classes(cfg: Config) -> int | None:
     return next((count for count in counts if count is not None), None)
 
 
+def epochs_of(cfg: Config, given: int | None) -> int:
+    """Return how many epochs to store: those that are given, else the config's.
+
+    Raises:
+        ValueError: If neither says.
+    """
+    epochs = given or cfg.get('train_cfg', {}).get('max_epochs')
+    if epochs is None:
+        raise ValueError('the config trains by iterations: give --epochs')
+    return epochs
+
+
 def make_manifest(
     source: Source,
     epochs: int,
@@ -183,13 +207,13 @@ def make_manifest(
     batch_size: int,
     shard_size: int | None,
 ) -> dict[str, Any]:
-    """Describe the cache that a config and the options ask for.
+    """Describe the cache that a config and the options call for.
 
     Raises:
         ValueError: If ``top_k`` is larger than the number of classes.
     """
-    stored = stored_taps(source, top_k)
-    record = record_dtype(stored).itemsize
+    specs = feature_specs(source, top_k)
+    record = record_dtype(specs).itemsize
     shard = shard_size or min(max(SHARD_BYTES // record, 1), SHARD_IMAGES)
     own = source.teacher.preprocessor is not None
     return {
@@ -200,7 +224,7 @@ def make_manifest(
         if own
         else plain(normalisation(source.model.data_preprocessor)),
         'data': source.dataset.description(),
-        'taps': [tap.as_setting() for tap in stored],
+        'taps': [spec.as_setting() for spec in specs],
         'record_bytes': record,
         'batch_size': batch_size,
         'shard_size': max(shard // batch_size, 1) * batch_size,
@@ -208,34 +232,34 @@ def make_manifest(
     }
 
 
-def stored_taps(source: Source, top_k: int | None) -> list[CachedFeatureSpec]:
+def feature_specs(source: Source, top_k: int | None) -> list[CachedFeatureSpec]:
     """Look at what the taps yield, and say what is kept of it."""
-    answers = source.answer(source.batch([(0, 0)]))
+    outputs = source.forward(source.batch([(0, 0)]))
     classes = source.dataset.num_classes
-    stored = []
-    for tap, tapped in answers.items():
-        if len(tapped.value) != 1:
+    specs = []
+    for tap, feature in outputs.items():
+        if len(feature.value) != 1:
             raise ValueError(
-                f"tap '{tap.path}' yields {len(tapped.value)} windows of an image, but "
-                'one answer an image can be stored: tap the block around it, or leave '
-                'its terms out'
+                f"tap '{tap.path}' yields {len(feature.value)} windows of an image, "
+                'but one output an image can be stored: tap the block around it, or '
+                'leave its terms out'
             )
-        shape, k = tuple(tapped.value.shape[1:]), None
+        shape, k = tuple(feature.value.shape[1:]), None
         if tap.tokens == 'patch' and shape == (classes,):
             k = min(TOP_K, classes) if top_k is None else top_k
             if not 1 <= k <= classes:
                 raise ValueError(f'--top-k {k}: there are {classes} classes')
-        stored.append(CachedFeatureSpec(tap, shape, tapped.hw, k))
-    if top_k is not None and all(tap.top_k is None for tap in stored):
+        specs.append(CachedFeatureSpec(tap, shape, feature.hw, k))
+    if top_k is not None and all(spec.top_k is None for spec in specs):
         raise ValueError(
             f'--top-k {top_k}, but no term taps logits of the {classes} classes: '
-            f'{[(tap.tap.path, tap.shape) for tap in stored]}'
+            f'{[(spec.tap.path, spec.shape) for spec in specs]}'
         )
-    return stored
+    return specs
 
 
 def describe_teacher(source: Source) -> dict[str, Any]:
-    """Tell, as plain data, whose answers they are."""
+    """Tell, as plain data, whose outputs they are."""
     cfg = source.teacher_cfg
     if cfg.get('checkpoint') is None:
         weights = source.teacher.model.state_dict()
@@ -244,7 +268,7 @@ def describe_teacher(source: Source) -> dict[str, Any]:
         weights = weights_of(loaded, cfg.get('prefix', ''))
     return {
         'cfg': plain(model_cfg_of(cfg['cfg'])),
-        'options': plain(cfg, TOLD_OTHERWISE),
+        'options': plain(cfg, DESCRIBED_ELSEWHERE),
         'input_size': plain(source.teacher.input_size),
         'weights': digest_weights(weights),
     }
@@ -259,21 +283,3 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-
-def training_config(source: Source, out: Path) -> Config:
-    """Make the config that trains from the cache."""
-    cfg = deepcopy(source.cfg)
-    for key in ('work_dir', 'launcher'):
-        cfg.pop(key, None)
-    cached = {'type': 'mmvitkd.CachedTeacher', 'path': str(out.resolve())}
-    if cfg.model.get('teachers'):
-        cfg.model.teachers = dict.fromkeys(cfg.model.teachers, cached)
-    else:
-        cfg.model.teacher = ConfigDict(cached)
-    loader = cfg.train_dataloader
-    loader.dataset = ConfigDict(
-        {**source.dataset_cfg, **cached, 'type': 'mmvitkd.CachedDataset'}
-    )
-    loader.sampler.type = 'mmvitkd.ReplaySampler'
-    return cfg

@@ -1,17 +1,17 @@
-"""Asking the teacher: to store its answers, to time it, and to check what is stored."""
-
-from __future__ import annotations
+"""Running the teacher: to time it, to store its outputs, to verify what is stored."""
 
 from collections.abc import Sequence
 from time import perf_counter
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
-import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from mmvitkd.datasets.cached_dataset import probe_pixels
-from mmvitkd.models.classifiers.stored_answer import CachedFeatureSpec, record_dtype
+from mmvitkd.models.classifiers.cached_feature_spec import (
+    CachedFeatureSpec,
+    record_dtype,
+)
 from mmvitkd.models.classifiers.tap import Feature, Tap
 from mmvitkd.utils.teacher_cache import TeacherCache, damage
 
@@ -24,40 +24,40 @@ TOLERANCE = 2e-3
 
 
 class Times(NamedTuple):
-    """Seconds that an image takes, to load in one process and to ask for."""
+    """Seconds that an image takes: to load in one process, and the forward."""
 
     load: float
-    answer: float
+    forward: float
 
     def total(self, images: int, workers: int) -> float:
-        """Seconds for so many images; workers load while the teacher answers."""
+        """Seconds for so many images; workers load while the teacher runs."""
         if workers == 0:
-            return images * (self.load + self.answer)
-        return images * max(self.load / workers, self.answer)
+            return images * (self.load + self.forward)
+        return images * max(self.load / workers, self.forward)
 
 
 def time_batches(source: Source, batch_size: int) -> Times:
     """Time a few batches, after one to warm up."""
-    load = answer = 0.0
+    load = forward = 0.0
     size = min(batch_size, len(source.dataset))
     for i in range(TIMED_BATCHES + 1):
         images = np.arange(i * size, (i + 1) * size) % len(source.dataset)
         start = perf_counter()
         batch = source.batch([(0, int(image)) for image in images])
         loaded = perf_counter()
-        answers = source.answer(batch)
-        next(iter(answers.values())).value.cpu()  # waits for a GPU
+        outputs = source.forward(batch)
+        next(iter(outputs.values())).value.cpu()  # waits for a GPU
         if i > 0:
             load += loaded - start
-            answer += perf_counter() - loaded
-    return Times(load / TIMED_BATCHES / size, answer / TIMED_BATCHES / size)
+            forward += perf_counter() - loaded
+    return Times(load / TIMED_BATCHES / size, forward / TIMED_BATCHES / size)
 
 
 def replayed_pixels(source: Source) -> list[np.ndarray]:
     """Return the first images, seen twice.
 
     Raises:
-        ValueError: If the second time shows others, so that no answer would fit.
+        ValueError: If the second time shows others, so that no output would fit.
     """
     pixels, again = probe_pixels(source.dataset), probe_pixels(source.dataset)
     for i, (one, other) in enumerate(zip(pixels, again, strict=True)):
@@ -73,27 +73,36 @@ def replayed_pixels(source: Source) -> list[np.ndarray]:
 def write_shards(
     source: Source,
     cache: TeacherCache,
-    stored: Sequence[CachedFeatureSpec],
-    workers: int,
+    specs: Sequence[CachedFeatureSpec],
     pin_memory: bool,
 ) -> int:
-    """Store the answers of all shards that no other process has; count the shards."""
+    """Store the outputs of all shards that no other process has.
+
+    Args:
+        source: Teacher and images.
+        cache: Of which the shards are.
+        specs: What is stored.
+        pin_memory: Whether the loader pins it, for a GPU.
+
+    Returns:
+        How many shards this process has written.
+    """
     claims = Claims(cache)
     loader = DataLoader(
-        source.dataset,
+        cast(Dataset[Any], source.dataset),  # it has what torch calls, not its base
         batch_sampler=claims,
-        num_workers=workers,
+        num_workers=source.workers,
         collate_fn=source.collate,
         pin_memory=pin_memory,
-        multiprocessing_context='fork' if workers else None,
+        multiprocessing_context='fork' if source.workers else None,
     )
     parts: list[np.ndarray] = []
     finished = 0
     for batch in loader:
         _, epoch, images, _ = claims.open[0]
         begun = sum(map(len, parts))
-        answers = source.answer(batch)
-        parts.append(encode(stored, answers, source, epoch, images[begun:]))
+        outputs = source.forward(batch)
+        parts.append(encode(specs, outputs, source, epoch, images[begun:]))
         if begun + len(parts[-1]) == len(images):
             claims.finish(np.concatenate(parts))
             parts.clear()
@@ -102,28 +111,37 @@ def write_shards(
 
 
 def encode(
-    stored: Sequence[CachedFeatureSpec],
-    answers: dict[Tap, Feature],
+    specs: Sequence[CachedFeatureSpec],
+    outputs: dict[Tap, Feature],
     source: Source,
     epoch: int,
     images: Sequence[int],
 ) -> np.ndarray:
-    """Turn a batch of answers, on the first of these images, into records."""
-    size = len(next(iter(answers.values())).value)
-    records = np.zeros(size, record_dtype(stored))
+    """Turn a batch of outputs, on the first of these images, into records."""
+    size = len(next(iter(outputs.values())).value)
+    records = np.zeros(size, record_dtype(specs))
     records['seed'] = [source.dataset.replay_seed(epoch, i) for i in images[:size]]
-    for number, tap in enumerate(stored):
-        records[str(number)] = tap.encode(answers[tap.tap])
+    for number, spec in enumerate(specs):
+        records[str(number)] = spec.encode(outputs[spec.tap])
     return records
 
 
 def verify(
-    source: Source, cache: TeacherCache, stored: Sequence[CachedFeatureSpec], count: int
+    source: Source, cache: TeacherCache, specs: Sequence[CachedFeatureSpec], count: int
 ) -> list[str]:
-    """Check every checksum, and ask for some answers anew; list what is wrong.
+    """Check every checksum, and compare some outputs with new ones.
 
-    An answer is asked for in the batch that it was stored from, so that nothing but the
-    machine can make a difference.
+    The teacher runs on the batch that an output was stored from, so that nothing but
+    the machine can make a difference.
+
+    Args:
+        source: Teacher and images.
+        cache: That is verified.
+        specs: What is stored.
+        count: How many outputs are drawn.
+
+    Returns:
+        What is wrong.
     """
     shards = list(cache.shards())
     damaged = {file: damage(file) for file, _, _ in shards}
@@ -139,43 +157,27 @@ def verify(
             row = image - held.start
             begin = row - row % size
             batch = [(epoch, i) for i in held[begin : begin + size]]
-            wrong += _compare(source, cache, stored, batch, row - begin)
+            wrong += _compare(source, cache, specs, batch, row - begin)
     return wrong
 
 
 def _compare(
     source: Source,
     cache: TeacherCache,
-    stored: Sequence[CachedFeatureSpec],
+    specs: Sequence[CachedFeatureSpec],
     batch: list[tuple[int, int]],
     row: int,
 ) -> list[str]:
-    """Compare one record of a batch with a new answer."""
+    """Compare one record of a batch with a new forward."""
     epoch, image = batch[row]
     record = np.array([cache.read(epoch, image)])
     where = f'epoch {epoch}, image {image}'
     if record['seed'][0] != source.dataset.replay_seed(epoch, image):
         return [f'{where}: stored for another augmentation']
-    answers = source.answer(source.batch(batch))
+    outputs = source.forward(source.batch(batch))
     wrong = []
-    for number, tap in enumerate(stored):
-        value = answers[tap.tap].value[row : row + 1].detach()
-        if tap.differs(record[str(number)], Feature(value, None), TOLERANCE):
-            wrong.append(f"{where}: not the teacher's answer at '{tap.tap.path}'")
+    for number, spec in enumerate(specs):
+        value = outputs[spec.tap].value[row : row + 1].detach()
+        if spec.differs(record[str(number)], Feature(value, None), TOLERANCE):
+            wrong.append(f"{where}: not the teacher's output at '{spec.tap.path}'")
     return wrong
-
-
-def device_of(name: str | None, local_rank: int) -> torch.device:
-    """Choose the device: as asked, else the process's own GPU, else the CPU.
-
-    Raises:
-        ValueError: If it does not exist.
-    """
-    if name is None:
-        name = f'cuda:{local_rank}' if torch.cuda.is_available() else 'cpu'
-    try:
-        torch.zeros(1, device=name)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f'--device {name}: {reason}') from error
-    return torch.device(name)

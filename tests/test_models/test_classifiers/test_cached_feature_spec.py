@@ -2,7 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from mmvitkd.models.classifiers.stored_answer import CachedFeatureSpec, record_dtype
+from mmvitkd.models.classifiers.cached_feature_spec import (
+    CachedFeatureSpec,
+    record_dtype,
+)
 from mmvitkd.models.classifiers.tap import Feature, Tap
 from mmvitkd.utils.teacher_cache import cache_bytes
 
@@ -85,7 +88,7 @@ def test_setting_and_back():
         assert CachedFeatureSpec.of_setting(stored.as_setting()) == stored
 
 
-def test_differs_from_another_answer_alone():
+def test_differs_from_another_output_alone():
     x = logits()
     for stored, value in (
         (CachedFeatureSpec(HEAD, (20,), top_k=4), x),

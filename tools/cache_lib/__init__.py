@@ -1,1 +1,0 @@
-"""Parts of cache_teacher.py."""
