@@ -19,7 +19,8 @@ def imported(file: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             base = '.'.join(parts[: len(parts) - node.level + 1]) if node.level else ''
             name = '.'.join(filter(None, (base, node.module)))
-            found |= {name} if node.module else {f'{name}.{a.name}' for a in node.names}
+            parts_of = not node.module or name == 'mmvitkd'
+            found |= {f'{name}.{a.name}' for a in node.names} if parts_of else {name}
     return {name for name in found if name.split('.')[0] in ('mmvitkd', 'tools')}
 
 
@@ -68,6 +69,26 @@ def test_the_distiller_imports_no_loss_neck_or_backbone(file):
 @pytest.mark.parametrize('file', files('.'), ids=lambda f: f.stem)
 def test_nothing_imports_tools(file):
     assert not [name for name in imported(file) if name.split('.')[0] == 'tools']
+
+
+# what may import a folder: everything else may not
+USERS = {
+    'inspection': ('inspection', 'reporting', 'commands'),
+    'reporting': ('reporting', 'commands'),
+    'commands': ('commands', '__main__.py'),
+}
+
+
+@pytest.mark.parametrize('folder', USERS)
+def test_what_serves_the_user_is_imported_by_nothing_below_it(folder):
+    importers = {
+        file.relative_to(PACKAGE).parts[0]
+        for file in PACKAGE.rglob('*.py')
+        for name in imported(file)
+        if name.split('.')[:2] == ['mmvitkd', folder]
+    }
+    assert importers <= set(USERS[folder])
+    assert 'commands' in importers or '__main__.py' in importers
 
 
 @pytest.mark.parametrize('file', files('models/classifiers'), ids=lambda f: f.stem)
