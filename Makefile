@@ -24,4 +24,5 @@ lock:
 	    --override requirements/overrides.txt \
 	    --output-file requirements/constraints.txt \
 	    pyproject.toml requirements/onedl*.txt requirements/official*.txt \
-	    requirements/digits.txt requirements/tests.txt requirements/*-build.txt -
+	    requirements/digits.txt requirements/report.txt requirements/hubs.txt \
+	    requirements/tests.txt requirements/*-build.txt -

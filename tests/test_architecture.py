@@ -71,15 +71,6 @@ def test_nothing_imports_tools(file):
     assert not [name for name in imported(file) if name.split('.')[0] == 'tools']
 
 
-def everything() -> list[Path]:
-    """With the __init__.py files."""
-    return sorted(PACKAGE.rglob('*.py'))
-
-
-def outside(*parts: str) -> list[Path]:
-    return [f for f in everything() if f.relative_to(PACKAGE).parts[0] not in parts]
-
-
 def test_caching_imports_models_datasets_engine_and_utils():
     allowed = ('registry', 'caching', 'models', 'datasets', 'engine', 'utils')
     seen = {n for file in (PACKAGE / 'caching').glob('*.py') for n in imported(file)}
@@ -87,14 +78,25 @@ def test_caching_imports_models_datasets_engine_and_utils():
     assert 'mmvitkd.caching.plan' in seen
 
 
-@pytest.mark.parametrize('kind', ['caching', 'commands'])
-def test_only_commands_import(kind):
-    """Commands themselves, only the module that is run, and the wrappers in tools."""
-    free = outside(kind, '__main__.py', 'commands')
-    name = f'mmvitkd.{kind}'
-    users = [f for f in free if any(n.startswith(name) for n in imported(f))]
-    assert users == []
-    assert 'mmvitkd.commands' in imported(PACKAGE / '__main__.py')
+# what may import a folder: everything else may not
+USERS = {
+    'caching': ('caching', 'commands'),
+    'inspection': ('inspection', 'reporting', 'commands'),
+    'reporting': ('reporting', 'commands'),
+    'commands': ('commands', '__main__.py'),
+}
+
+
+@pytest.mark.parametrize('folder', USERS)
+def test_what_serves_the_user_is_imported_by_nothing_below_it(folder):
+    importers = {
+        file.relative_to(PACKAGE).parts[0]
+        for file in PACKAGE.rglob('*.py')
+        for name in imported(file)
+        if name.split('.')[:2] == ['mmvitkd', folder]
+    }
+    assert importers <= set(USERS[folder])
+    assert 'commands' in importers or '__main__.py' in importers
 
 
 @pytest.mark.parametrize('file', files('models/classifiers'), ids=lambda f: f.stem)

@@ -57,12 +57,12 @@ done
 case $profile in
   run)
     venv=.venv stack=onedl time='1 minute' venv_gb=6 cache_gb=6
-    requirements='onedl digits'
+    requirements='onedl digits report'
     modules='cv2 torch torchvision mmengine mmcv mmpretrain.models sklearn matplotlib'
     ;;
   dev)
     venv=.venv-dev stack=onedl time='2 minutes' venv_gb=7 cache_gb=7
-    requirements='onedl onedl-downstream digits tests onedl-dev'
+    requirements='onedl onedl-downstream digits report hubs tests onedl-dev'
     modules='cv2 torch torchvision mmengine mmcv mmpretrain.models sklearn matplotlib
              mmcv.ops mmdet mmseg mmpose.datasets deepspeed timm transformers mim
              pytest pytest_timeout xdist ruff mypy pre_commit setuptools pip
@@ -70,7 +70,7 @@ case $profile in
     ;;
   official)
     venv=.venv-official stack=official time='1 minute' venv_gb=6 cache_gb=6
-    requirements='official digits tests official-dev'
+    requirements='official digits report hubs tests official-dev'
     modules='cv2 torch torchvision mmengine mmcv mmpretrain.models sklearn matplotlib
              timm transformers mim pytest pytest_timeout xdist setuptools pip
              websocket PySide6.QtWebEngineWidgets'

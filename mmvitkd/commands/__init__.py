@@ -17,6 +17,10 @@ COMMANDS = {
     'test': 'evaluate a checkpoint',
     'export': 'write the student of a checkpoint as MMPretrain knows it',
     'cache': 'run the teacher once, and store its outputs for training',
+    'estimate': 'tell what a distillation costs, before it is run',
+    'analyse': 'see what models do with images, layer by layer',
+    'advise': 'advise which layers to distil, and write a config',
+    'report': 'lay out training runs as one HTML page',
 }
 
 

@@ -182,3 +182,10 @@ def test_mim_trains_tests_and_exports_from_the_wheel(
     assert 'accuracy/top1' in mim('test', config, '--checkpoint', 'run/epoch_1.pth')
     mim('run', 'export_student', 'run/epoch_1.pth', 'student.pth')
     assert (tmp_path / 'student.pth').exists()
+    mim('run', 'report', 'run', '--count', '8', '--out', 'mim.html')
+    report = ('report', 'run', '--no-analysis', '--out', 'own.html')
+    run(python, '-m', 'mmvitkd', *report, cwd=tmp_path)
+    pages = [(tmp_path / f'{name}.html').read_text() for name in ('mim', 'own')]
+    assert all('<style>' in page and '</script>' in page for page in pages)
+    assert 'Where the student differs' in pages[0]
+    assert 'written by: python -m mmvitkd report run' in pages[1]

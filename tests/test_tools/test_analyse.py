@@ -3,8 +3,6 @@
 import csv
 import json
 import shutil
-import sys
-from unittest import mock
 
 import numpy as np
 import pytest
@@ -16,15 +14,13 @@ from transformers import ViTConfig, ViTForImageClassification
 
 from mmvitkd.analysis import attention_maps, attention_rollout
 from mmvitkd.datasets.digits import SPLITS, load_scans, split_order
+from mmvitkd.inspection import images as image_lib
+from mmvitkd.inspection.distance_figures import DistanceFigures
+from mmvitkd.inspection.images import Image
+from mmvitkd.inspection.models import Model, load
+from mmvitkd.inspection.style import save, style
 from tests.helpers import build, save_weights, vit
-from tests.test_tools.runs import PIPELINE, PLAIN, ROOT, config, loader, message, run
-
-with mock.patch.object(sys, 'path', [str(ROOT / 'tools'), *sys.path]):
-    from analysis_lib import images as image_lib
-    from analysis_lib.distance_figures import DistanceFigures
-    from analysis_lib.images import Image
-    from analysis_lib.models import Model, load
-    from analysis_lib.style import save, style
+from tests.test_tools.runs import PIPELINE, PLAIN, config, loader, message, run
 
 MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 SWIN = {

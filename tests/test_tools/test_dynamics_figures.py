@@ -12,9 +12,13 @@ from mmengine.config import Config
 from mmvitkd.analysis.dynamics import activation_entropy, activation_magnitude
 from mmvitkd.analysis.rank import effective_rank, principal_variances
 from mmvitkd.analysis.spectrum import high_frequency_share, radial_spectrum
+from mmvitkd.inspection.dynamics import DynamicsMeter
+from mmvitkd.inspection.dynamics_figures import DynamicsFigures, describe_shape
+from mmvitkd.inspection.images import load_data
+from mmvitkd.inspection.models import load
+from mmvitkd.models.classifiers.tap import Feature
 from tests.helpers import save_weights
 from tests.shrink import CONFIGS
-from tests.test_tools.runs import ROOT
 
 NAMES = ('teacher', 'student', 'student@5', 'student@10')
 CONFIG = {
@@ -26,22 +30,16 @@ CONFIG = {
 def analysed(tmp_path_factory) -> tuple[Path, Any, list, list]:
     """Write the section of four models on 24 digits, in two batches."""
     folder = tmp_path_factory.mktemp('dynamics')
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(ROOT / 'tools'))
-        from analysis_lib.dynamics_figures import DynamicsFigures
-        from analysis_lib.images import load_data
-        from analysis_lib.models import load
-
-        models = []
-        for seed, name in enumerate(NAMES):
-            weights = folder / f'{seed}.pth'
-            save_weights(Config.fromfile(CONFIG[name]).model, weights, seed)
-            models.append(load(str(CONFIG[name]), str(weights), name=name))
-        images = load_data(CONFIGS / 'digits' / 'digits_student.py', 24)
-        section = DynamicsFigures(models)
-        for batch in (images[:16], images[16:]):
-            section.update(batch, [model.answer(batch) for model in models])
-        written = section.write(folder / 'out')
+    models = []
+    for seed, name in enumerate(NAMES):
+        weights = folder / f'{seed}.pth'
+        save_weights(Config.fromfile(CONFIG[name]).model, weights, seed)
+        models.append(load(str(CONFIG[name]), str(weights), name=name))
+    images = load_data(CONFIGS / 'digits' / 'digits_student.py', 24)
+    section = DynamicsFigures(models)
+    for batch in (images[:16], images[16:]):
+        section.update(batch, [model.answer(batch) for model in models])
+    written = section.write(folder / 'out')
     return folder / 'out', written, models, images
 
 
@@ -82,22 +80,14 @@ def test_checkpoints_of_a_run_are_drawn_over_training_alone(analysed):
     assert not [note for note in written.notes if '@' in note]
 
 
-def test_shapes_are_told(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / 'tools'))
-    from analysis_lib.dynamics_figures import describe_shape
-
+def test_shapes_are_told():
     assert describe_shape([3, 2, 1, 2, 3]) == 'U, turns at layer 2'
     assert describe_shape([1, 2, 3, 4, 2]) == 'arch, turns at layer 3'
     assert describe_shape([1, 2, 3, 4, 5]) == 'neither U nor arch'
 
 
-def test_amplitudes_of_batches_of_unequal_size(monkeypatch):
+def test_amplitudes_of_batches_of_unequal_size():
     """The mean is over images, not over batches."""
-    monkeypatch.syspath_prepend(str(ROOT / 'tools'))
-    from analysis_lib.dynamics import DynamicsMeter
-
-    from mmvitkd.models.classifiers.tap import Feature
-
     x = torch.randn(5, 16, 8, generator=torch.Generator().manual_seed(0))
     meter = DynamicsMeter()
     with pytest.raises(ValueError, match='dynamics of no images'):

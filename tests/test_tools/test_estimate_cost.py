@@ -1,23 +1,21 @@
-import runpy
-from types import SimpleNamespace
-
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.hub import get_config
 
+from mmvitkd.inspection import estimate
 from tests.helpers import build
-from tests.test_tools.runs import PLAIN, ROOT, config, message, run
-
-TOOL = SimpleNamespace(**runpy.run_path(str(ROOT / 'tools' / 'estimate_cost.py')))
+from tests.test_tools.runs import PLAIN, config, message, run
 
 
 @pytest.mark.parametrize(('name', 'published'), [('tiny', 1.26e9), ('small', 4.61e9)])
 def test_multiply_adds_are_those_of_the_model_zoo(name, published):
     model = build(get_config(f'mmpretrain::deit/deit-{name}_4xb256_in1k.py').model)
-    images = torch.zeros(TOOL.BATCH, 3, 224, 224)
+    images = torch.zeros(estimate.BATCH, 3, 224, 224)
     with torch.no_grad():
-        assert TOOL.count(lambda: model(images)) == pytest.approx(published, rel=0.01)
+        assert estimate.count(lambda: model(images)) == pytest.approx(
+            published, rel=0.01
+        )
 
 
 def cost(**changes):
@@ -25,7 +23,7 @@ def cost(**changes):
         'student': 1.0, 'teacher': 1.0, 'step': 4.0, 'features': 1, 'trainable': 100,
         'frozen': 300, 'batch': 128, 'epochs': 300,
     }  # fmt: skip
-    return TOOL.Cost(**{**given, **changes})
+    return estimate.Cost(**{**given, **changes})
 
 
 def test_hours_of_the_papers_run():
@@ -35,19 +33,19 @@ def test_hours_of_the_papers_run():
 
 def test_bytes_that_two_processes_send():
     """A ring's pass sends each process's half once; 4 bytes a number."""
-    traffic = TOOL.Traffic.of(cost(), processes=2)
+    traffic = estimate.Traffic.of(cost(), processes=2)
     assert traffic == (2 * 200, 3 * 200, 600)
-    assert TOOL.Traffic.of(cost(), processes=1) == (0, 0, 0)
+    assert estimate.Traffic.of(cost(), processes=1) == (0, 0, 0)
 
 
 def test_stored_logits_are_tinyvits_17_gb():
-    assert pytest.approx(17.7e9, rel=0.01) == 300 * TOOL.IMAGENET * TOOL.LOGITS
+    assert pytest.approx(17.7e9, rel=0.01) == 300 * estimate.IMAGENET * estimate.LOGITS
 
 
 def test_step_is_three_forwards_of_what_learns_and_one_of_the_teacher(tmp_path):
     cfg = Config.fromfile(config(tmp_path, **PLAIN))
     cfg.model.terms = {'nkd': cfg.model.terms['nkd']}
-    found = TOOL.estimate(cfg)
+    found = estimate.estimate(cfg)
     # but for the gradient of the images, which nobody asks for
     embedding = 16 * 16 * 3 * 8 * 8
     expected = 3 * found.student + found.teacher - embedding

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
+from mmvitkd.reporting import curves, groups
+from mmvitkd.reporting.runs import Run, find_runs
 from tests.helpers import build, vit
 from tests.test_tools.browser import Browser
 from tests.test_tools.runs import PIPELINE, config, kill, loader, message, run
-from tools.report_lib.runs import Run
 
 NEEDED = ['Summary', 'Curves', 'Attention', 'Distance', 'Examples', 'Settings']
 # what the test split of these runs is, so that accuracies can be compared
@@ -194,28 +195,18 @@ def test_a_teacher_that_is_gone_is_said_and_the_students_are_shown(runs, tmp_pat
     assert 'id="distance"' not in text
 
 
-def test_a_teacher_is_found_where_work_dirs_moved_together(runs, report_lib, tmp_path):
+def test_a_teacher_is_found_where_work_dirs_moved_together(runs, tmp_path):
     moved = tmp_path / 'moved'
     shutil.copytree(runs, moved)
     (config,) = (moved / 'taught/seed0').glob('*/vis_data/config.py')
     config.write_text(config.read_text().replace(str(runs), '/elsewhere/runs'))
-    (one,) = [r for r in report_lib.runs.find_runs([moved]) if r.name == 'taught/seed0']
+    (one,) = [r for r in find_runs([moved]) if r.name == 'taught/seed0']
     checkpoint = one.cfg.model.teacher.checkpoint
     assert checkpoint == '/elsewhere/runs/big/epoch_2.pth'
-    assert report_lib.groups.find_weights(one, checkpoint) == moved / 'big/epoch_2.pth'
+    assert groups.find_weights(one, checkpoint) == moved / 'big/epoch_2.pth'
 
 
-@pytest.fixture
-def report_lib(monkeypatch):
-    """What reads work dirs, for what needs no page."""
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / 'tools'))
-    import report_lib.groups
-    import report_lib.runs
-
-    return report_lib
-
-
-def test_a_resumed_run_is_one_curve(runs, report_lib, tmp_path):
+def test_a_resumed_run_is_one_curve(runs, tmp_path):
     """The steps that a second start logged again replace those of the first."""
     work_dir = tmp_path / 'run'
     shutil.copytree(runs / 'taught/seed0', work_dir)
@@ -228,7 +219,7 @@ def test_a_resumed_run_is_one_curve(runs, report_lib, tmp_path):
         record['loss'] = 7.0
     text = '\n'.join(json.dumps(record) for record in again)
     (second / 'vis_data' / 'scalars.json').write_text(text)
-    (one,) = report_lib.runs.find_runs([work_dir])
+    (one,) = find_runs([work_dir])
     steps = [step for step, _ in one.series('loss', 'train')]
     assert steps == sorted(set(steps))
     assert len(one.trainings) == 2
@@ -236,29 +227,26 @@ def test_a_resumed_run_is_one_curve(runs, report_lib, tmp_path):
     assert one.series('loss', 'train')[0][1] != 7.0
 
 
-def test_a_curve_is_the_mean_as_far_as_all_seeds_came(report_lib):
+def test_a_curve_is_the_mean_as_far_as_all_seeds_came():
     """Of a run that logged every second step, the steps between are interpolated."""
-    import report_lib.curves as curves
 
     def logged(**losses: float) -> Any:
-        run = report_lib.runs.Run(Path('/x'), 'x')
+        run = Run(Path('/x'), 'x')
         run.train = [{'step': int(k[1:]), 'loss': v} for k, v in losses.items()]
         return run
 
     every = logged(s1=1.0, s2=2.0, s3=3.0, s4=4.0, s5=5.0)
     second = logged(s2=4.0, s4=8.0)
-    group = report_lib.groups.Group('x', [every, second])
+    group = groups.Group('x', [every, second])
     line = curves.line_of(group, 'loss', 'train')
     assert (line.steps, line.means) == ([2, 3, 4], [3.0, 4.5, 6.0])
     assert (line.lows, line.highs) == ([2.0, 3.0, 4.0], [4.0, 6.0, 8.0])
 
 
-def test_a_long_curve_is_averaged_without_losing_a_step(report_lib):
-    import report_lib.curves as curves
-
-    run = report_lib.runs.Run(Path('/x'), 'x')
+def test_a_long_curve_is_averaged_without_losing_a_step():
+    run = Run(Path('/x'), 'x')
     run.train = [{'step': i, 'loss': float(i)} for i in range(1000)]
-    line = curves.line_of(report_lib.groups.Group('x', [run]), 'loss', 'train')
+    line = curves.line_of(groups.Group('x', [run]), 'loss', 'train')
     assert len(line.steps) <= curves.POINTS
     # 333 means of three, and the last step by itself
     assert mean([*line.means[:-1]] * 3) == pytest.approx(mean(range(999)))
@@ -273,9 +261,9 @@ def test_a_long_curve_is_averaged_without_losing_a_step(report_lib):
         (['a/seed0', 'b/seed0'], ['a', 'b']),
     ],
 )
-def test_groups_are_named_as_shortly_as_keeps_them_apart(report_lib, names, shown):
-    groups = [[report_lib.runs.Run(Path('/x'), name)] for name in names]
-    assert report_lib.groups._names(groups) == shown
+def test_groups_are_named_as_shortly_as_keeps_them_apart(names, shown):
+    found = [[Run(Path('/x'), name)] for name in names]
+    assert groups._names(found) == shown
 
 
 # --------------------------------------------------------------- mistakes

@@ -5,7 +5,6 @@ import os
 import pickle
 import shutil
 import sys
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,11 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import CheckpointLoader
 
+from mmvitkd.reporting.runs import find_runs
 from mmvitkd.utils.safe_loading import read_weights_only
 from tests.helpers import build, vit
 from tests.test_tools.runs import (
     PIPELINE,
-    ROOT,
     begin,
     config,
     end,
@@ -220,9 +219,7 @@ def test_a_config_is_not_run(runs, marker):
         'train_cfg = dict(max_epochs="many")',
     ],
 )
-def test_other_texts_are_no_config(runs, marker, line, monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / 'tools')
-    find_runs = import_module('report_lib.runs').find_runs
+def test_other_texts_are_no_config(runs, marker, line):
     line = line.replace('MARKER', str(marker))
     rewrite(runs / 'taught', lambda text: f'{text}\n{line}\n')
     (run,) = find_runs([runs / 'taught'])

@@ -7,14 +7,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from scipy.stats import ttest_ind
-
+from mmvitkd.reporting.significance import LEVEL, within_noise
 from mmvitkd.utils.tables import write_rows
 
 from .runs import failure, result
 from .tables import Cell, Run, Setting, Table
-
-LEVEL = 0.05  # of Welch's test: above it, a difference is within the noise
 
 
 @dataclass
@@ -56,19 +53,6 @@ class Line:
         if self.difference is None:
             return None
         return within_noise(self.measured.top1, self.baseline.top1)
-
-
-def within_noise(ours: list[float], baseline: list[float]) -> bool | None:
-    """Tell by Welch's test whether chance alone could make the difference.
-
-    Returns:
-        None with fewer than two values on a side.
-    """
-    if min(len(ours), len(baseline)) < 2:
-        return None
-    if len({*ours}) == 1 and len({*baseline}) == 1:  # no spread to test with
-        return ours[0] == baseline[0]
-    return bool(ttest_ind(ours, baseline, equal_var=False).pvalue >= LEVEL)
 
 
 def measure(setting: Setting, seeds: Iterable[int], root: Path) -> Measured:

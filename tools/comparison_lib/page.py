@@ -7,8 +7,9 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from ablation_lib.results import LEVEL, Measured, spread, within_noise
+from ablation_lib.results import Measured, spread
 
+from mmvitkd.reporting.significance import LEVEL, within_noise
 from mmvitkd.utils.tables import write_rows
 
 from .methods import Comparison, Method

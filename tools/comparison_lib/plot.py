@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from statistics import mean, stdev
 
-from analysis_lib.style import GREY, colour, dashes, save, style
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+
+from mmvitkd.inspection.style import GREY, colour, dashes, save, style
 
 from .page import Line
 

@@ -71,7 +71,7 @@ def write(runs: list[Finished], work_dir: Path, device: str) -> None:
         table = make_table(runs, costs)
         title = f'T the teacher, S the {NAMES[best.arm]}, seed {best.seed}'
         draw_figure(runs, images, {'labels': labels, **answers}, title, work_dir)
-        from report_lib.write import write as write_page  # prints when imported
+        from mmvitkd.reporting.write import write as write_page  # prints when imported
 
         folders = [run.checkpoint.parent for run in runs]
         write_page(folders, work_dir / PAGE, title='Quickstart on digits')

@@ -6,9 +6,10 @@ import statistics
 from dataclasses import dataclass
 from pathlib import Path
 
-from ablation_lib.results import LEVEL, spread, within_noise
+from ablation_lib.results import spread
 from ablation_lib.runs import failure, result
 
+from mmvitkd.reporting.significance import LEVEL, within_noise
 from mmvitkd.utils.tables import write_rows
 
 from .pictures import SCORE

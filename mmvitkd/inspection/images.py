@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import deepcopy
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,6 +16,9 @@ from torch import Tensor
 
 from mmvitkd.datasets.image_folder import EXTENSIONS
 from mmvitkd.registry import DATASETS
+
+if TYPE_CHECKING:
+    from .models import Model
 
 SIZE = 224
 # of the shorter side, what is kept: 224 of 256, as ImageNet is tested
@@ -57,7 +61,7 @@ def load(folder: str | Path, count: int, size: int = SIZE) -> list[Image]:
     pipeline = [TRANSFORMS.build(step) for step in steps]
     images = []
     for file in (files[i] for i in _spread(len(files), count)):
-        data = {'img_path': str(file)}
+        data: Any = {'img_path': str(file)}
         try:
             for step in pipeline:
                 data = step(data)
@@ -66,6 +70,28 @@ def load(folder: str | Path, count: int, size: int = SIZE) -> list[Image]:
         rgb = np.ascontiguousarray(data['img'][..., ::-1])  # loaded as BGR
         images.append(Image(str(file.relative_to(folder)), rgb))
     return images
+
+
+def load_for(
+    models: Sequence[Model], folder: str | None, data: str | None, count: int
+) -> list[Image]:
+    """Read images of a config, or of a folder, as large as any of the models wants.
+
+    Args:
+        models: That will be asked.
+        folder: Of :func:`load`.
+        data: Of :func:`load_data`; None for the folder.
+        count: How many at most.
+
+    Raises:
+        ValueError: If neither is given, or there are no images.
+    """
+    if data is not None:
+        return load_data(data, count)
+    if folder is None:
+        raise ValueError('no images: give a folder of images or a config')
+    sizes = [max(m.input_size) for m in models if m.input_size is not None]
+    return load(folder, count, max(sizes, default=SIZE))
 
 
 def load_data(config: str | Path | Config, count: int) -> list[Image]:

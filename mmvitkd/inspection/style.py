@@ -31,7 +31,8 @@ GREY = '#666666'
 # its lightness grows evenly, so it also reads in grey and to the colour-blind
 SEQUENTIAL = 'viridis'
 
-RC = {
+# what rc_context() takes is typed otherwise by every matplotlib
+RC: Any = {
     'font.size': 9,
     'axes.titlesize': 9,
     'figure.titlesize': 11,

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-from analysis_lib.style import RC
 from markupsafe import Markup, escape
 from PIL import Image as Pillow
 
+from mmvitkd.inspection.style import RC
 from mmvitkd.utils.tables import write_rows
 
 MARK = '<meta name="generator" content="mmvitkd report">'
@@ -124,8 +124,9 @@ class Figure:
     def width(self) -> int:
         """In CSS pixels, as large as in print."""
         if self.file.suffix == '.svg':
-            points = re.search(r'<svg[^>]* width="([\d.]+)pt"', self.file.read_text())
-            return round(float(points[1]) * 96 / 72)
+            text = self.file.read_text()
+            points = re.findall(r'<svg[^>]* width="([\d.]+)pt"', text)
+            return round(float(points[0]) * 96 / 72)
         with Pillow.open(self.file) as image:
             return round(image.width * 96 / RC['savefig.dpi'])
 

@@ -226,7 +226,8 @@ class Run:
 
     def _is_validated(self, end: int) -> bool:
         """Whether the validation at its end was logged."""
-        logger = (self.cfg.get('default_hooks') or {}).get('logger') or {}
+        cfg = self.cfg or {}
+        logger = (cfg.get('default_hooks') or {}).get('logger') or {}
         counts_epochs = logger.get('log_metric_by_epoch', True)
         if counts_epochs == (self.unit == 'epoch'):
             return any(record['step'] >= end for record in self.val)

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from analysis_lib.models import Model, config_of, load
 from mmengine.config import ConfigDict
 from mmengine.device import get_device
 
+from mmvitkd.inspection.models import Model, config_of, load
 from mmvitkd.models import Teacher
 from mmvitkd.models.classifiers.teacher import model_cfg_of
 
@@ -79,10 +79,8 @@ def read_models(groups: list[Group], metric: str) -> Asked:
     asked.best, asked.run = best.name, best.best_run(metric)
     for group in chosen:
         run = group.best_run(metric)
-        asked.students += asked.read(
-            group.name, _student, group.name, run, run.checkpoint
-        )
-    if best.is_distilled:
+        asked.students += asked.read(group.name, _student, group.name, run)
+    if best.is_distilled and asked.run is not None:
         found = asked.read('The teacher', _teacher, asked.run, groups)
         asked.teacher = next(iter(found), None)
         for step, file in _kept(asked.run).items():
@@ -92,13 +90,14 @@ def read_models(groups: list[Group], metric: str) -> Asked:
     return asked
 
 
-def _student(name: str, run: Run, checkpoint: Path) -> Model:
+def _student(name: str, run: Run, checkpoint: Path | None = None) -> Model:
+    """Read the student of a run; of its newest checkpoint, if none is named."""
     if not (run.cfg and run.cfg.get('model')):
         raise ValueError('it has no config that says its model')
     model = config_of(run.cfg.to_dict(), pretrained=False)
     require_registered(model, 'model')
     with nothing_run():
-        return load(model, str(checkpoint), name=name)
+        return load(model, str(checkpoint or run.checkpoint), name=name)
 
 
 def _teacher(run: Run, groups: list[Group]) -> Model:
@@ -119,7 +118,7 @@ def _teacher(run: Run, groups: list[Group]) -> Model:
         teacher.load()
     classifier: Any = teacher.model
     if teacher.preprocessor is None:  # it sees what its student sees
-        student = _student('student', run, run.checkpoint)
+        student = _student('student', run)
         classifier.data_preprocessor = student.classifier.data_preprocessor
     return Model(name, classifier)
 

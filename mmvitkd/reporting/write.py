@@ -75,7 +75,9 @@ def lay_out(
     groups: list[Group], metric: str, data: Path | None, count: int, folder: Path
 ) -> list[Section]:
     """Make the sections, in the order of the tabs."""
-    command = shlex.join(['python', *sys.argv])
+    script, *options = sys.argv
+    started = ['-m', 'mmvitkd'] if Path(script).name == '__main__.py' else [script]
+    command = shlex.join(['python', *started, *options])
     return [
         summary(groups, metric),
         curves(groups, metric, folder),

@@ -36,10 +36,13 @@ LEFT_OUT = (
 FILES = ('disk', 'local')  # backends of files that import nothing
 PLAIN = re.compile(r'[\w.-]*')  # a text that torchvision's wrapper may evaluate
 TORCHVISION = 'torchvision/'
-OWN_CONFIGS = (
-    Path(__file__).parents[2] / 'configs',
-    Path(mmvitkd.__file__).parent / '.mim' / 'configs',
-)
+PACKAGE = Path(mmvitkd.__file__).parent
+# of a checkout, and where a wheel keeps them for openmim and for onedl-mim
+OWN_CONFIGS = [
+    PACKAGE.parent / 'configs',
+    PACKAGE / '.mim' / 'configs',
+    *PACKAGE.parent.glob('mmvitkd-*.dist-info/.mim/configs'),
+]
 
 
 def require_registered(cfg: Any, path: str = '') -> None:
@@ -110,8 +113,8 @@ def _is_plain(value: Any) -> bool:
 
 def _require_plain_huggingface(cfg: dict, path: str) -> None:
     """Allow Hugging Face numbers alone; by other settings it runs code."""
-    own = ('type', 'model_name', 'pretrained', 'loss', 'train_cfg', 'with_cp')
-    own += ('data_preprocessor', 'init_cfg')
+    own = {'type', 'model_name', 'pretrained', 'loss', 'train_cfg', 'with_cp'}
+    own |= {'data_preprocessor', 'init_cfg'}
     for key, value in cfg.items():
         if key not in own and not isinstance(value, (int, float, type(None))):
             raise ValueError(f'{key}={value!r} of {path} is handed to Hugging Face')
@@ -197,7 +200,7 @@ def installed_config(name: str, read: Callable[[str], Any]) -> Any:
     scope, colons, inner = name.rpartition('::')
     if colons:
         allowed = scope == 'mmpretrain' and '..' not in Path(inner).parts
-        folders = (Path(get_installed_path('mmpretrain')) / '.mim' / 'configs',)
+        folders = [Path(get_installed_path('mmpretrain')) / '.mim' / 'configs']
         file = folders[0] / inner
     else:
         allowed, folders, file = True, OWN_CONFIGS, Path(name)

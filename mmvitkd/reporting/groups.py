@@ -157,7 +157,7 @@ def baseline_of(group: Group, groups: list[Group]) -> Group | None:
 
 
 def _backbone(run: Run) -> Any:
-    model = run.cfg.get('model') or {}
+    model = run.cfg.get('model') or {} if run.cfg else {}
     return (model.get('student') or model).get('backbone')
 
 

@@ -61,11 +61,11 @@ class DynamicsMeter:
     def update(self, layers: Sequence[Feature]) -> None:
         """Take a batch: patch tokens ``(B, N, C)`` and grid of every layer."""
         tokens = [layer.value for layer in layers]
-        grids = [layer.hw for layer in layers]
+        grids = [layer.hw for layer in layers if layer.hw]  # patch tokens have one
         if not self._images:
             self._covariances = [Covariance() for _ in layers]
             self._some: list[list[Tensor]] = [[] for _ in layers]
-            self._amplitudes: list[Tensor | float] = [0.0] * len(layers)
+            self._amplitudes = [torch.zeros(()) for _ in layers]
             self._sums = {
                 name: torch.zeros(len(layers), dtype=torch.float64)
                 for name in ('high_share', 'channel_amplitude', 'magnitude')
@@ -83,7 +83,8 @@ class DynamicsMeter:
             self._covariances[i].update(x)
             flat = x.flatten(0, 1)
             self._some[i].append(flat[:: -(-len(flat) // TOKENS)].cpu())
-            self._amplitudes[i] += count * spectra[i].amplitude
+            total = self._amplitudes[i] + count * spectra[i].amplitude
+            self._amplitudes[i] = total
         for name, now in {
             'high_share': [
                 high_frequency_share(x, hw) for x, hw in zip(tokens, grids, strict=True)

@@ -1,17 +1,17 @@
-"""What the models do with images: the sections of ``analyse.py``, and examples."""
+"""What the models do with images: the sections of an analysis, and examples."""
 
 from __future__ import annotations
 
-from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
-from analyse import FEWEST, SECTIONS, split
-from analysis_lib.images import Image, load_data
-from analysis_lib.section import Section as Part
-from analysis_lib.section import Written
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 
+from mmvitkd.inspection.analyse import split
+from mmvitkd.inspection.images import Image, load_data
+from mmvitkd.inspection.section import Section as Part
+from mmvitkd.inspection.section import Written
+from mmvitkd.inspection.sections import FEWEST, SECTIONS
 from mmvitkd.utils import load_checkpoint
 from mmvitkd.utils.cli import say
 
@@ -44,7 +44,7 @@ def analysis(
         folder: Where the figures and tables are written.
     """
     asked = read_models(groups, metric)
-    if not asked.models:
+    if asked.run is None or not asked.models:
         return [_section('Models', asked.notes)]
     say([f'asking {", ".join(model.name for model in asked.models)}'])
     try:
@@ -54,7 +54,7 @@ def analysis(
     except Exception as error:  # whatever a config or a file of others brings about
         reason = ' '.join(str(error).split())[:300]
         return [_section('Models', [*asked.notes, f'No images to show them: {reason}'])]
-    examples = Examples(asked, _classes(asked))
+    examples = Examples(asked, _classes(asked.run))
     parts = _parts(asked)
     _ask(asked, images, examples, parts)
     written = {key: part.write(folder) for key, (_, part) in parts.items()}
@@ -83,7 +83,7 @@ def _ask(asked: Asked, images: list[Image], examples: Examples, parts: Parts) ->
 
 def _own_images(run: Run, count: int) -> list[Image]:
     """Read the images that a run was tested on; nothing of its config is run."""
-    cfg = Config(run.cfg.to_dict(), filename=str(run.config))
+    cfg = Config((run.cfg or ConfigDict()).to_dict(), filename=str(run.config))
     for name in ('test_dataloader', 'val_dataloader'):
         require_registered((cfg.get(name) or {}).get('dataset'), name)
     require_registered({'default_scope': cfg.get('default_scope')})
@@ -95,17 +95,16 @@ def _section(title: str, notes: list[str]) -> Section:
     return Section(title, [Text(note, warning=True) for note in notes])
 
 
-def _classes(asked: Asked) -> list[str]:
+def _classes(run: Run) -> list[str]:
     """Name the classes as the run's checkpoint does; empty where it does not."""
-    meta = load_checkpoint(asked.run.checkpoint).get('meta')
+    meta = load_checkpoint(str(run.checkpoint)).get('meta')
     meta = meta.get('dataset_meta') if isinstance(meta, dict) else None
     classes = meta.get('classes') if isinstance(meta, dict) else None
     return list(map(str, classes)) if isinstance(classes, (list, tuple)) else []
 
 
 def _parts(asked: Asked) -> Parts:
-    """Build the sections of ``analyse.py`` that these models allow."""
-    options = Namespace(layers=None, overlays=OVERLAYS)
+    """Build the sections of an analysis that these models allow."""
     parts: Parts = {}
     for key, make in SECTIONS.items():
         models = asked.models
@@ -113,14 +112,14 @@ def _parts(asked: Asked) -> Parts:
             continue
         if key == 'dynamics':
             models = [*models, *asked.over_training]
-        parts[key] = [model.name for model in models], make(models, options)
+        parts[key] = [model.name for model in models], make(models, None, OVERLAYS)
     return parts
 
 
 def _laid_out(key: str, written: Written, folder: Path) -> Section:
     section = Section(key.capitalize(), heading=written.title)
     for figure in written.figures:
-        file = folder / figure.get('svg', figure.get('png'))
+        file = folder / figure.get('svg', figure.get('png', ''))
         section.blocks.append(Figure(figure['title'], figure['alt'], file, wide=True))
     names = [Path(table['csv']) for table in written.tables]
     numbers = [Csv(str(n.with_suffix('')), (folder / n).read_text()) for n in names]

@@ -103,6 +103,7 @@ class Model:
         self.no_maps = self._why_no_maps(inputs)
         last = self._forward(inputs).layers[-1]
         self.width = last.tokens.value.shape[-1]
+        assert last.tokens.hw is not None  # patch tokens have one
         self.grid = last.tokens.hw
         self.extra_tokens = last.extra.shape[1]
 
@@ -274,7 +275,7 @@ def _timm_config(name: str, pretrained: bool) -> ConfigDict:
         raise ValueError(
             f"timm has no model '{name}'; nearest: {', '.join(near) or 'none'}"
         )
-    own = timm.get_pretrained_cfg(name)
+    own: Any = timm.get_pretrained_cfg(name)
     return _wrapped('TimmClassifier', name, pretrained, own.mean, own.std)
 
 

@@ -6,9 +6,10 @@ import io
 
 import numpy as np
 import torch
-from analysis_lib.images import Image
-from analysis_lib.models import Captured
 from PIL import Image as Pillow
+
+from mmvitkd.inspection.images import Image
+from mmvitkd.inspection.models import Captured
 
 from .models import Asked
 from .page import Cell, Gallery, Picture, Section, Table, Text
@@ -52,7 +53,7 @@ class Examples:
         answers = {k: v.argmax(1).numpy() for k, v in probabilities.items()}
         labels = np.array([-1 if i.label is None else i.label for i in self.images])
         labelled = bool((labels >= 0).all())
-        section.blocks.append(self._agreement(answers, labels, labelled))
+        section.blocks.append(self._agreement(teacher.name, answers, labels, labelled))
         section.blocks.append(
             Text(f'T is {teacher.name}, S is {shown}; in brackets, how sure each is.')
         )
@@ -60,11 +61,11 @@ class Examples:
         for what, chosen in _kinds(theirs, ours, labels, labelled).items():
             places = np.flatnonzero(chosen)
             # the surest first
-            sure = sum(probabilities[n].max(1).values for n in (teacher.name, shown))
-            places = places[np.argsort(-sure.numpy()[places], kind='stable')]
+            names = (teacher.name, shown)
+            sure = np.sum([probabilities[n].max(1).values.numpy() for n in names], 0)
+            places = places[np.argsort(-sure[places], kind='stable')]
             pictures = [
-                self._picture(i, labelled, (teacher.name, shown), probabilities)
-                for i in places[:EACH]
+                self._picture(i, labelled, names, probabilities) for i in places[:EACH]
             ]
             few = f', {len(pictures)} of them here' if len(places) > EACH else ''
             caption = f'{what}: {len(places)} of {len(labels)} images{few}'
@@ -72,9 +73,13 @@ class Examples:
         return section
 
     def _agreement(
-        self, answers: dict[str, np.ndarray], labels: np.ndarray, labelled: bool
+        self,
+        teacher: str,
+        answers: dict[str, np.ndarray],
+        labels: np.ndarray,
+        labelled: bool,
     ) -> Table:
-        theirs = answers[self.asked.teacher.name]
+        theirs = answers[teacher]
         rows = []
         for model in self.asked.students:
             ours = answers[model.name]
@@ -87,7 +92,7 @@ class Examples:
             cells = [Cell(f'{share:.1f}', share) for share in shares]
             rows.append([Cell(model.name), *cells])
         columns = ['student', 'same answer']
-        told = self.asked.teacher.name
+        told = teacher
         if labelled:
             columns += ['right', 'both right', 'only teacher', 'only student']
             columns += ['neither']
@@ -108,7 +113,9 @@ class Examples:
         probabilities: dict[str, torch.Tensor],
     ) -> Picture:
         image = self.images[i]
-        lines = [(f'label {self._class(image.label)}', False)] if labelled else []
+        lines = []
+        if labelled and image.label is not None:
+            lines.append((f'label {self._class(image.label)}', False))
         for letter, name in zip('TS', names, strict=True):
             share, answer = probabilities[name][i].max(0)
             wrong = labelled and int(answer) != image.label

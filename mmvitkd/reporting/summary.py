@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from statistics import mean
 
-from ablation_lib.results import within_noise
-
+from mmvitkd.reporting.significance import within_noise
 from mmvitkd.utils import load_checkpoint, weights_of
 
 from .groups import Group, baseline_of, spread
@@ -107,7 +106,7 @@ def clock(seconds: float) -> str:
 def parameters(group: Group) -> tuple[int, int]:
     """Count the parameters of the student, and of the terms, by a checkpoint."""
     run = next((run for run in group.runs if run.checkpoint), None)
-    if run is None:
+    if run is None or run.checkpoint is None:
         return 0, 0
     try:
         weights = weights_of(load_checkpoint(run.checkpoint))

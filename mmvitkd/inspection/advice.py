@@ -174,14 +174,15 @@ class Pair:
         self, found: Dynamics, i: int, j: int, cka: float, use: str, why: str
     ) -> Row:
         variances = found.variances[i]
-        paths = (
+        teacher, student = (
             norm or model.blocks[-1] if at == len(model.blocks) else model.blocks[at]
             for model, norm, at in zip(
                 (self.teacher, self.student), self._norms, (i, j), strict=True
             )
         )
         return Row(
-            *paths,
+            teacher,
+            student,
             cka=cka,
             rank=effective_rank(variances),
             dims=dimensions_for(variances, 0.9),

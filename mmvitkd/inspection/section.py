@@ -1,7 +1,7 @@
 """What every section of an analysis has in common.
 
 A section is built from the models and the options, sees every batch once, and then
-writes its figures and tables. ``tools/analyse.py`` lists them.
+writes its figures and tables. ``sections.py`` lists them.
 """
 
 from __future__ import annotations

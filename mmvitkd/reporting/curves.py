@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from analysis_lib.style import GREY, colour, dashes, save, style
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import MaxNLocator
+
+from mmvitkd.inspection.style import GREY, colour, dashes, save, style
 
 from .groups import NO_METRICS, Group
 from .page import Csv, Figure, Section, Text, slug
@@ -91,8 +92,8 @@ def _keys(groups: list[Group], kind: str, first: str) -> list[str]:
 def _figure(
     key: str, kind: str, shown: list[Group], others: list[Group], folder: Path
 ) -> list[Figure]:
-    lines = {group.name: line_of(group, key, kind) for group in (*shown, *others)}
-    lines = {name: line for name, line in lines.items() if line is not None}
+    found = {group.name: line_of(group, key, kind) for group in (*shown, *others)}
+    lines = {name: line for name, line in found.items() if line is not None}
     if not lines:
         return []
     name = slug(f'{kind}-{key}')
@@ -154,7 +155,8 @@ def line_of(group: Group, key: str, kind: str) -> Line | None:
         series = [max(series, key=len)]
         steps = [x for x, _ in series[0]]
     # (runs, steps)
-    values = np.array([np.interp(steps, *zip(*one, strict=True)) for one in series])
+    points = [np.array(one).T for one in series]
+    values = np.array([np.interp(steps, x, y) for x, y in points])
     size = -(-len(steps) // POINTS)
     starts = np.arange(0, len(steps), size)
     sizes = np.diff([*starts, len(steps)])

@@ -45,17 +45,18 @@ def settings(groups: list[Group]) -> Section:
         fold = len(others) > OPEN
         section.blocks.append(Folded(group.name, table) if fold else table)
     for group in known:
-        text = group.first.config.read_text(encoding='utf-8')
-        section.blocks.append(Listing(f'Whole config of {group.name}', text))
+        if group.first.config is not None:
+            text = group.first.config.read_text(encoding='utf-8')
+            section.blocks.append(Listing(f'Whole config of {group.name}', text))
     return section
 
 
 def difference(base: Group, group: Group) -> Table:
     """List the settings in which a group differs from another."""
-    sides = [_comparable(one.first.settings) for one in (base, group)]
+    there, here = (_comparable(one.first.settings) for one in (base, group))
     rows = [
         [Cell(name), *(Cell(ABSENT if v is ABSENT else _text(v)) for v in values)]
-        for name, *values in _differences(*sides)
+        for name, *values in _differences(there, here)
     ]
     return Table(
         f'settings-{slug(group.name)}',
@@ -81,8 +82,8 @@ def _differences(one: Any, other: Any, name: str = '') -> Iterator[tuple]:
     if isinstance(one, dict) and isinstance(other, dict):
         for key in sorted({*one, *other}, key=str):
             inner = f'{name}.{key}' if name else key
-            values = (side.get(key, ABSENT) for side in (one, other))
-            yield from _differences(*values, inner)
+            there, here = (side.get(key, ABSENT) for side in (one, other))
+            yield from _differences(there, here, inner)
     elif one != other:
         yield name, one, other
 

@@ -249,7 +249,7 @@ def _draw_depth(
     figure, axes = plt.subplots(1, len(MEASURES), figsize=(3.1 * len(MEASURES), 2.9))
     for ax, (measure, kind) in zip(axes, MEASURES.items(), strict=True):
         for name, measured in found.items():
-            draw_depth(ax, measured[measure].diagonal(), places[name], name)
+            draw_depth(ax, list(measured[measure].diagonal()), places[name], name)
         ax.set_title(f'{kind.title}\n({kind.same}: the same)')
         lines = [measured[measure].diagonal() for measured in found.values()]
         if kind.log and any(line.any() for line in lines):

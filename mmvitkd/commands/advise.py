@@ -1,0 +1,60 @@
+"""Advise which layers of a teacher to distil into a student, and write a config.
+
+    python -m mmvitkd advise configs/digits/digits_teacher.py \\
+        configs/digits/digits_student.py --data configs/digits/digits_student.py \\
+        --teacher-checkpoint TEACHER.pth --student-checkpoint STUDENT.pth --out OUT
+
+It measures both on images, CKA between their layers and the rank of the teacher's, and
+applies rules with numbers, which it prints: a heuristic.
+"""
+
+import argparse
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    spec = "a config, an 'mmpretrain::' name"
+    parser.add_argument('teacher', help=f"{spec}, 'timm:NAME' or 'hf:NAME'")
+    parser.add_argument(
+        'student', help=f'{spec}; its data and schedule go into the config'
+    )
+    parser.add_argument(
+        '--teacher-checkpoint', help='file or URL; timm and HuggingFace have their own'
+    )
+    parser.add_argument(
+        '--student-checkpoint',
+        required=True,
+        help='file or URL, of the student trained alone',
+    )
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument('--images', metavar='DIR', help='folder of images')
+    source.add_argument(
+        '--data', metavar='CONFIG', help="config whose test images to take, or val's"
+    )
+    parser.add_argument('--out', required=True, type=Path, help='folder to write')
+    parser.add_argument(
+        '--count', type=int, default=64, help='how many images. Default: %(default)s'
+    )
+    parser.add_argument('--batch-size', type=int, default=32, help='Default: 32')
+
+
+def run(args: argparse.Namespace) -> None:
+    """Measure, advise, and write the config."""
+    from mmvitkd.utils.cli import readable_errors
+    from mmvitkd.utils.libraries import optional_libraries
+
+    with readable_errors(), optional_libraries():
+        from mmvitkd.inspection.advise import advise
+
+        advise(
+            args.teacher,
+            args.student,
+            args.out,
+            teacher_checkpoint=args.teacher_checkpoint,
+            student_checkpoint=args.student_checkpoint,
+            images=args.images,
+            data=args.data,
+            count=args.count,
+            batch_size=args.batch_size,
+        )

@@ -1,0 +1,1 @@
+"""Any ViT looked into: what its layers yield, figures of it, and advice by it."""

@@ -1,0 +1,1 @@
+"""Work dirs read and laid out as one HTML page."""

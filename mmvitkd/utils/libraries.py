@@ -1,0 +1,34 @@
+"""Libraries that a part of the package needs and an installation may lack."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+# what they are imported as, and what pip calls them; see the extras in pyproject.toml
+LIBRARIES = {
+    'PIL': 'pillow',
+    'jinja2': 'jinja2',
+    'markupsafe': 'markupsafe',
+    'matplotlib': 'matplotlib',
+    'scipy': 'scipy',
+    'timm': 'timm',
+    'transformers': 'transformers<5',
+}
+
+
+@contextmanager
+def optional_libraries() -> Iterator[None]:
+    """Say of a library that is missing how to install it.
+
+    Raises:
+        ImportError: If one of :data:`LIBRARIES` is missing.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        name = (error.name or '').split('.')[0]
+        if name not in LIBRARIES:
+            raise
+        raise ImportError(
+            f"the library '{name}' is missing: python -m pip install "
+            f"'{LIBRARIES[name]}'"
+        ) from error
