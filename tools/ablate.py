@@ -58,7 +58,7 @@ from mmengine.registry import DefaultScope
 
 from mmvitkd.registry import DATASETS as REGISTRY
 from mmvitkd.registry import SCOPE
-from mmvitkd.utils.run_lock import own_folder
+from mmvitkd.utils.run_lock import lock_dir
 
 ROUNDS = 5  # steps that an estimate is made from
 TIMED_ROUNDS = 60  # steps that a table of times is made from
@@ -399,7 +399,7 @@ def ablate(args: argparse.Namespace) -> list[Run]:
     if args.dry_run:
         show_plan(runs, args.jobs, args.gpus)
         return []
-    with nullcontext() if args.report_only else own_folder(root):
+    with nullcontext() if args.report_only else lock_dir(root):
         if not args.report_only:
             run_all(runs, show_plan(runs, args.jobs, args.gpus), args)
         for table in tables:

@@ -45,7 +45,7 @@ from comparison_lib.page import Line, page, write_csv
 from comparison_lib.plan import Plan
 from comparison_lib.plot import draw
 
-from mmvitkd.utils.run_lock import own_folder
+from mmvitkd.utils.run_lock import lock_dir
 
 DEFAULT = Path(__file__).resolve().parents[1] / 'configs' / 'comparison' / 'methods.py'
 ROUNDS = 5  # steps that an estimate is made from
@@ -252,7 +252,7 @@ def compare(args: argparse.Namespace) -> list[Run]:
     if args.dry_run:
         show_plan(plan, args)
         return []
-    with nullcontext() if args.report_only else own_folder(plan.root):
+    with nullcontext() if args.report_only else lock_dir(plan.root):
         if not args.report_only:
             times = show_plan(plan, args)
             run_all(plan.tuning(), times, args)

@@ -33,7 +33,7 @@ from quickstart_lib.progress import Progress
 from quickstart_lib.runs import ARMS, TEACHER, train
 
 import mmvitkd
-from mmvitkd.utils.run_lock import own_folder
+from mmvitkd.utils.run_lock import lock_dir
 
 MARKER = '.mmvitkd-quickstart'
 RESULT = 'result.json'
@@ -123,7 +123,7 @@ def claim(work_dir: Path) -> Iterator[None]:
             )
     with ExitStack() as held:
         try:
-            held.enter_context(own_folder(work_dir))
+            held.enter_context(lock_dir(work_dir))
             marker.touch()
         except (OSError, ValueError) as error:
             raise QuickstartError(f'--work-dir {work_dir}: {error}') from error

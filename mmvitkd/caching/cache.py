@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from mmvitkd.models.classifiers.cached_feature_spec import CachedFeatureSpec
-from mmvitkd.utils.cli import load_config, readable_errors, say
+from mmvitkd.utils.cli import load_config, print_rank0, readable_errors
 from mmvitkd.utils.teacher_cache import TeacherCache, cache_bytes
 
 from .folder import cached_config, prepare_folder, require_own, training_config
@@ -75,7 +75,7 @@ def estimate(source: Source, manifest: dict[str, Any], out: Path) -> int:
     left = max(whole - stored, 0)
     times = time_batches(source, manifest['batch_size'])
     seconds = times.total(images * epochs * left / whole, source.workers)
-    say(
+    print_rank0(
         [
             f'{images} images x {epochs} epochs x {manifest["record_bytes"]} bytes: '
             f'{_size_text(whole)}, of which {_size_text(left)} are to be written',

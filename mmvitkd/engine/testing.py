@@ -10,10 +10,10 @@ from mmengine.evaluator import DumpResults
 
 from mmvitkd.utils import cli
 from mmvitkd.utils.cli import (
+    check_checkpoint,
     complete_dataloader,
     load_config,
     readable_errors,
-    require_fit,
 )
 from mmvitkd.utils.hooks import complete_hooks
 
@@ -34,7 +34,7 @@ def test(args: argparse.Namespace) -> None:
         cfg = Config(cfg.to_dict(), cfg_text=cfg.text, filename=name)
         complete_hooks(cfg)
         runner = cli.build_runner(cfg)
-        require_fit(runner, args.checkpoint, ignore='terms.')
+        check_checkpoint(runner, args.checkpoint, ignore='terms.')
         if args.out and args.out_item != 'metrics':
             runner.test_evaluator.metrics.append(DumpResults(args.out))
         metrics = runner.test()

@@ -10,17 +10,17 @@ from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from mmvitkd.registry import OPTIM_WRAPPERS
 from mmvitkd.utils import cli
 from mmvitkd.utils.cli import (
+    check_checkpoint,
     complete_dataloader,
     join_processes,
     load_config,
+    print_rank0,
     readable_errors,
-    require_fit,
     require_overlap,
-    say,
     uses_strategy,
 )
 from mmvitkd.utils.hooks import complete_hooks
-from mmvitkd.utils.run_lock import own_folder_together
+from mmvitkd.utils.run_lock import lock_dir_together
 from mmvitkd.utils.types import class_of
 from mmvitkd.utils.work_dir import claim_work_dir
 
@@ -38,7 +38,7 @@ def train(args: argparse.Namespace) -> None:
         apply_args(cfg, args)
         complete_hooks(cfg)
         join_processes(cfg)
-        with own_folder_together(Path(cfg.work_dir)):
+        with lock_dir_together(Path(cfg.work_dir)):
             _train_in_work_dir(cfg, args.override_optim)
 
 
@@ -101,11 +101,11 @@ def require_override(cfg: Config) -> None:
 
 def _train_in_work_dir(cfg: Config, override_optim: bool) -> None:
     """Train into a work dir that no other run uses meanwhile."""
-    say(claim_work_dir(cfg, override_optim))
+    print_rank0(claim_work_dir(cfg, override_optim))
     runner = cli.build_runner(cfg)
     if cfg.get('resume'):
         runner.register_hook(ResumeOptimHook(override_optim))
-        require_fit(runner, cfg.load_from)
+        check_checkpoint(runner, cfg.load_from)
     elif cfg.get('load_from'):
         require_overlap(runner, cfg.load_from)
     runner.train()

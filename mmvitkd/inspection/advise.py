@@ -12,7 +12,7 @@ from mmengine.registry import DefaultScope
 
 from mmvitkd.models.classifiers.tap import Tap, record
 from mmvitkd.registry import MODELS, SCOPE
-from mmvitkd.utils.cli import say
+from mmvitkd.utils.cli import print_rank0
 
 from . import advice
 from .images import Image, load_for
@@ -66,7 +66,7 @@ def advise(
             'order.'
         )
     text = render_page(str(data or images), pair, rows, notes)
-    say([text])
+    print_rank0([text])
     terms = advice.terms_of(pair, rows, logits)
     if not terms:
         raise ValueError('no layer passes the rules, and the classes differ')
@@ -80,7 +80,7 @@ def advise(
     config.write_text(advice.render_config(student, named, terms, header, config))
     try_config(config)
     page.write_text(text)
-    say([f'{page} and {config} written'])
+    print_rank0([f'{page} and {config} written'])
 
 
 def check(teacher: str, student: str, out: Path, count: int, batch_size: int) -> None:
@@ -130,7 +130,7 @@ def measure(pair: advice.Pair, images: list[Image], batch_size: int) -> list[int
         for i, answer in enumerate(answers):
             found = answer.logits.argmax(1).tolist()
             right[i] += sum(a == b.label for a, b in zip(found, batch, strict=True))
-        say([f'{places[-1] + 1} of {len(images)} images'])
+        print_rank0([f'{places[-1] + 1} of {len(images)} images'])
     return right
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mmvitkd import __version__
-from mmvitkd.utils.cli import say
+from mmvitkd.utils.cli import print_rank0
 
 from .images import Image, load_for
 from .models import Model, load
@@ -71,8 +71,8 @@ def analyse(
         'sections': {name: part.as_dict() for name, part in written.items()},
     }
     (out / 'analysis.json').write_text(json.dumps(analysis, indent=1) + '\n')
-    say([note for part in written.values() for note in part.notes])
-    say([f'{out / "analysis.json"} lists all that was written'])
+    print_rank0([note for part in written.values() for note in part.notes])
+    print_rank0([f'{out / "analysis.json"} lists all that was written'])
 
 
 def load_models(specs: list[list[str]]) -> list[Model]:
@@ -111,7 +111,7 @@ def ask(
             section.update(batch, answers)
         for found, answer in zip(classes, answers, strict=True):
             found += answer.logits.argmax(1).tolist()
-        say([f'{len(classes[0])} images'])
+        print_rank0([f'{len(classes[0])} images'])
     return classes
 
 

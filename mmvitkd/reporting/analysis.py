@@ -13,7 +13,7 @@ from mmvitkd.inspection.section import Section as Part
 from mmvitkd.inspection.section import Written
 from mmvitkd.inspection.sections import FEWEST, SECTIONS
 from mmvitkd.utils import load_checkpoint
-from mmvitkd.utils.cli import say
+from mmvitkd.utils.cli import print_rank0
 
 from .examples import Examples
 from .groups import Group
@@ -46,7 +46,7 @@ def analysis(
     asked = read_models(groups, metric)
     if asked.run is None or not asked.models:
         return [_section('Models', asked.notes)]
-    say([f'asking {", ".join(model.name for model in asked.models)}'])
+    print_rank0([f'asking {", ".join(model.name for model in asked.models)}'])
     try:
         images = load_data(data, count) if data else _own_images(asked.run, count)
         if len(images) < FEWEST:

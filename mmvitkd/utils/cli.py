@@ -158,7 +158,7 @@ def join_processes(cfg: Config) -> None:
     """
     if cfg.get('launcher', 'none') == 'none':
         return
-    say(_let_ddp_find_unused(cfg))
+    print_rank0(_let_ddp_find_unused(cfg))
     if get_device() == 'cpu':
         _distribute_on_cpu(cfg)
     elif not is_distributed():
@@ -199,7 +199,7 @@ def _distribute_on_cpu(cfg: Config) -> None:
     cfg.model_wrapper_cfg = wrapper
 
 
-def require_fit(runner: Runner, path: str, ignore: str | None = None) -> None:
+def check_checkpoint(runner: Runner, path: str, ignore: str | None = None) -> None:
     """Load a checkpoint's weights into the runner's model, all or none.
 
     MMEngine's own loading, which follows, passes over what does not fit.
@@ -268,7 +268,7 @@ def unwrap(model: nn.Module) -> nn.Module:
     return inner
 
 
-def say(lines: list[str]) -> None:
+def print_rank0(lines: list[str]) -> None:
     """Print lines, in the first of the processes only."""
     if int(os.environ.get('RANK', os.environ.get('SLURM_PROCID', '0'))) == 0:
         for line in lines:

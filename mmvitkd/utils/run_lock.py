@@ -24,7 +24,7 @@ WITHOUT_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 
 
 @contextmanager
-def own_folder(folder: Path) -> Iterator[None]:
+def lock_dir(folder: Path) -> Iterator[None]:
     """Hold a folder, made if need be, against every other process.
 
     The system releases the lock with the process, however that ends. Where the file
@@ -63,7 +63,7 @@ def own_folder(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def own_folder_together(folder: Path) -> Iterator[None]:
+def lock_dir_together(folder: Path) -> Iterator[None]:
     """Hold a folder for all processes of a distributed run, by the first of them.
 
     Raises:
@@ -74,7 +74,7 @@ def own_folder_together(folder: Path) -> Iterator[None]:
         free = [False]
         try:
             if is_main_process():
-                held.enter_context(own_folder(folder))
+                held.enter_context(lock_dir(folder))
                 free = [True]
         finally:
             broadcast_object_list(free)

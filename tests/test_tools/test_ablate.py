@@ -13,7 +13,7 @@ import pytest
 from mmengine.config import Config
 
 from mmvitkd.models import losses
-from mmvitkd.utils.run_lock import own_folder
+from mmvitkd.utils.run_lock import lock_dir
 from tests.helpers import build
 from tests.shrink import CONFIGS, shrink
 
@@ -487,7 +487,7 @@ def test_the_students_alone_may_have_more_seeds(ran):
 
 def test_a_second_call_on_the_same_folder_is_refused(ran):
     folder, _, _ = ran
-    with own_folder(folder / 'work' / 'tiny'):
+    with lock_dir(folder / 'work' / 'tiny'):
         refused = ablate(folder, 'first.py', '--seeds', 1)
         written = ablate(folder, 'first.py', '--seeds', 1, '--report-only')
     assert 'first.md' in written.stdout

@@ -16,7 +16,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from mmvitkd.datasets import Digits
-from mmvitkd.utils.run_lock import own_folder
+from mmvitkd.utils.run_lock import lock_dir
 from tests.helpers import save_weights
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -280,7 +280,7 @@ def test_second_run_at_the_same_time_is_refused(
     quickstart, tmp_path, monkeypatch, capsys
 ):
     (tmp_path / quickstart.MARKER).touch()
-    with own_folder(tmp_path):
+    with lock_dir(tmp_path):
         assert call(quickstart, monkeypatch, ['--work-dir', str(tmp_path)]) == 1
     assert 'another run works in' in one_line(capsys)
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from mmvitkd.utils.run_lock import own_folder
+from mmvitkd.utils.run_lock import lock_dir
 from tests.test_tools.runs import config, in_processes, message, run
 
 
@@ -26,7 +26,7 @@ def test_second_run_is_refused_before_it_reads_or_writes(tmp_path, tool, resume)
     """In the first one's first epoch, when there is no checkpoint yet, and later."""
     cfg = config(tmp_path)
     work_dir = tmp_path / 'run'
-    with own_folder(work_dir):
+    with lock_dir(work_dir):
         before = listing(work_dir)
         text = message(tool, cfg, '--work-dir', work_dir, *resume)
         assert (
@@ -72,7 +72,7 @@ def test_run_goes_on_after_a_kill_and_only_once_at_a_time(tmp_path):
 
 def test_all_processes_of_a_distributed_run_end(tmp_path):
     cfg = config(tmp_path)
-    with own_folder(tmp_path / 'run'):
+    with lock_dir(tmp_path / 'run'):
         before = listing(tmp_path / 'run')
         in_processes(2, refused, cfg, tmp_path / 'run')
         assert listing(tmp_path / 'run') == before
@@ -88,7 +88,7 @@ def refused(cfg: Path, work_dir: Path) -> None:
 
 def test_lock_does_not_make_a_work_dir_look_occupied(tmp_path):
     cfg = config(tmp_path, **{'train_cfg.max_epochs': 1})
-    with own_folder(tmp_path / 'run'):
+    with lock_dir(tmp_path / 'run'):
         pass
     run('train', cfg, '--work-dir', tmp_path / 'run')
     assert (tmp_path / 'run' / 'epoch_1.pth').exists()

@@ -12,7 +12,7 @@ from unittest import mock
 import pytest
 from filelock import FileLock
 
-from mmvitkd.utils.run_lock import HOLDER, own_folder
+from mmvitkd.utils.run_lock import HOLDER, lock_dir
 
 # without torch's imports, of which the lock has no need
 HOLD = """
@@ -24,7 +24,7 @@ import importlib.util
 spec = importlib.util.spec_from_file_location('run_lock', sys.argv[1])
 run_lock = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(run_lock)
-with run_lock.own_folder(Path(sys.argv[2])):
+with run_lock.lock_dir(Path(sys.argv[2])):
     if 'fork' in sys.argv and os.fork() == 0:
         time.sleep(1.5)  # as a data loader's worker, which outlives a kill for a while
         os._exit(0)
@@ -61,7 +61,7 @@ def test_second_process_is_told_who_holds_it(hold, tmp_path):
     process = hold()
     with (
         pytest.raises(ValueError, match='another run works in') as error,
-        own_folder(tmp_path),
+        lock_dir(tmp_path),
     ):
         pass
     assert f'process {process.pid} on ' in str(error.value)
@@ -75,23 +75,23 @@ def test_lock_of_a_killed_process_is_taken_over(hold, tmp_path, forked):
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert (tmp_path / HOLDER).exists()  # its name is left, its lock is not
-    with own_folder(tmp_path):
+    with lock_dir(tmp_path):
         assert str(os.getpid()) in (tmp_path / HOLDER).read_text()
 
 
 def test_folder_is_free_afterwards_also_after_an_error(tmp_path):
     folder = tmp_path / 'new' / 'run'
     for _ in range(2):
-        with pytest.raises(KeyError), own_folder(folder):
+        with pytest.raises(KeyError), lock_dir(folder):
             raise KeyError
     assert not (folder / HOLDER).exists()
 
 
 def test_the_same_process_is_refused_too(tmp_path):
     with (
-        own_folder(tmp_path),
+        lock_dir(tmp_path),
         pytest.raises(ValueError, match=f'process {os.getpid()}'),
-        own_folder(tmp_path),
+        lock_dir(tmp_path),
     ):
         pass
 
@@ -100,7 +100,7 @@ def test_damaged_name_of_the_holder_is_no_traceback(hold, tmp_path):
     hold()
     for text in ('', '{', '[]', '{"pid": "x"}'):
         (tmp_path / HOLDER).write_text(text)
-        with pytest.raises(ValueError, match='another process'), own_folder(tmp_path):
+        with pytest.raises(ValueError, match='another process'), lock_dir(tmp_path):
             pass
 
 
@@ -110,7 +110,7 @@ def test_damaged_name_of_the_holder_is_no_traceback(hold, tmp_path):
 def test_file_system_without_locks_is_a_warning(tmp_path, error):
     told = pytest.warns(UserWarning, match='has no locks')
     broken = mock.patch.object(FileLock, 'acquire', side_effect=error)
-    with broken, told, own_folder(tmp_path):
+    with broken, told, lock_dir(tmp_path):
         pass
 
 
@@ -118,7 +118,7 @@ def test_folder_that_can_not_be_written_is_told(tmp_path):
     (tmp_path / 'file').write_text('mine')
     with (
         pytest.raises(ValueError, match="can't be written to"),
-        own_folder(tmp_path / 'file' / 'run'),
+        lock_dir(tmp_path / 'file' / 'run'),
     ):
         pass
 
@@ -126,6 +126,6 @@ def test_folder_that_can_not_be_written_is_told(tmp_path):
 def test_waiting_is_for_orphans_alone(hold, tmp_path):
     hold()
     start = time.monotonic()
-    with warnings.catch_warnings(), pytest.raises(ValueError), own_folder(tmp_path):
+    with warnings.catch_warnings(), pytest.raises(ValueError), lock_dir(tmp_path):
         pass
     assert time.monotonic() - start < 2

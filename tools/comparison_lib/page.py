@@ -136,7 +136,7 @@ def main_table(lines: list[Line], alone: Line, to_beat: Line, timed: str) -> lis
     return table(heads, rows)
 
 
-def verdicts(lines: list[Line], other: Line) -> dict[str, list[str]]:
+def significance(lines: list[Line], other: Line) -> dict[str, list[str]]:
     """Sort methods by what Welch's test says of them against another.
 
     Returns:
@@ -158,7 +158,7 @@ def verdicts(lines: list[Line], other: Line) -> dict[str, list[str]]:
     return found
 
 
-SAYINGS = {
+TEMPLATES = {
     'above': 'Beyond the noise above {}',
     'noise': 'Not told apart from {}',
     'below': 'Beyond the noise below {}',
@@ -170,17 +170,17 @@ def words(lines: list[Line], alone: Line, to_beat: Line) -> list[str]:
     """Say in words what is certain."""
     tested = [x for x in lines if x.method.tuned and x.is_noise(to_beat) is not None]
     tested = [line for line in tested if line is not to_beat]
-    above = len(verdicts(tested, to_beat)['above'])
+    above = len(significance(tested, to_beat)['above'])
     said = (
         [f'- {above} of {len(tested)} methods beat {to_beat.name} beyond the noise.']
         if tested
         else []
     )
     for other in (to_beat, alone):
-        for kind, names in verdicts(lines, other).items():
+        for kind, names in significance(lines, other).items():
             if names:
                 said.append(
-                    f'- {SAYINGS[kind].format(other.name)}: {", ".join(names)}.'
+                    f'- {TEMPLATES[kind].format(other.name)}: {", ".join(names)}.'
                 )
     ends = [line.name for line in lines if line.at_the_end]
     if ends:

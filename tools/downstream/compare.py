@@ -25,7 +25,7 @@ from ablation_lib.tables import Run
 from scenes_lib import page
 from scenes_lib.trainings import TASKS, FineTuning, plan, test, with_students
 
-from mmvitkd.utils.run_lock import own_folder
+from mmvitkd.utils.run_lock import lock_dir
 
 
 def parse_args() -> argparse.Namespace:
@@ -152,7 +152,7 @@ def main() -> None:
     if args.max_epochs is not None:
         command += f' --max-epochs {args.max_epochs}'
     try:
-        with own_folder(root):
+        with lock_dir(root):
             if not args.report_only:
                 run_all(every, args)
             write(runs, args.out or root / 'results', command)

@@ -12,10 +12,10 @@ from mmengine.config import Config
 from mmvitkd.commands.options import add_shared_arguments
 from mmvitkd.utils.cli import (
     build_runner,
+    check_checkpoint,
     complete_dataloader,
     load_config,
     readable_errors,
-    require_fit,
 )
 from mmvitkd.utils.hooks import complete_hooks
 from mmvitkd.utils.types import name_of
@@ -194,7 +194,7 @@ def main() -> None:
         cfg = Config(cfg.to_dict(), cfg_text=cfg.text, filename=name)
         complete_hooks(cfg)
         runner = build_runner(cfg)
-        require_fit(runner, args.checkpoint)
+        check_checkpoint(runner, args.checkpoint)
         metrics = runner.test()
         if args.metrics is not None:
             mmengine.dump(metrics, args.metrics)

@@ -4,11 +4,11 @@ from collections import Counter
 from statistics import median
 from typing import NamedTuple
 
-SWAMPS = 10.0  # times the task's gradient
+DOMINATES = 10.0  # times the task's gradient
 OPPOSES = -0.2  # the cosine with it
 MATTERS = 0.1  # of the task's gradient, below which an opposing term does no harm
 # looks in a row after which a fault is told
-LASTS = {'swamps': 5, 'silent': 3, 'opposes': 10}
+LASTS = {'dominates': 5, 'silent': 3, 'opposes': 10}
 
 
 class TermGradient(NamedTuple):
@@ -59,11 +59,11 @@ class TermWatch:
 
     def _message(self, name: str, fault: str) -> str:
         term, looks = f"term '{name}'", f'{LASTS[fault]} times in a row'
-        if fault == 'swamps':
+        if fault == 'dominates':
             return (
-                f"{term} swamps the task: {looks} its gradient at the student's "
-                f"{self.where} was more than {SWAMPS:g} times the task's, that of the "
-                "student's own loss. Lower the loss_weight of the term"
+                f"{term} dominates the task: {looks} its gradient at the student's "
+                f"{self.where} was more than {DOMINATES:g} times the task's, that of "
+                "the student's own loss. Lower the loss_weight of the term"
             )
         if fault == 'opposes':
             return (
@@ -85,6 +85,6 @@ def has_fault(fault: str, gradient: TermGradient, task: float | None) -> bool:
         return gradient.norm == 0 and not gradient.off
     if task is None or gradient.cosine is None:
         return False
-    if fault == 'swamps':
-        return gradient.norm > SWAMPS * task
+    if fault == 'dominates':
+        return gradient.norm > DOMINATES * task
     return gradient.norm > MATTERS * task and gradient.cosine < OPPOSES

@@ -266,9 +266,9 @@ FAULTS = {
         {'model.terms.gen.loss.loss_weight': 0.0},
         "term 'gen' has no gradient: 3 times",
     ),
-    'swamping': (
+    'dominating': (
         {'model.terms.mimic0.loss.loss_weight': 10.0},
-        "term 'mimic0' swamps the task: 5 times",
+        "term 'mimic0' dominates the task: 5 times",
     ),
 }
 
@@ -305,8 +305,8 @@ def watch(*steps, task=1.0):
 
 
 def test_faults_must_last():
-    swamping, fine = (11.0, 0.5), (9.0, 0.5)
-    said = watch(*[swamping] * 4, fine, *[swamping] * 7)
+    dominating, fine = (11.0, 0.5), (9.0, 0.5)
+    said = watch(*[dominating] * 4, fine, *[dominating] * 7)
     assert [len(s) for s in said] == [0] * 9 + [1, 0, 0]
     against, weak = (0.2, -0.3), (0.09, -0.3)
     assert [len(s) for s in watch(*[against] * 11)] == [0] * 9 + [1, 0]
