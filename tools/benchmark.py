@@ -40,8 +40,8 @@ from benchmark_lib.report import Record, markdown, write
 from benchmark_lib.stored import hold, store
 from benchmark_lib.variants import VARIANTS, check, choose
 from mmengine.config import Config, DictAction
-from train import enable_amp
 
+from mmvitkd.engine.training import enable_amp
 from mmvitkd.utils.cli import load_config
 
 ROOT = Path(__file__).resolve().parents[1]

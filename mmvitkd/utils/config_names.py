@@ -136,8 +136,9 @@ def _walk(value: Any, place: str) -> Iterator[tuple[str, Any]]:
 
 
 def _unread(name: str) -> str:
+    hint = suggest(name, SETTINGS) or '.'
     return (
-        f"nothing reads '{name}'{suggest(name, SETTINGS)} A variable that no setting "
+        f"nothing reads '{name}'{hint} A variable that no setting "
         "uses does nothing, also if a base's settings use it, which have copied its "
         "old value; names that begin with 'x_' or '_' are your own"
     )
@@ -191,7 +192,8 @@ def read_names(path: Path) -> Names:
     if path.suffix != '.py':
         bases = Config._get_base_files(str(path))
         own = set(Config._file2dict(str(path))[0]) if not bases else set()
-        return Names(assigned=own, bases=_resolve(bases, path))
+        # no variable can be used in such a file: what it holds was read elsewhere
+        return Names(assigned=own, dumped=True, bases=_resolve(bases, path))
     text = path.read_text(encoding='utf-8')
     tree = ast.parse(text)
     names = Names()

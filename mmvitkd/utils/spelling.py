@@ -3,6 +3,8 @@
 import difflib
 from collections.abc import Iterable
 
+LONG = 8  # letters
+
 
 def suggest(name: str, known: Iterable[str]) -> str:
     """Return the hint that an error about an unknown name ends with, or nothing."""
@@ -11,11 +13,17 @@ def suggest(name: str, known: Iterable[str]) -> str:
 
 
 def is_slip(name: str, known: Iterable[str]) -> bool:
-    """Whether a name is a known one with a letter or two wrong."""
-    return any(
-        name != other and len(other) > 4 and _distance(name, other) <= 2
-        for other in known
-    )
+    """Whether a name is a known one with a letter or two wrong.
+
+    Of a short one a single letter, or two that have changed places: 'codec' is no
+    misspelt 'model'.
+    """
+    for other in known:
+        two = len(other) >= LONG or sorted(name) == sorted(other)
+        near = _distance(name, other) <= (2 if two else 1)
+        if near and name != other and len(other) > 4:
+            return True
+    return False
 
 
 def _distance(one: str, other: str) -> int:

@@ -4,7 +4,7 @@ import os
 import signal
 from typing import Any
 
-from mmengine.hooks import EMAHook, Hook
+from mmengine.hooks import CheckpointHook, EMAHook, Hook
 
 from mmvitkd.registry import HOOKS, TRANSFORMS
 from mmvitkd.utils.cli import unwrap
@@ -12,6 +12,11 @@ from mmvitkd.utils.cli import unwrap
 
 class Interrupted(Exception):
     """Ends a run in this process, as a kill would another."""
+
+
+@HOOKS.register_module()
+class AnothersCheckpointHook(CheckpointHook):
+    """One that no tool replaces by ours."""
 
 
 @HOOKS.register_module()

@@ -78,7 +78,10 @@ model = dict(
 optim_wrapper = dict(type=OptimWrapper, optimizer=dict(type=AdamW, lr=1e-3))
 param_scheduler = [dict(type=CosineAnnealingLR, by_epoch=True)]
 train_cfg = dict(type=EpochBasedTrainLoop, max_epochs=2)
-default_hooks = dict(checkpoint=dict(type=CheckpointHook, interval=1))
+default_hooks = dict(
+    checkpoint=dict(type=CheckpointHook, interval=1),
+    check=dict(allow_chance=True),
+)
 custom_hooks = [
     dict(type=EMAHook, momentum=0.1), dict(type=KillHook), dict(type=ExactResumeHook)
 ]

@@ -94,7 +94,7 @@ def test_a_place_that_is_no_longer_there_is_refused(tmp_path):
 
 def test_gradients_that_are_missing_are_refused(tmp_path):
     """As in a checkpoint of another's hook."""
-    plain = {'type': 'mmengine.CheckpointHook', 'interval': 1}
+    plain = {'type': 'AnothersCheckpointHook', 'interval': 1}
     cfg = config(
         tmp_path,
         **{

@@ -322,7 +322,8 @@ def test_second_stage_is_training_alone(tmp_path):
     assert count.counts == {'teacher': []}
     # every epoch has the same batches, and its optimiser remembers nothing
     one_epoch = {'by_epoch': True, 'max_epochs': 1}
-    alone = run(tmp_path / 'alone', {}, [], loop=one_epoch, **middle).model.state_dict()
+    alone = run(tmp_path / 'alone', None, [], loop=one_epoch, **middle)
+    alone = alone.model.state_dict()
     for state in (whole.state_dict(), resumed.state_dict()):
         assert all(torch.equal(state[key], alone[key]) for key in alone)
 

@@ -529,12 +529,12 @@ def test_a_loss_that_is_not_finite_names_the_side(tmp_path, images):
         with pytest.raises(FloatingPointError) as error:
             model(inputs, LABELS, mode='loss')
         found[side] = str(error.value)
-    assert "those of teacher 'teacher' at backbone.layers.0" in found['teacher']
+    assert "the features of teacher 'teacher' at backbone.layers.0" in found['teacher']
     assert 'learning rate is not to blame' in found['teacher']
-    assert 'those of the student at backbone.layers.0' in found['student']
+    assert 'the features of the student at backbone.layers.0' in found['student']
     assert 'lower the learning rate' in found['student']
     assert 'look at the images first' in found['images']
-    assert 'tensors are finite' in found['term']
+    assert 'of teachers and student are finite' in found['term']
 
 
 def test_layer_depth_for_layer_decay(tmp_path):
