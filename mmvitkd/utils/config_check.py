@@ -87,7 +87,9 @@ def read_config(path: str | Path, options: dict[str, Any] | None = None) -> Conf
         )
     own = {*map(str, options or {}), *(str(v) for v in (options or {}).values())}
     for file in [Path(path), *_teachers_files(cfg)]:
-        own |= {f.read_text(encoding='utf-8') for f, _, _ in own_files(file)}
+        # a dumped config has upstream's slips as well: nothing tells whose they are
+        texts = (f for f, names, _ in own_files(file) if not names.dumped)
+        own |= {f.read_text(encoding='utf-8') for f in texts}
     for place, key, known in find_unread(cfg):
         if any(re.search(rf'\b{re.escape(key)}\b', text) for text in own):
             hint = suggest(key, known) or f'. What is read: {", ".join(sorted(known))}'
