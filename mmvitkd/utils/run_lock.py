@@ -13,7 +13,6 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
-from mmengine.dist import broadcast_object_list, is_main_process
 
 LOCK = '.lock'
 HOLDER = '.lock.json'
@@ -70,6 +69,11 @@ def lock_dir_together(folder: Path) -> Iterator[None]:
         ValueError: In the first process, if another run holds the folder.
         SystemExit: In the others then, so that none goes on.
     """
+    from mmengine.dist import (  # which takes seconds
+        broadcast_object_list,
+        is_main_process,
+    )
+
     with ExitStack() as held:
         free = [False]
         try:

@@ -18,8 +18,6 @@ from mmvitkd.utils.run_lock import HOLDER, lock_dir
 HOLD = """
 import os, sys, time
 from pathlib import Path
-from unittest import mock
-sys.modules['mmengine.dist'] = mock.MagicMock()
 import importlib.util
 spec = importlib.util.spec_from_file_location('run_lock', sys.argv[1])
 run_lock = importlib.util.module_from_spec(spec)
