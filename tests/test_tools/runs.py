@@ -1,5 +1,6 @@
 """Small real runs on scikit-learn's digits, by the tools that users start."""
 
+import gc
 import os
 import runpy
 import signal
@@ -140,6 +141,9 @@ def in_processes(count: int, target: Callable, *args: Any, code: int = 0) -> Non
 def _alone(target: Callable, *args: Any) -> None:
     """Call a function without OpenMP's threads, which a fork leaves behind."""
     torch.set_num_threads(1)
+    # nor does it finalise what the parent has left: in the midst of ast.parse that ends
+    # in a SystemError of CPython's (gh-106905)
+    gc.freeze()
     target(*args)
 
 
