@@ -25,4 +25,4 @@ lock:
 	    --output-file requirements/constraints.txt \
 	    pyproject.toml requirements/onedl*.txt requirements/official*.txt \
 	    requirements/digits.txt requirements/report.txt requirements/hubs.txt \
-	    requirements/tests.txt requirements/*-build.txt -
+	    requirements/experiments.txt requirements/docs.txt requirements/tests.txt requirements/*-build.txt -
