@@ -20,6 +20,7 @@ COMMANDS = {
     'estimate': 'tell what a distillation costs, before it is run',
     'analyse': 'see what models do with images, layer by layer',
     'advise': 'advise which layers to distil, and write a config',
+    'ablate': 'run tables of ablations, and write them with their statistics',
     'report': 'lay out training runs as one HTML page',
 }
 

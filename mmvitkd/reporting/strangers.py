@@ -21,8 +21,8 @@ from mmengine.registry import Registry
 from mmengine.registry import registry as lookup
 from mmengine.utils import get_installed_path
 
-import mmvitkd
 from mmvitkd import registry
+from mmvitkd.utils.own_configs import config_folders
 from mmvitkd.utils.safe_loading import weights_only_loads
 
 SCOPES = ('mmengine', 'mmcv', 'mmpretrain', 'mmvitkd')
@@ -36,13 +36,6 @@ LEFT_OUT = (
 FILES = ('disk', 'local')  # backends of files that import nothing
 PLAIN = re.compile(r'[\w.-]*')  # a text that torchvision's wrapper may evaluate
 TORCHVISION = 'torchvision/'
-PACKAGE = Path(mmvitkd.__file__).parent
-# of a checkout, and where a wheel keeps them for openmim and for onedl-mim
-OWN_CONFIGS = [
-    PACKAGE.parent / 'configs',
-    PACKAGE / '.mim' / 'configs',
-    *PACKAGE.parent.glob('mmvitkd-*.dist-info/.mim/configs'),
-]
 
 
 def require_registered(cfg: Any, path: str = '') -> None:
@@ -203,7 +196,7 @@ def installed_config(name: str, read: Callable[[str], Any]) -> Any:
         folders = [Path(get_installed_path('mmpretrain')) / '.mim' / 'configs']
         file = folders[0] / inner
     else:
-        allowed, folders, file = True, OWN_CONFIGS, Path(name)
+        allowed, folders, file = True, config_folders(), Path(name)
     inside = any(file.resolve().is_relative_to(folder.resolve()) for folder in folders)
     if not (allowed and inside):
         raise ValueError(

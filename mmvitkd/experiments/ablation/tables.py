@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
-import json
 import re
 from copy import deepcopy
-from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
 from mmengine.hub import get_config
 
-ROOT = Path(__file__).resolve().parents[2]
-FOLDER = ROOT / 'configs' / 'ablations'
+from mmvitkd.utils.own_configs import own_configs
+
+from ..run import Setting
+
+FOLDER = own_configs() / 'ablations'
 PARTS = {'common', 'terms'}  # that stand beside the data sets' files
 DATASETS = sorted({p.stem for p in (FOLDER / '_base_').glob('*.py')} - PARTS)
 CELL_KEYS = {
@@ -24,97 +25,6 @@ CELL_KEYS = {
     'paper', 'paper_top5', 'paper_minutes', 'absent',
 }  # fmt: skip
 PAPER_KEYS = ('paper', 'paper_top5', 'paper_minutes')
-
-
-@dataclass(frozen=True, eq=False)
-class Setting:
-    """A training that differs from others in more than its seed.
-
-    Two cells, also of two tables, with the same config are one setting.
-
-    Args:
-        name: For people.
-        cfg: The whole config, without seed and folder.
-        teacher: The training that makes its teacher, if it is trained here.
-        own_teachers: Every seed has a teacher of its own seed, else all share
-            that of seed 0.
-        stem: The folder's name begins with it. Defaults to the name.
-        several_teachers: Those that make its teachers, by their names in the config's
-            ``teachers=``, instead of ``teacher``.
-    """
-
-    name: str
-    cfg: Config
-    teacher: Setting | None = None
-    own_teachers: bool = False
-    stem: str = ''
-    several_teachers: dict[str, Setting] = field(default_factory=dict)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Setting) and self.folder == other.folder
-
-    def __hash__(self) -> int:
-        return hash(self.folder)
-
-    @property
-    def teachers(self) -> dict[str, Setting]:
-        """Return the trainings that must be finished before, by name."""
-        return {'teacher': self.teacher} if self.teacher else self.several_teachers
-
-    @cached_property
-    def key(self) -> str:
-        """Identify the setting by everything that its result depends on."""
-        several = {name: one.key for name, one in self.several_teachers.items()}
-        teachers = self.teacher.key if self.teacher else several or None
-        own = self.own_teachers and teachers is not None
-        text = json.dumps([self.cfg.to_dict(), teachers, own], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:8]
-
-    @cached_property
-    def folder(self) -> str:
-        """Name its folder, below that of the data set."""
-        slug = re.sub(r'[^\w.+-]+', '-', self.stem or self.name).strip('-')[:80]
-        return f'{slug}-{self.key}'
-
-
-@dataclass(frozen=True)
-class Run:
-    """One setting at one seed, in a folder of its own."""
-
-    setting: Setting
-    seed: int
-    root: Path
-
-    @property
-    def folder(self) -> Path:
-        return self.root / self.setting.folder / f'seed{self.seed}'
-
-    @property
-    def teachers(self) -> dict[str, Run]:
-        """Return the runs that must be finished before, by name."""
-        seed = self.seed if self.setting.own_teachers else 0
-        named = self.setting.teachers.items()
-        return {name: Run(one, seed, self.root) for name, one in named}
-
-    @property
-    def teacher(self) -> Run | None:
-        """Return that of the only teacher."""
-        return self.teachers.get('teacher') if self.setting.teacher else None
-
-    @property
-    def checkpoint(self) -> Path:
-        """Name the file that the run ends with."""
-        loop = self.setting.cfg.train_cfg
-        unit = 'iter' if 'max_iters' in loop else 'epoch'
-        return self.folder / f'{unit}_{loop[f"max_{unit}s"]}.pth'
-
-    def config(self) -> Config:
-        """Complete the config by seed and teachers."""
-        cfg = deepcopy(self.setting.cfg)
-        cfg.merge_from_dict({'randomness.seed': self.seed})
-        for name, teacher in self.teachers.items():
-            teachers_of(cfg.model)[name].checkpoint = str(teacher.checkpoint)
-        return cfg
 
 
 @dataclass(frozen=True)
@@ -274,15 +184,10 @@ class Protocol:
                     term[side] = taps.get(term[side], term[side])
 
 
-def teachers_of(model: ConfigDict) -> dict[str, ConfigDict]:
-    """Return a distiller's teachers by name, the only one as ``'teacher'``."""
-    one = model.get('teacher')
-    return {'teacher': one} if one else model.get('teachers') or {}
-
-
 def kind_of_term(name: str) -> str:
     """Tell ``'mimic'`` from ``'mimic0'`` or ``'mimic_last'``."""
-    return re.match('[a-z]+', name)[0]
+    found = re.match('[a-z]+', name)
+    return found[0] if found else name
 
 
 def _listed(changes: dict) -> str:

@@ -1,0 +1,1 @@
+"""Tables of rows that name terms, over the models of a data set's file."""

@@ -1,0 +1,171 @@
+"""What ``python -m mmvitkd ablate`` does."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import statistics
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+
+from mmvitkd.utils.run_lock import lock_dir
+
+from ..progress import Progress, groups_of, show_plan
+from ..results import made_by, teachers_line
+from ..run import Run, in_order
+from ..schedule import Launcher, run_all
+from ..timing import epoch_steps, step_times
+from .page import Row, rows_of, timed_reference, write
+from .plot import draw
+from .tables import Protocol, Table, find, kind_of_term, read
+
+TIMED_ROUNDS = 60  # steps that a table of times is made from
+
+
+def ablate(args: argparse.Namespace, launcher: Launcher) -> list[Run]:
+    """Run tables and write them; return all of their runs.
+
+    Args:
+        args: As the command reads them.
+        launcher: What runs are done by.
+
+    Raises:
+        ValueError: If a table or a data set can't be read, or another call works in
+            the folder.
+    """
+    protocol = Protocol(args.dataset)
+    paths = [path for name in args.table for path in find(name, protocol.name)]
+    tables = [read(path, protocol) for path in dict.fromkeys(paths)]
+    _require_own_names(tables)
+    root = args.work_dir / protocol.name
+    runs = plan(tables, args, root)
+    if args.dry_run:
+        show_plan(groups_of(runs), args.gpus, args.jobs)
+        return []
+    with nullcontext() if args.report_only else lock_dir(root):
+        if not args.report_only:
+            times = show_plan(groups_of(runs), args.gpus, args.jobs)
+            run_all(runs, launcher, Progress(runs, times, accuracy_text))
+        for table in tables:
+            _write(table, protocol, args, root)
+    return runs
+
+
+def accuracy_text(run: Run) -> str:
+    """Say what a finished run measured."""
+    return f'{(run.result() or {})["top1"]:.1f}'
+
+
+def _require_own_names(tables: Sequence[Table]) -> None:
+    names = [table.name for table in tables]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(
+            f'two tables are named {twice}, and their results are files of that name: '
+            'rename one, or start them one after the other with another --out'
+        )
+
+
+def plan(tables: Sequence[Table], args: argparse.Namespace, root: Path) -> list[Run]:
+    """List every run once: seed by seed, each after the teacher that it needs."""
+    settings = [setting for table in tables for setting in table.settings]
+    runs = [Run(one, seed, root) for seed in range(args.seeds) for one in settings]
+    cells = [cell for table in tables for cell in table.cells]
+    runs += [
+        Run(cell.baseline, seed, root)
+        for seed in range(args.seeds, args.baseline_seeds)
+        for cell in cells
+        if cell.baseline
+    ]
+    return in_order(runs)
+
+
+def _write(
+    table: Table, protocol: Protocol, args: argparse.Namespace, root: Path
+) -> None:
+    """Write a table as Markdown, LaTeX, CSV and plot."""
+    rows = rows_of(table, args.seeds, args.baseline_seeds, root)
+    if table.time_an_epoch:
+        rows = _timed(table, rows, root, measure=not args.report_only)
+    out = Path(args.out or root / 'results')
+    out.mkdir(parents=True, exist_ok=True)
+    stem = out / table.name
+    runs = plan([table], args, root)
+    facts = [
+        f'`{_command(table, args)}`; {made_by(runs)}.',
+        teachers_line(run for run in runs if not run.setting.own_teachers),
+        _weights_line(table, protocol),
+    ]
+    write(table, rows, [fact for fact in facts if fact], stem)
+    draw(table, rows, root.name, stem)
+    print(f'{stem}.md')
+
+
+def _command(table: Table, args: argparse.Namespace) -> str:
+    command = f'python -m mmvitkd ablate {table.argument} --dataset {args.dataset}'
+    command += f' --seeds {args.seeds}'
+    if args.baseline_seeds != args.seeds:
+        command += f' --baseline-seeds {args.baseline_seeds}'
+    return command
+
+
+def _weights_line(table: Table, protocol: Protocol) -> str | None:
+    """Tell by what the data set multiplies the weights that rows and terms name."""
+    names = {
+        name
+        for cell in table.cells
+        if cell.setting
+        for name in cell.setting.cfg.model.get('terms', {})
+    }
+    factors = {kind_of_term(name): protocol.factor(name) for name in sorted(names)}
+    changed = [f'{kind} {factor:g}' for kind, factor in factors.items() if factor != 1]
+    if not changed:
+        return None
+    text = 'Weights on features are given as on ImageNet, and multiplied here: '
+    return text + ', '.join(changed) + '.'
+
+
+def _timed(table: Table, rows: list[Row], root: Path, measure: bool) -> list[Row]:
+    """Fill the times in: measured now, or when they last were."""
+    keys = sorted(setting.key for setting in table.settings)
+    digest = hashlib.sha256(json.dumps(keys).encode()).hexdigest()[:8]
+    file = root / f'{table.name}-{digest}-times.json'
+    if measure:
+        try:
+            file.write_text(json.dumps(_time_epochs(rows)))
+        except ValueError as error:
+            print(f'{table.name}: the epochs could not be timed: {error}')
+    times = json.loads(file.read_text()) if file.is_file() else {}
+    found = []
+    for row in rows:
+        seconds, *ratio = times.get(row.name, [None])
+        found.append(replace(row, seconds=seconds, ratio=tuple(ratio) or None))
+    return found
+
+
+def _time_epochs(rows: Sequence[Row]) -> dict[str, list[float]]:
+    """Time all rows of a table side by side, a step of each in turn.
+
+    Returns:
+        By row: seconds an epoch takes one process, and the ratio of a step to that of
+        the first row that the paper timed, its median and quartiles.
+    """
+    settings = {row.name: row.cell.setting for row in rows if row.cell.setting}
+    times = step_times(
+        {name: Run(one, 0, Path()).config() for name, one in settings.items()},
+        TIMED_ROUNDS,
+    )
+    reference = timed_reference([row.cell for row in rows])
+    theirs = times[next(row.name for row in rows if row.cell is reference)]
+    found = {}
+    for name, mine in times.items():
+        steps = epoch_steps(settings[name])
+        if steps is None:
+            raise ValueError(f'the images of {name} could not be counted')
+        ratios = [a / b for a, b in zip(mine, theirs, strict=True)]
+        low, middle, high = statistics.quantiles(ratios, n=4)
+        found[name] = [statistics.median(mine) * steps, middle, low, high]
+    return found

@@ -1,0 +1,220 @@
+"""Write a table: as a page of Markdown, for LaTeX, and every number as CSV."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from mmvitkd.utils.statistics import Difference, compare_with_baseline, format_mean
+
+from ..results import (
+    Measured,
+    difference_columns,
+    difference_record,
+    latex_table,
+    markdown_table,
+    measure,
+    number,
+    statistics_legend,
+    value_record,
+    write_records,
+)
+from ..run import Setting
+from .tables import Cell, Table
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a table as it is printed.
+
+    Args:
+        cell: What fills it.
+        measured: What its seeds gave.
+        baseline: The same of the student alone.
+        difference: Of the two in top-1; None for the baseline and where one is missing.
+        seconds: Of an epoch, where the table times it.
+        ratio: Of a step to that of the first timed row: median, lower and upper
+            quartile.
+    """
+
+    cell: Cell
+    measured: Measured
+    baseline: Measured
+    difference: Difference | None = None
+    seconds: float | None = None
+    ratio: tuple[float, float, float] | None = None
+
+    @property
+    def name(self) -> str:
+        """Name it within the table."""
+        cell = self.cell
+        return f'{cell.row}, {cell.column}' if cell.column else cell.row
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether it is what others are compared with."""
+        return self.cell.setting is not None and self.cell.setting == self.cell.baseline
+
+
+def rows_of(table: Table, seeds: int, baseline_seeds: int, root: Path) -> list[Row]:
+    """Collect every cell of a table, compared with its baseline, of more seeds."""
+    baselines = {cell.baseline for cell in table.cells}
+
+    def measured(setting: Setting | None) -> Measured:
+        if setting is None:
+            return Measured()
+        count = baseline_seeds if setting in baselines else seeds
+        return measure(setting, range(count), root)
+
+    rows = [
+        Row(cell, measured(cell.setting), measured(cell.baseline))
+        for cell in table.cells
+    ]
+    return compare(rows)
+
+
+def compare(rows: Sequence[Row]) -> list[Row]:
+    """Compare rows with their baselines; those of one baseline are a family."""
+    found: dict[tuple[str, str], Difference] = {}
+    for baseline in {
+        row.cell.baseline.folder: row for row in rows if row.cell.baseline
+    }:
+        family = [row for row in rows if _key(row)[0] == baseline]
+        # equal settings in several cells are one comparison
+        groups = {_key(row)[1]: row.measured.top1 for row in family}
+        groups.pop(baseline, None)
+        compared = compare_with_baseline(groups, family[0].baseline.top1)
+        found |= {(baseline, name): one for name, one in compared.items()}
+    return [replace(row, difference=found.get(_key(row))) for row in rows]
+
+
+def _key(row: Row) -> tuple[str, str]:
+    """Name a row's baseline and setting; empty where there is none."""
+    both = (row.cell.baseline, row.cell.setting)
+    baseline, setting = (one.folder if one else '' for one in both)
+    return baseline, setting
+
+
+def paper_difference(row: Row, rows: Sequence[Row]) -> float | None:
+    """Return the paper's gain over its own baseline, in points."""
+    if row.cell.paper is None or row.is_baseline:
+        return None
+    for other in rows:
+        same = other.is_baseline and other.cell.baseline == row.cell.baseline
+        if same and other.cell.paper is not None:
+            return row.cell.paper - other.cell.paper
+    return None
+
+
+def agreement(row: Row, rows: Sequence[Row]) -> str:
+    """Say whether our difference and the paper's point the same way."""
+    theirs = paper_difference(row, rows)
+    if row.difference is None or theirs is None:
+        return ''
+    if not row.difference.significant:
+        return 'not significant'
+    return 'yes' if row.difference.value * theirs > 0 else '**no**'
+
+
+def timed_reference(cells: Sequence[Cell]) -> Cell:
+    """Return the cell that times are compared with: the first that the paper timed."""
+    filled = [cell for cell in cells if cell.setting]
+    return next((cell for cell in filled if cell.paper_minutes), filled[0])
+
+
+def _value(row: Row) -> str:
+    if row.cell.absent:
+        return row.cell.absent
+    text = format_mean(row.measured.top1)
+    for seed, reason in row.measured.failures.items():
+        text += f' (seed {seed} failed: {reason})'
+    return text
+
+
+def columns_of(rows: Sequence[Row]) -> dict[str, list[str]]:
+    """Lay a table out: heading to one text a row."""
+    columns = {'row': [row.cell.row for row in rows]}
+    if any(row.cell.column for row in rows):
+        columns['column'] = [row.cell.column for row in rows]
+    columns['top-1'] = [_value(row) for row in rows]
+    columns |= difference_columns([row.difference for row in rows], 'baseline')
+    columns['seeds'] = [str(len(row.measured.top1)) for row in rows]
+    if any(row.cell.paper_top5 for row in rows):
+        columns['top-5'] = [format_mean(row.measured.values('top5')) for row in rows]
+    columns['NLL'] = [format_mean(row.measured.values('nll'), 2) for row in rows]
+    if any(len({*row.measured.values('teacher')}) > 1 for row in rows):
+        teachers = [format_mean(row.measured.values('teacher')) for row in rows]
+        columns['teacher'] = teachers
+    if any(row.seconds for row in rows):
+        reference = timed_reference([row.cell for row in rows]).row
+        columns['s an epoch, one process'] = [number(r.seconds, '.2f') for r in rows]
+        columns[f'a step, relative to {reference}'] = [
+            '{:.2f} ({:.2f} to {:.2f})'.format(*row.ratio) if row.ratio else '-'
+            for row in rows
+        ]
+    return columns | _paper_columns(rows)
+
+
+def _paper_columns(rows: Sequence[Row]) -> dict[str, list[str]]:
+    if all(row.cell.paper is None for row in rows):
+        return {}
+    columns = {
+        'paper': [number(row.cell.paper, '.2f', '') for row in rows],
+        'paper, vs. baseline': [
+            number(paper_difference(row, rows), '+.2f', '') for row in rows
+        ],
+    }
+    if any(row.cell.paper_top5 for row in rows):
+        top5 = [number(row.cell.paper_top5, '.2f', '') for row in rows]
+        columns['paper, top-5'] = top5
+    if any(row.cell.paper_minutes for row in rows):
+        columns['paper, minutes an epoch'] = [
+            number(row.cell.paper_minutes, '.1f', '') for row in rows
+        ]
+    columns['same direction'] = [agreement(row, rows) for row in rows]
+    return columns
+
+
+def markdown(table: Table, rows: Sequence[Row], facts: Sequence[str]) -> str:
+    """Write a table as a page of Markdown; facts are paragraphs on what made it."""
+    parts = [
+        f'# {table.title}',
+        *facts,
+        markdown_table(columns_of(rows)),
+        statistics_legend(row.difference for row in rows)
+        + ' A dash is a cell that was not measured.',
+        f'![{table.title}]({table.name}.svg)',
+    ]
+    return '\n\n'.join(parts) + '\n'
+
+
+def record(row: Row, rows: Sequence[Row]) -> dict[str, Any]:
+    """Return every number of a row, those of single seeds included."""
+    values = value_record(row.measured)
+    return {
+        'row': row.cell.row,
+        'column': row.cell.column,
+        **values,
+        'failures': row.cell.absent or values['failures'],
+        'baseline_mean': row.baseline.mean(),
+        **difference_record(row.difference, 'baseline'),
+        'top5_mean': row.measured.mean('top5'),
+        'nll_mean': row.measured.mean('nll'),
+        'teacher_mean': row.measured.mean('teacher'),
+        'paper': row.cell.paper,
+        'paper_difference': paper_difference(row, rows),
+        'paper_top5': row.cell.paper_top5,
+        'seconds_an_epoch': row.seconds,
+        'ratio': row.ratio[0] if row.ratio else None,
+        'paper_minutes': row.cell.paper_minutes,
+    }
+
+
+def write(table: Table, rows: Sequence[Row], facts: Sequence[str], stem: Path) -> None:
+    """Write ``stem.md``, ``stem.tex`` and ``stem.csv``."""
+    page = markdown(table, rows, facts)
+    stem.with_suffix('.md').write_text(page, encoding='utf-8')
+    stem.with_suffix('.tex').write_text(latex_table(columns_of(rows)), encoding='utf-8')
+    write_records(stem.with_suffix('.csv'), [record(row, rows) for row in rows])

@@ -1,0 +1,205 @@
+"""What finished runs measured, and the tables that are made of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+import pandas as pd
+from tabulate import tabulate
+
+from mmvitkd.utils.statistics import LEVEL, POWER, Difference
+from mmvitkd.utils.tables import write_rows
+
+from .run import Run, Setting
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What the seeds of a setting gave.
+
+    Args:
+        frame: A row for each finished run: ``seed``, what its test measured
+            (percentages, and nats for ``nll``), and ``teacher``, the top-1 of its
+            teacher.
+        failures: By seed, why a run failed.
+    """
+
+    frame: pd.DataFrame = field(default_factory=pd.DataFrame)
+    failures: dict[int, str] = field(default_factory=dict)
+
+    def values(self, metric: str = 'top1') -> list[float]:
+        """List the finished seeds' values of a metric."""
+        known = metric in self.frame
+        return self.frame[metric].dropna().astype(float).tolist() if known else []
+
+    @property
+    def top1(self) -> list[float]:
+        """The accuracies of the finished seeds, in percent."""
+        return self.values()
+
+    def mean(self, metric: str = 'top1') -> float | None:
+        """Return the mean over the seeds, None without one."""
+        values = self.values(metric)
+        return mean(values) if values else None
+
+
+def measure(setting: Setting, seeds: Iterable[int], root: Path) -> Measured:
+    """Collect what is there; nothing is filled in."""
+    rows, failures = [], {}
+    for run in (Run(setting, seed, root) for seed in seeds):
+        result = run.result()
+        if result is None:
+            if reason := run.failure():
+                failures[run.seed] = reason
+            continue
+        teacher = run.teacher.result() if run.teacher else None
+        rows.append(
+            {'seed': run.seed, **result, 'teacher': teacher and teacher.get('top1')}
+        )
+    return Measured(pd.DataFrame(rows), failures)
+
+
+def made_by(runs: Iterable[Run]) -> str:
+    """Tell when and by what the finished ones of these runs were done."""
+    found = [line for line in (run.result() for run in runs) if line]
+    facts = (
+        {line['date'] for line in found},
+        {line['device'] for line in found},
+        {f'{key} {value}' for line in found for key, value in line['versions'].items()},
+    )
+    text = '; '.join(', '.join(sorted(values)) for values in facts)
+    return text if found else 'nothing is run yet'
+
+
+def teachers_line(runs: Iterable[Run]) -> str | None:
+    """Tell the accuracy of the teachers that these runs have."""
+    teachers = dict.fromkeys(one for run in runs for one in run.teachers.values())
+    found = {one.setting.name: one.result() for one in teachers}
+    known = [
+        f'{name.removeprefix("teacher ")} {line["top1"]:.1f}'
+        for name, line in sorted(found.items())
+        if line
+    ]
+    return f'Top-1 of the teachers: {", ".join(known)}.' if known else None
+
+
+# ---------------------------------------------------------------------------- columns
+
+
+def difference_text(difference: Difference | None) -> str:
+    """Write a difference in points, bold if it is significant."""
+    if difference is None:
+        return ''
+    text = f'{difference.value:+.1f}'
+    return f'**{text}**' if difference.significant else text
+
+
+def difference_columns(
+    differences: Sequence[Difference | None], to: str
+) -> dict[str, list[str]]:
+    """Lay differences out: heading to one text a row.
+
+    Args:
+        differences: One a row; None where there is none.
+        to: What they are compared with, for the headings.
+    """
+
+    def column(text: Any) -> list[str]:
+        return [
+            '' if one is None or one.p is None else text(one) for one in differences
+        ]
+
+    return {
+        f'vs. {to}': [difference_text(one) for one in differences],
+        '95 % CI': column(lambda one: f'{one.low:+.1f} to {one.high:+.1f}'),
+        'p': column(lambda one: p_text(one.p)),
+        "Hedges' g": column(lambda one: number(one.effect)),
+        'detectable': column(lambda one: f'{one.detectable:.1f}'),
+    }
+
+
+def p_text(p: float) -> str:
+    """Write a p-value."""
+    return '< 0.001' if p < 0.001 else f'{p:.3f}'
+
+
+def number(value: float | None, form: str = '.1f', nothing: str = '-') -> str:
+    """Write a number that may be missing or infinite."""
+    if value is None or not math.isfinite(value):
+        return nothing
+    return format(value, form)
+
+
+def difference_record(difference: Difference | None, to: str) -> dict[str, Any]:
+    """Return a difference as cells of a CSV file."""
+    one = difference or Difference(math.nan)
+    return {
+        f'minus_{to}': one.value,
+        f'minus_{to}_low': one.low,
+        f'minus_{to}_high': one.high,
+        f'minus_{to}_p': one.p,
+        f'minus_{to}_hedges_g': one.effect,
+        f'minus_{to}_detectable': one.detectable,
+        f'minus_{to}_significant': one.significant,
+    }
+
+
+def statistics_legend(differences: Iterable[Difference | None]) -> str:
+    """Explain the columns of :func:`difference_columns`."""
+    tests = sorted({one.test for one in differences if one and one.test})
+    if not tests:
+        return (
+            'Mean ± standard deviation over the seeds. One seed tells nothing about '
+            'chance: no difference was tested.'
+        )
+    return (
+        'Mean ± standard deviation over the seeds. Differences are in points of the '
+        f'mean; bold: significant at the {LEVEL:.0%} level by {" and ".join(tests)} '
+        'against the baseline, over all rows that share it. CI: the simultaneous 95 % '
+        f'confidence interval. Detectable: the difference that so many seeds show as '
+        f'significant with a probability of {POWER:.0%}; a smaller one may exist and '
+        'is not seen here.'
+    )
+
+
+# ------------------------------------------------------------------------------ tables
+
+
+def markdown_table(columns: Mapping[str, Sequence[str]]) -> str:
+    """Lay a table out in Markdown; without rows there is none."""
+    rows = list(zip(*columns.values(), strict=True))
+    cells = [[cell.replace('|', '/').replace('\n', ' ') for cell in r] for r in rows]
+    return tabulate(cells, [*columns], 'pipe', disable_numparse=True) if rows else ''
+
+
+def latex_table(columns: Mapping[str, Sequence[str]]) -> str:
+    """Lay a table out in LaTeX, for the package booktabs."""
+    rows = list(zip(*columns.values(), strict=True))
+    text = tabulate(rows, [*columns], 'latex_booktabs', disable_numparse=True)
+    return text.replace('±', r'$\pm$').replace('**', '') + '\n'
+
+
+def write_records(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
+    """Write a CSV file of every number, a row for each record."""
+    frame = pd.DataFrame.from_records([dict(record) for record in records])
+    rows = frame.astype(object).where(frame.notna(), None).to_numpy().tolist()
+    rounded = [[round(v, 6) if isinstance(v, float) else v for v in r] for r in rows]
+    with path.open('w', newline='', encoding='utf-8') as file:
+        write_rows(file, [list(frame.columns), *rounded])
+
+
+def value_record(measured: Measured, metric: str = 'top1') -> dict[str, Any]:
+    """Return the values of a metric as cells of a CSV file, single seeds included."""
+    values = measured.values(metric)
+    return {
+        'mean': mean(values) if values else None,
+        'stdev': stdev(values) if len(values) > 1 else None,
+        'seeds': len(values),
+        'values': ' '.join(f'{value:.2f}' for value in values),
+        'failures': '; '.join(measured.failures.values()),
+    }

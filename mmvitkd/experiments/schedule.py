@@ -1,0 +1,204 @@
+"""Carry runs out: several at a time, each once, each after its teachers."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+
+from .run import Run
+from .worker import Test, test_classifier, work
+
+# each run's process inherits the imports of this one, which take longer than some runs
+FORK = multiprocessing.get_context('fork')
+POLL = 0.2  # seconds between two looks at the runs in hand
+
+
+class Job(Protocol):
+    """A run in hand."""
+
+    def is_done(self) -> bool:
+        """Tell whether it has ended, however."""
+
+    def reason(self) -> str:
+        """Tell how it ended, should it have left neither result nor failure."""
+
+    def stop(self) -> None:
+        """End it now."""
+
+
+class Launcher(Protocol):
+    """What runs are done by."""
+
+    def free(self) -> int:
+        """Count the runs that may begin now."""
+
+    def start(self, runs: Sequence[Run], test: Test) -> list[Job]:
+        """Begin runs, as many as are free at most."""
+
+
+@dataclass(frozen=True)
+class Devices:
+    """How the runs share out this machine.
+
+    Args:
+        gpus: The GPUs of a run; 0 for the CPU.
+        jobs: How many runs at a time.
+        visible: The ids of all GPUs that may be used, as ``CUDA_VISIBLE_DEVICES`` has
+            them; at least ``gpus * jobs``.
+    """
+
+    gpus: int
+    jobs: int
+    visible: tuple[str, ...] = ()
+
+    def slots(self) -> list[tuple[str, ...]]:
+        """Return the GPUs that each of the jobs has for itself."""
+        return [
+            self.visible[i * self.gpus : (i + 1) * self.gpus] for i in range(self.jobs)
+        ]
+
+
+def visible_gpus() -> tuple[str, ...]:
+    """List the ids of the GPUs that this process may use; CUDA is not started."""
+    named = os.environ.get('CUDA_VISIBLE_DEVICES')
+    if named is None:
+        return tuple(map(str, range(torch.cuda.device_count())))
+    return tuple(filter(None, named.split(',')))[: torch.cuda.device_count()]
+
+
+class Local:
+    """Runs in forks of this process, each on GPUs of its own or on the CPU."""
+
+    def __init__(self, devices: Devices) -> None:
+        self.gpus = devices.gpus
+        self.slots = devices.slots()
+        self.jobs: list[_Fork] = []
+
+    def free(self) -> int:
+        """Count the runs that may begin now."""
+        return len(self._free_slots())
+
+    def start(self, runs: Sequence[Run], test: Test) -> list[Job]:
+        """Begin runs, as many as are free at most."""
+        new = [
+            _Fork(run, self.gpus, slot, test)
+            for run, slot in zip(runs, self._free_slots(), strict=False)
+        ]
+        self.jobs += new
+        return list(new)
+
+    def _free_slots(self) -> list[tuple[str, ...]]:
+        free = list(self.slots)
+        for job in self.jobs:
+            if not job.is_done():
+                free.remove(job.slot)
+        return free
+
+
+class _Fork:
+    def __init__(self, run: Run, gpus: int, slot: tuple[str, ...], test: Test) -> None:
+        self.slot = slot
+        self.process = FORK.Process(target=_child, args=(run, gpus, slot, test))
+        self.process.start()
+
+    def is_done(self) -> bool:
+        return not self.process.is_alive()
+
+    def reason(self) -> str:
+        return f'its process ended with code {self.process.exitcode}'
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.join()
+
+
+def _child(run: Run, gpus: int, slot: tuple[str, ...], test: Test) -> None:
+    """Work in this process, whose output goes to the run's folder."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends us
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    os.environ['CUDA_VISIBLE_DEVICES'] = ','.join(slot)
+    run.folder.mkdir(parents=True, exist_ok=True)
+    with open(run.folder / 'console.log', 'a', encoding='utf-8') as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+    work(run, gpus, test)
+    os._exit(0)
+
+
+class Watcher:
+    """Is told how the runs go; this one says nothing."""
+
+    def at(self, active: Sequence[Run]) -> None:
+        """Be told, now and then, which runs are in hand."""
+
+    def ended(self, run: Run, left: Sequence[Run]) -> None:
+        """Be told that a run has ended, and which are left."""
+
+
+def run_all(
+    runs: Sequence[Run],
+    launcher: Launcher,
+    watcher: Watcher | None = None,
+    test: Test = test_classifier,
+) -> None:
+    """Carry out what is not finished.
+
+    A run that is killed or fails does not stop the others; those that need it as
+    their teacher are left out.
+
+    Args:
+        runs: In their order of preference, teachers included.
+        launcher: What they are done by.
+        watcher: Is told how they go. Defaults to None.
+        test: Called in a run's process when it is trained, with the run and its GPUs;
+            returns what it measures. Defaults to the test of a classifier.
+    """
+    watcher = watcher or Watcher()
+    waiting = [run for run in runs if not run.result()]
+    for run in waiting:
+        run.forget_failure()
+    active: dict[Run, Job] = {}
+    with _ending(active):
+        while waiting or active:
+            ready = [run for run in waiting if run.is_ready()][: launcher.free()]
+            waiting = [run for run in waiting if run not in ready]
+            active.update(zip(ready, launcher.start(ready, test), strict=True))
+            for run in [run for run in active if active[run].is_done()]:
+                job = active.pop(run)
+                if not run.result() and not run.failure():
+                    run.fail(job.reason())
+                watcher.ended(run, [*waiting, *active])
+            for run in [run for run in waiting if _lacks_teacher(run)]:
+                waiting.remove(run)
+                watcher.ended(run, [*waiting, *active])
+            watcher.at(list(active))
+            if active:
+                time.sleep(POLL)
+
+
+def _lacks_teacher(run: Run) -> bool:
+    return any(teacher.failure() for teacher in run.teachers.values())
+
+
+@contextmanager
+def _ending(active: dict[Run, Job]) -> Iterator[None]:
+    """End the runs in hand with this process, also by SIGTERM."""
+
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        for job in active.values():
+            job.stop()
+        signal.signal(signal.SIGTERM, before)

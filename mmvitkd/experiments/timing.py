@@ -1,0 +1,200 @@
+"""How long training steps take, and so how long runs will."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
+from pathlib import Path
+from statistics import median
+from time import monotonic, perf_counter, process_time
+from typing import Any, NamedTuple
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from mmengine.utils import import_modules_from_strings
+
+from mmvitkd.registry import DATASETS, SCOPE
+from mmvitkd.utils.cli import build_runner, random_teachers
+from mmvitkd.utils.hooks import complete_hooks
+
+from .run import Run, Setting
+from .schedule import FORK
+
+ROUNDS = 5  # steps that an estimate is made from
+
+
+class Estimate(NamedTuple):
+    """About how many seconds a training takes: its start, a step, the whole run."""
+
+    start: float
+    step: float
+    run: float
+
+
+def estimate(setting: Setting, gpus: int) -> Estimate | str:
+    """Time the start and the first steps of a training, or say why that fails."""
+    # of CPUs, so that other work on the machine does not count
+    clock = perf_counter if gpus else process_time
+    try:
+        # the first step also builds models and data
+        config = Run(setting, 0, Path()).config()
+        start, _, *steps = step_times({'': config}, ROUNDS + 1, 0, clock)['']
+    except ValueError as error:
+        return str(error).splitlines()[0][:200]
+    count = steps_of(setting, gpus)
+    if count is None:
+        return 'its data set could not be counted'
+    step = median(steps)
+    # the test starts once more
+    return Estimate(start, step, 2 * start + step * count)
+
+
+def estimate_all(settings: Iterable[Setting], gpus: int) -> dict[str, Estimate | str]:
+    """Estimate settings, once for each student, teachers and data.
+
+    Returns:
+        By the folders of the settings.
+    """
+    by_kind: dict[str, Estimate | str] = {}
+    found = {}
+    for setting in dict.fromkeys(settings):
+        kind = _kind(setting)
+        if kind not in by_kind:
+            by_kind[kind] = estimate(setting, gpus)
+        found[setting.folder] = by_kind[kind]
+    return found
+
+
+def _kind(setting: Setting) -> str:
+    """Tell apart what the time of a training mostly depends on."""
+    cfg = setting.cfg.to_dict()
+    model = cfg['model']
+    parts = [model.get(key) for key in ('student', 'teacher', 'teachers')]
+    loops = [cfg.get(key) for key in ('train_cfg', 'train_dataloader')]
+    return json.dumps([parts if 'student' in model else model, loops], sort_keys=True)
+
+
+def steps_of(setting: Setting, gpus: int) -> int | None:
+    """Count the training steps; None if the data set can't be counted."""
+    loop = setting.cfg.train_cfg
+    if 'max_iters' in loop:
+        return loop.max_iters
+    per_epoch = epoch_steps(setting, gpus)
+    return per_epoch and loop.max_epochs * per_epoch
+
+
+def epoch_steps(setting: Setting, gpus: int = 1) -> int | None:
+    """Count the steps of an epoch; None if the data set can't be counted."""
+    loader = setting.cfg.train_dataloader
+    images = _count_images(json.dumps(loader.dataset, sort_keys=True))
+    return images and -(-images // (loader.batch_size * max(gpus, 1)))
+
+
+@lru_cache
+def _count_images(dataset: str) -> int | None:
+    """Count the images of a data set, its config given as JSON."""
+    try:
+        with DefaultScope.overwrite_default_scope(SCOPE):
+            return len(DATASETS.build({**json.loads(dataset), 'pipeline': []}))
+    except Exception:  # whatever a missing data set raises
+        return None
+
+
+def duration(seconds: float) -> str:
+    """Write a duration in the unit that suits it."""
+    for unit, size in (('days', 86400), ('hours', 3600), ('minutes', 60)):
+        if seconds >= 2 * size:
+            return f'{seconds / size:.1f} {unit}'
+    return f'{seconds:.0f} s'
+
+
+def step_times(
+    configs: dict[str, Config],
+    steps: int,
+    warm_up: int = 2,
+    clock: Callable[[], float] = monotonic,
+) -> dict[str, list[float]]:
+    """Time training steps side by side: every round runs a step of each.
+
+    The teachers' weights are random ones, which take as long.
+
+    Args:
+        configs: By name; each of a whole training.
+        steps: How many rounds count.
+        warm_up: How many rounds before do not.
+        clock: Tells the time. Defaults to that on the wall.
+
+    Returns:
+        Seconds of every counted step, by name.
+
+    Raises:
+        ValueError: If it fails, e.g. as the data set is not there.
+    """
+    receiver, sender = FORK.Pipe(duplex=False)
+    process = FORK.Process(
+        target=_timing_child, args=(configs, steps + warm_up, clock, sender)
+    )
+    process.start()
+    sender.close()
+    try:
+        answer = receiver.recv()
+    except EOFError:
+        answer = 'the process that measured died'
+    process.join()
+    if isinstance(answer, str):
+        raise ValueError(answer)
+    return {name: times[warm_up:] for name, times in answer.items()}
+
+
+def _timing_child(
+    configs: dict[str, Config], steps: int, clock: Callable[[], float], sender: Any
+) -> None:
+    folder = tempfile.mkdtemp()
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    os.dup2(null, 2)
+    try:
+        if not torch.cuda.is_available():
+            torch.set_num_threads(1)
+        loops = {name: _steps(name, cfg, Path(folder)) for name, cfg in configs.items()}
+        times: dict[str, list[float]] = {name: [] for name in loops}
+        for _ in range(steps):
+            for name, loop in loops.items():
+                start = clock()
+                next(loop)
+                times[name].append(clock() - start)
+        sender.send(times)
+    except BaseException as error:  # SystemExit and the like: the parent reports it
+        sender.send(f'{type(error).__name__}: {error}')
+    shutil.rmtree(folder, ignore_errors=True)
+    os._exit(0)
+
+
+def _steps(name: str, cfg: Config, folder: Path) -> Iterator[None]:
+    """Train for ever, a step whenever asked."""
+    if cfg.get('custom_imports'):
+        import_modules_from_strings(**cfg.custom_imports)
+    cfg = cfg.copy()
+    cfg.work_dir = str(folder / name)
+    cfg.experiment_name = name
+    cfg.launcher = 'none'
+    for number, teacher in enumerate(random_teachers(cfg.model)):
+        teacher.checkpoint = str(folder / f'{name}-{number}.pth')
+    complete_hooks(cfg)
+    runner = build_runner(cfg)
+    for teacher in getattr(runner.model, 'teachers', {}).values():
+        torch.save({'state_dict': teacher.model.state_dict()}, teacher.checkpoint)
+    loader = runner.build_dataloader(cfg.train_dataloader)
+    runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+    runner.model.train()
+    while True:
+        for batch in loader:
+            runner.model.train_step(batch, runner.optim_wrapper)
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
+            yield

@@ -1,0 +1,198 @@
+"""Whether differences between runs of several seeds are more than chance."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import mean, stdev, variance
+
+LEVEL = 0.05  # of the family: how often chance alone may call anything significant
+POWER = 0.8  # with which the smallest detectable difference would have been found
+DUNNETT = "Dunnett's test"
+WELCH = "Welch's t-tests with Holm's correction"
+
+Groups = Mapping[str, Sequence[float]]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How a group differs from the baseline.
+
+    Args:
+        value: Mean against the baseline's, in the unit of the values.
+        p: Adjusted for the number of comparisons; None with fewer than two values on a
+            side, as are those that follow.
+        low: The lower end of the simultaneous confidence interval.
+        high: The upper end.
+        effect: Hedges' g: the difference in pooled standard deviations, corrected for
+            small samples.
+        detectable: The smallest difference that a test of this many values would have
+            found significant with a probability of :data:`POWER`.
+        test: Its name.
+    """
+
+    value: float
+    p: float | None = None
+    low: float | None = None
+    high: float | None = None
+    effect: float | None = None
+    detectable: float | None = None
+    test: str = ''
+
+    @property
+    def significant(self) -> bool | None:
+        """Whether chance is an unlikely reason; None if that could not be tested."""
+        return None if self.p is None else self.p < LEVEL
+
+
+def format_mean(values: Sequence[float], digits: int = 1, sign: str = '') -> str:
+    """Write mean and standard deviation of a sample, ``'-'`` without values."""
+    if not values:
+        return '-'
+    text = f'{mean(values):{sign}.{digits}f}'
+    return f'{text} ± {stdev(values):.{digits}f}' if len(values) > 1 else text
+
+
+def compare_with_baseline(
+    groups: Groups, baseline: Sequence[float]
+) -> dict[str, Difference]:
+    """Compare several groups with one baseline, as one family of tests.
+
+    By Dunnett's test (1955, https://doi.org/10.1080/01621459.1955.10501294), whose
+    variance is pooled over all groups. It needs equal variances: where Brown and
+    Forsythe's test rejects them at the 5 % level, by Welch's tests with Holm's
+    correction, whose intervals are Bonferroni's.
+
+    Args:
+        groups: By name, a value a seed. One without values is left out.
+        baseline: A value a seed.
+
+    Returns:
+        By name; without values of the baseline, nothing.
+    """
+    found = {
+        name: Difference(mean(values) - mean(baseline))
+        for name, values in groups.items()
+        if values and baseline
+    }
+    tested = {name: groups[name] for name in found if len(groups[name]) > 1}
+    if not tested or len(baseline) < 2:
+        return found
+    if _all_constant(tested, baseline):
+        return found | {name: _certain(found[name].value) for name in tested}
+    test = _dunnett if _equal_variances(tested, baseline) else _welch_holm
+    return found | test(tested, baseline)
+
+
+def _all_constant(groups: Groups, baseline: Sequence[float]) -> bool:
+    return all(len({*values}) == 1 for values in (baseline, *groups.values()))
+
+
+def _certain(value: float) -> Difference:
+    """Judge values without spread, which leave nothing to a test."""
+    p = 0.0 if value else 1.0
+    return Difference(value, p, value, value, None, 0.0, 'no spread to test')
+
+
+def _equal_variances(groups: Groups, baseline: Sequence[float]) -> bool:
+    from scipy.stats import levene
+
+    return bool(levene(baseline, *groups.values(), center='median').pvalue >= LEVEL)
+
+
+def _dunnett(groups: Groups, baseline: Sequence[float]) -> dict[str, Difference]:
+    import numpy as np
+    from scipy.stats import dunnett
+
+    # its integrals are drawn at random: the same numbers for the same values
+    result = dunnett(*groups.values(), control=baseline, rng=np.random.default_rng(0))
+    interval = result.confidence_interval(1 - LEVEL)
+    every = [baseline, *groups.values()]
+    freedom = sum(map(len, every)) - len(every)
+    pooled = sum((len(v) - 1) * variance(v) for v in every) / freedom
+    found = {}
+    for i, (name, values) in enumerate(groups.items()):
+        error = math.sqrt(pooled * (1 / len(values) + 1 / len(baseline)))
+        low, high = float(interval.low[i]), float(interval.high[i])
+        found[name] = Difference(
+            mean(values) - mean(baseline),
+            float(result.pvalue[i]),
+            low,
+            high,
+            hedges_g(values, baseline),
+            _detectable((high - low) / 2 / error, freedom) * error,
+            DUNNETT,
+        )
+    return found
+
+
+def _welch_holm(groups: Groups, baseline: Sequence[float]) -> dict[str, Difference]:
+    from scipy.stats import t, ttest_ind
+
+    each = LEVEL / len(groups)
+    found = {}
+    for name, values in groups.items():
+        value = mean(values) - mean(baseline)
+        if len({*values}) == 1 and len({*baseline}) == 1:
+            found[name] = _certain(value)
+            continue
+        with warnings.catch_warnings():  # of a side without spread
+            warnings.simplefilter('ignore', RuntimeWarning)
+            result = ttest_ind(values, baseline, equal_var=False)
+        interval = result.confidence_interval(1 - each)
+        error = math.sqrt(
+            variance(values) / len(values) + variance(baseline) / len(baseline)
+        )
+        found[name] = Difference(
+            value,
+            float(result.pvalue),
+            float(interval.low),
+            float(interval.high),
+            hedges_g(values, baseline),
+            _detectable(float(t.isf(each / 2, result.df)), float(result.df)) * error,
+            WELCH,
+        )
+    adjusted = holm({name: one.p for name, one in found.items() if one.p is not None})
+    return {
+        name: Difference(**{**vars(one), 'p': adjusted[name], 'test': WELCH})
+        for name, one in found.items()
+    }
+
+
+def holm(ps: Mapping[str, float]) -> dict[str, float]:
+    """Adjust p-values of a family by Holm's step-down (1979)."""
+    largest = 0.0
+    adjusted = {}
+    for i, name in enumerate(sorted(ps, key=lambda name: ps[name])):
+        largest = max(largest, min(1.0, (len(ps) - i) * ps[name]))
+        adjusted[name] = largest
+    return {name: adjusted[name] for name in ps}
+
+
+def hedges_g(values: Sequence[float], baseline: Sequence[float]) -> float:
+    """Return Hedges' g (1981) of two samples of two values or more."""
+    freedom = len(values) + len(baseline) - 2
+    pooled = (len(values) - 1) * variance(values)
+    pooled += (len(baseline) - 1) * variance(baseline)
+    correction = 1 - 3 / (4 * freedom - 1)
+    difference = mean(values) - mean(baseline)
+    if not pooled:
+        return math.copysign(math.inf, difference) if difference else 0.0
+    return correction * difference / math.sqrt(pooled / freedom)
+
+
+def _detectable(critical: float, freedom: float) -> float:
+    """Find the difference, in standard errors, that is found with the power."""
+    from scipy.optimize import brentq
+    from scipy.stats import nct
+
+    def lacking(shift: float) -> float:
+        return float(nct.sf(critical, freedom, shift)) - POWER
+
+    # beyond the critical value the power is above a half, and grows
+    high = critical + 1
+    while lacking(high) < 0:
+        high *= 2
+    return float(brentq(lacking, 0, high))

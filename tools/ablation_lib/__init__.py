@@ -1,1 +1,0 @@
-"""What ablate.py is made of: tables, runs, results."""
