@@ -21,6 +21,7 @@ COMMANDS = {
     'analyse': 'see what models do with images, layer by layer',
     'advise': 'advise which layers to distil, and write a config',
     'ablate': 'run tables of ablations, and write them with their statistics',
+    'compare': 'tune methods by equal tries, test them, and compare them',
     'report': 'lay out training runs as one HTML page',
 }
 

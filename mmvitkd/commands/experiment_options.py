@@ -91,6 +91,8 @@ def choose_launcher(args: argparse.Namespace) -> 'Launcher':
             f'--jobs {args.jobs}: at least 1'
             + (f', and {most} at most with --gpus {args.gpus}' if args.gpus else '')
         )
+    if not args.gpus:
+        os.environ['CUDA_VISIBLE_DEVICES'] = ''  # nothing is timed on a GPU either
     return Local(Devices(args.gpus, args.jobs, visible))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,6 +63,11 @@ def measure(setting: Setting, seeds: Iterable[int], root: Path) -> Measured:
             {'seed': run.seed, **result, 'teacher': teacher and teacher.get('top1')}
         )
     return Measured(pd.DataFrame(rows), failures)
+
+
+def accuracy_text(run: Run) -> str:
+    """Say what a finished run measured."""
+    return f'{(run.result() or {})["top1"]:.1f}'
 
 
 def made_by(runs: Iterable[Run]) -> str:
@@ -181,7 +187,8 @@ def latex_table(columns: Mapping[str, Sequence[str]]) -> str:
     """Lay a table out in LaTeX, for the package booktabs."""
     rows = list(zip(*columns.values(), strict=True))
     text = tabulate(rows, [*columns], 'latex_booktabs', disable_numparse=True)
-    return text.replace('±', r'$\pm$').replace('**', '') + '\n'
+    text = re.sub(r'\*\*(.+?)\*\*', r'\\textbf{\1}', text)
+    return text.replace('±', r'$\pm$') + '\n'
 
 
 def write_records(path: Path, records: Sequence[Mapping[str, Any]]) -> None:

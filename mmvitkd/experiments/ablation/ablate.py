@@ -14,7 +14,7 @@ from pathlib import Path
 from mmvitkd.utils.run_lock import lock_dir
 
 from ..progress import Progress, groups_of, show_plan
-from ..results import made_by, teachers_line
+from ..results import accuracy_text, made_by, teachers_line
 from ..run import Run, in_order
 from ..schedule import Launcher, run_all
 from ..timing import epoch_steps, step_times
@@ -52,11 +52,6 @@ def ablate(args: argparse.Namespace, launcher: Launcher) -> list[Run]:
         for table in tables:
             _write(table, protocol, args, root)
     return runs
-
-
-def accuracy_text(run: Run) -> str:
-    """Say what a finished run measured."""
-    return f'{(run.result() or {})["top1"]:.1f}'
 
 
 def _require_own_names(tables: Sequence[Table]) -> None:

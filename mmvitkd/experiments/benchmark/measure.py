@@ -18,7 +18,6 @@ from unittest import mock
 from uuid import uuid4
 
 import torch
-from ablation_lib.runs import FORK
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.runner import Runner
@@ -35,6 +34,7 @@ from mmvitkd.utils.cli import (
 )
 from mmvitkd.utils.hooks import complete_hooks
 
+from ..schedule import FORK
 from .variants import Variant
 
 SECTIONS = ('data', 'student', 'teacher', 'terms', 'backward', 'optimiser')
