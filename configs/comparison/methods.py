@@ -1,4 +1,4 @@
-# The methods that tools/compare_methods.py compares on digits, and by which protocol.
+# The methods that `python -m mmvitkd compare` compares on digits, and by which protocol.
 # README.md says how to read and to extend this; paths are relative to this file.
 
 title = 'Methods, compared on digits'
@@ -24,7 +24,7 @@ without_factor = (
 )
 
 # whose accuracies (the first two) and step (the last) all are compared with
-alone = 'student alone'
+baseline = 'student alone'
 to_beat = 'KD, long schedule'
 timed_against = 'KD'
 
