@@ -193,8 +193,9 @@ def latex_table(columns: Mapping[str, Sequence[str]]) -> str:
 
 def write_records(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
     """Write a CSV file of every number, a row for each record."""
-    frame = pd.DataFrame.from_records([dict(record) for record in records])
-    rows = frame.astype(object).where(frame.notna(), None).to_numpy().tolist()
+    # as objects, since whole numbers beside a missing one would become floats
+    frame = pd.DataFrame([dict(record) for record in records], dtype=object)
+    rows = frame.where(frame.notna(), None).to_numpy().tolist()
     rounded = [[round(v, 6) if isinstance(v, float) else v for v in r] for r in rows]
     with path.open('w', newline='', encoding='utf-8') as file:
         write_rows(file, [list(frame.columns), *rounded])

@@ -292,6 +292,9 @@ def test_a_config_by_name_joins_with_whatever_differs(tmp_path):
         read(path, configs=[own, own])
     with pytest.raises(ValueError, match=r'gone.py, gone: there is no config'):
         read(path, configs=[tmp_path / 'gone.py'])
+    (tmp_path / 'lost.py').write_text('custom_imports = dict(imports="not_there")')
+    with pytest.raises(ValueError, match=r"'not_there'}; is it on PYTHONPATH\?$"):
+        read(path, configs=[tmp_path / 'lost.py'])
     with pytest.raises(ValueError, match='configs stand before --only'):
         found.selected(['KD', 'fast.py'])
 
@@ -399,7 +402,7 @@ def test_words_say_what_the_test_tells(comparison):
         'better, of: DIST.',
     ]
     columns = main_columns(rows, comparison)
-    assert columns['vs. KD, long schedule'][2] == '+0.0 (p 1.000)'
+    assert columns['vs. KD, long schedule'][2] == '+0.0 (p = 1.000)'
     assert columns['vs. baseline'][0] == ''
     assert columns['vs. baseline'][4] == '**+7.0** (p < 0.001)'
     assert r'\textbf{+7.0} (p \ensuremath{<} 0.001)' in latex_table(columns)

@@ -175,14 +175,17 @@ def read(
         raise ValueError(
             f'{path.name} must give {missing}, as {FOLDER}/methods.py does'
         )
-    reader = _Reader(path.parent, cfg, max_epochs)
+    reader = _Reader(path, cfg, max_epochs)
     methods: dict[str, Method] = {}
 
     def add(entry: ConfigDict, source: str, free: bool = False) -> None:
         name = entry.get('name')
         try:
             method = reader.method(entry, free)
-        except (ValueError, KeyError, OSError, ImportError, SyntaxError) as error:
+        except ImportError as error:  # MMEngine's lists sys.path
+            reason = str(error).partition(', the current sys.path')[0]
+            raise ValueError(f'{source}: {reason}; is it on PYTHONPATH?') from error
+        except (ValueError, KeyError, OSError, SyntaxError) as error:
             raise ValueError(f'{source}, {name}: {error}') from error
         if name in methods:
             raise ValueError(f'{source}: two methods are named {name!r}')
@@ -214,8 +217,8 @@ def read(
 class _Reader:
     """Makes methods of the entries of a comparison's file."""
 
-    def __init__(self, folder: Path, cfg: Config, max_epochs: int | None) -> None:
-        self.folder = folder
+    def __init__(self, file: Path, cfg: Config, max_epochs: int | None) -> None:
+        self.file = file
         self.max_epochs = max_epochs
         self.cfg = cfg
         self.base = self._training(self.cfg.student, self.cfg.options)
@@ -237,10 +240,12 @@ class _Reader:
 
     def _read(self, config: str) -> Config:
         """Read a config that lies beside the comparison's file, or is ours."""
-        for folder in (self.folder, FOLDER):
+        for folder in (self.file.parent, FOLDER):
             if (folder / config).is_file():
                 return Config.fromfile(folder / config)
-        raise ValueError(f"there is no config '{config}' at {self.folder}, nor ours")
+        raise ValueError(
+            f"there is no config '{config}', beside {self.file.name} or in {FOLDER}"
+        )
 
     def _training(self, config: str, options: dict[str, Any]) -> Config:
         whole = self._read(config).to_dict()

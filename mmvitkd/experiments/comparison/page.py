@@ -49,7 +49,7 @@ def _difference(difference: Difference | None) -> str:
     if difference is None or difference.p is None:
         return text
     p = p_text(difference.p)
-    return f'{text} (p {p})'
+    return f'{text} (p {p})' if p.startswith('<') else f'{text} (p = {p})'
 
 
 def _factor(row: Row) -> str:
