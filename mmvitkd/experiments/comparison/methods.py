@@ -143,8 +143,7 @@ def find(name: str) -> Path:
     Raises:
         ValueError: If there is none.
     """
-    ours = FOLDER / f'{Path(name).stem}.py'
-    for path in (Path(name), ours):
+    for path in (Path(name), FOLDER / f'{name}.py'):
         if path.is_file():
             return path
     # the others in the folder are configs of methods, one for each data set
