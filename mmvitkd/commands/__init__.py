@@ -21,6 +21,8 @@ COMMANDS = {
     'analyse': 'see what models do with images, layer by layer',
     'advise': 'advise which layers to distil, and write a config',
     'ablate': 'run tables of ablations, and write them with their statistics',
+    'tune': 'try settings of a config on the validation split',
+    'benchmark': 'time distillation steps, side by side',
     'report': 'lay out training runs as one HTML page',
 }
 
@@ -46,6 +48,7 @@ def main(command: str | None = None, argv: Sequence[str] | None = None) -> None:
     )
     module.add_arguments(parser)
     args = parser.parse_args(arguments)
+    args.arguments = arguments  # for those that tell how they were called
     if hasattr(module, 'check_arguments'):
         module.check_arguments(parser, args)
     module.run(args)

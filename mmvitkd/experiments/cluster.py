@@ -42,8 +42,8 @@ class Cluster:
         folder: For the jobs' scripts and logs, on a disk that all nodes see.
         gpus: Of each run.
         jobs: How many at a time, at most.
-        options: ``partition``, ``timeout_min``, ``cpus_per_task``, ``account`` and
-            the like, as submitit and ``sbatch`` name them.
+        options: ``partition``, ``timeout_min`` (a day by default), ``cpus_per_task``,
+            ``account`` and the like, as submitit and ``sbatch`` name them.
         kind: ``'slurm'``, or ``'local'`` for processes of this machine. Defaults to
             ``'slurm'``.
 
@@ -65,6 +65,8 @@ class Cluster:
         os.environ['PYTHONPATH'] = os.pathsep.join(filter(None, paths))
         try:
             self.executor = submitit.AutoExecutor(folder, cluster=kind)
+            # submitit's own limit is minutes
+            options = {'timeout_min': 24 * 60, **options}
             if kind == 'slurm':
                 options = {'array_parallelism': jobs, **options}
             self.executor.update_parameters(

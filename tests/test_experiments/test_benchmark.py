@@ -1,45 +1,41 @@
-"""The benchmark: a real small run, its reference, its arithmetic."""
+"""``python -m mmvitkd benchmark``: a real small run, its reference, its arithmetic."""
 
 import csv
 import json
-import runpy
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from mmengine.config import Config
 
+from mmvitkd.commands import main
+from mmvitkd.experiments.benchmark.measure import (
+    Case,
+    Loop,
+    time_rounds,
+    time_split,
+    time_variants,
+)
+from mmvitkd.experiments.benchmark.report import quartiles, ratios, summary
+from mmvitkd.experiments.benchmark.variants import VARIANTS
+from mmvitkd.models import Teacher
 from tests.helpers import NKD, build, distiller, samples
 from tests.shrink import CONFIGS
-from tests.test_tools.runs import ROOT, assert_same, config
+from tests.test_tools.runs import assert_same, config
 
 DIGITS = CONFIGS / 'digits' / 'vitkd_digits.py'
 KD = CONFIGS / 'kd' / 'kd_deit-tiny_deit3-small_8xb128_in1k.py'
 
 
-@pytest.fixture(autouse=True)
-def tools(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / 'tools'))
-
-
 @pytest.fixture
-def benchmark(monkeypatch):
-    """The tool, in this process; the runners are its own."""
-
-    def call(*args):
-        path = str(ROOT / 'tools' / 'benchmark.py')
-        monkeypatch.setattr(sys, 'argv', [path, *map(str, args)])
-        runpy.run_path(path, run_name='__main__')
-
-    return call
+def benchmark():
+    """The command, in this process; the runners are its own."""
+    return lambda *args: main('benchmark', [str(arg) for arg in args])
 
 
 @pytest.fixture
 def variants():
-    from benchmark_lib import variants
-
-    return {variant.name: variant for variant in variants.VARIANTS}
+    return {variant.name: variant for variant in VARIANTS}
 
 
 # ------------------------------------------------------------------------ for real
@@ -98,8 +94,6 @@ def test_several_batches_of_real_images_in_mixed_precision(benchmark, tmp_path):
 
 def test_larger_images_are_more_tokens(tmp_path, variants):
     """The teacher takes them as they are."""
-    from benchmark_lib.measure import Loop
-
     for size, tokens in ((32, 1 + 4 * 4), (64, 1 + 8 * 8)):
         loop = Loop(variants['config'], case(tmp_path, image_size=size))
         seen = []
@@ -113,8 +107,6 @@ def test_larger_images_are_more_tokens(tmp_path, variants):
 
 
 def case(folder, image_size=None, **changes):
-    from benchmark_lib.measure import Case
-
     cfg = Config.fromfile(config(folder, **changes))
     return Case(
         cfg=cfg,
@@ -130,8 +122,6 @@ def case(folder, image_size=None, **changes):
 
 
 def test_a_masked_teacher_is_timed_on_whole_images(tmp_path, variants):
-    from benchmark_lib.measure import Loop
-
     nkd = {'_delete_': True, 'nkd': NKD}
     changes = {'model.teacher.type': 'MaskedTeacher', 'model.terms': nkd}
     one = case(tmp_path, **changes)
@@ -146,8 +136,6 @@ def test_a_masked_teacher_is_timed_on_whole_images(tmp_path, variants):
 
 def test_no_teacher_is_downloaded(tmp_path, variants):
     """Neither are weights that a model's own library would fetch."""
-    from benchmark_lib.measure import Loop
-
     timms = {'type': 'TimmClassifier', 'model_name': 'resnet18', 'num_classes': 10}
     kd = {'student': 'head', 'teacher': 'model.fc', 'loss': {'type': 'KDLoss'}}
     changes = {
@@ -164,8 +152,6 @@ def test_no_teacher_is_downloaded(tmp_path, variants):
 
 
 def test_a_monitored_step_is_logged_and_trains_the_same(tmp_path, variants):
-    from benchmark_lib.measure import Loop
-
     found = {}
     for name in ('config', 'monitor'):
         loop = Loop(variants[name], case(tmp_path))
@@ -210,23 +196,17 @@ def test_the_released_formulation_gives_our_loss_and_gradients(
 
 def test_ratios_are_taken_within_a_round():
     """A machine twice as slow in the second round changes nothing."""
-    from benchmark_lib.report import ratios
-
     times = {'student': [1.0, 2.0], 'teacher': [3.0, 6.0], 'config': [6.0, 12.0]}
     assert ratios(times, 'config', ('student', 'teacher')) == (1.5, 1.5, 1.5)
     assert ratios(times, 'config', ('student', 'nothing')) is None
 
 
 def test_quartiles_by_hand():
-    from benchmark_lib.report import spread
-
-    assert spread([5.0, 1.0, 3.0, 2.0, 4.0]) == (2.0, 3.0, 4.0)
-    assert spread([7.0]) == (7.0, 7.0, 7.0)
+    assert quartiles([5.0, 1.0, 3.0, 2.0, 4.0]) == (2.0, 3.0, 4.0)
+    assert quartiles([7.0]) == (7.0, 7.0, 7.0)
 
 
 def test_memory_is_to_the_student_and_the_teachers_weights():
-    from benchmark_lib.report import summary
-
     memory = {
         'student': {'peak': 60, 'teacher': 0},
         'config': {'peak': 110, 'teacher': 40},
@@ -238,8 +218,6 @@ def test_memory_is_to_the_student_and_the_teachers_weights():
 
 
 def test_rounds_are_interleaved_and_every_variant_begins_one():
-    from benchmark_lib.measure import time_rounds
-
     order = []
     loops = {name: (lambda name=name: order.append(name)) for name in 'abc'}
     times = time_rounds(loops, rounds=3, warm_up=1)
@@ -248,10 +226,6 @@ def test_rounds_are_interleaved_and_every_variant_begins_one():
 
 
 def test_the_clocks_are_taken_away_again(tmp_path, variants):
-    from benchmark_lib.measure import Loop, time_split
-
-    from mmvitkd.models import Teacher
-
     call = Teacher.__call__
     loop = Loop(variants['config'], case(tmp_path))
     parts = time_split(loop)
@@ -289,8 +263,6 @@ def test_what_it_refuses(benchmark, tmp_path, args, said):
 
 def test_a_variant_that_fails_is_named(tmp_path, variants):
     """By name it is an error; among all, it is left out with its reason."""
-    from benchmark_lib.measure import time_variants
-
     changes = {'model.student.backbone.patch_cfg': {'nonsense': 1}}
     broken = case(tmp_path)
     broken.cfg.merge_from_dict(changes)
@@ -301,8 +273,6 @@ def test_a_variant_that_fails_is_named(tmp_path, variants):
 
 def test_stored_outputs_are_the_teachers(tmp_path, variants):
     """To the precision that they are stored in; those that are held, exactly."""
-    from benchmark_lib.measure import Loop
-
     losses = {}
     for name in ('config', 'terms', 'cached'):
         torch.manual_seed(0)
