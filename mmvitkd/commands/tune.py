@@ -1,7 +1,7 @@
 """Try settings of a config on the validation split, each by the same seeds.
 
-    python -m mmvitkd tune configs/digits/tuning_student.py
-    python -m mmvitkd tune configs/digits/tuning_vitkd.py --seeds 100 101 102
+    python -m mmvitkd tune configs/tuning/digits-student.py
+    python -m mmvitkd tune configs/tuning/digits-vitkd.py --seeds 100 101 102
 
 The file names a config, a list of changes to it, and perhaps the config of its teacher,
 which is trained once. The test split is not looked at. A second call goes on where the
@@ -24,7 +24,7 @@ from .experiment_options import (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument(
-        'file', type=Path, help='like those named tuning_*.py in configs/digits'
+        'file', type=Path, help='like those in configs/tuning'
     )
     parser.add_argument(
         '--teacher',

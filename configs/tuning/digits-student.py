@@ -1,7 +1,7 @@
 # How the student's training was chosen: learning rate, width of the shift and weight
 # decay, for all arms of the quickstart.
-#   python -m mmvitkd tune configs/digits/tuning_student.py
-config = 'digits_student.py'
+#   python -m mmvitkd tune configs/tuning/digits-student.py
+config = '../digits/digits_student.py'
 tries = [
     {
         'optim_wrapper.optimizer.lr': lr,

@@ -1,8 +1,8 @@
 # The same weights, each pair with one of six settings of NKD.
-#   python -m mmvitkd tune configs/digits/tuning_vitkd-nkd.py
-_base_ = './tuning_vitkd.py'
+#   python -m mmvitkd tune configs/tuning/digits-vitkd-nkd.py
+_base_ = './digits-vitkd.py'
 
-config = 'vitkd-nkd_digits.py'
+config = '../digits/vitkd-nkd_digits.py'
 # weight and temperature
 nkd = [(0.5, 1.0), (0.5, 2.0), (1.0, 1.0), (1.0, 2.0), (2.0, 1.0), (2.0, 2.0)]
 tries = [

@@ -1,7 +1,7 @@
 # The weights of the paper's equation 6, in as many tries as the student alone had.
-#   python -m mmvitkd tune configs/digits/tuning_vitkd.py
-config = 'vitkd_digits.py'
-teacher = 'digits_teacher.py'
+#   python -m mmvitkd tune configs/tuning/digits-vitkd.py
+config = '../digits/vitkd_digits.py'
+teacher = '../digits/digits_teacher.py'
 tries = [
     {
         'model.terms.mimic0.loss.loss_weight': alpha,
