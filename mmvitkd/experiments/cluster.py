@@ -16,7 +16,10 @@ from .worker import PACKAGE, Test, work
 
 # what submitit calls the same for every kind of cluster; others are Slurm's own
 SHARED = frozenset(
-    ('timeout_min', 'mem_gb', 'cpus_per_task', 'nodes', 'tasks_per_node', 'name')
+    (
+        *('timeout_min', 'mem_gb', 'cpus_per_task', 'gpus_per_node', 'nodes', 'name'),
+        'tasks_per_node',
+    )
 )
 JOB = 'slurm.json'
 
@@ -69,9 +72,10 @@ class Cluster:
             options = {'timeout_min': 24 * 60, **options}
             if kind == 'slurm':
                 options = {'array_parallelism': jobs, **options}
+            if gpus:
+                options = {'gpus_per_node': gpus, **options}
             self.executor.update_parameters(
-                gpus_per_node=gpus,
-                **{k if k in SHARED else f'{kind}_{k}': v for k, v in options.items()},
+                **{k if k in SHARED else f'{kind}_{k}': v for k, v in options.items()}
             )
         except (RuntimeError, NameError, ValueError, AssertionError) as error:
             raise ValueError(f'--slurm: {error}') from error

@@ -122,6 +122,11 @@ def test_without_spread_or_seeds_nothing_is_tested():
     assert mixed['b'].significant is False
 
 
+def test_variances_of_two_values_are_pooled():
+    found = compare_with_baseline({'a': [5.0, 6.0], 'b': [2.0, 3.5]}, [1.0, 2.0])
+    assert {one.test for one in found.values()} == {DUNNETT}
+
+
 def test_one_constant_group_does_not_spoil_the_others():
     found = compare_with_baseline(
         {'a': [5.0, 5.0, 5.0], 'b': [2.0, 3.0, 4.0]}, [1.0, 2.0, 3.0]
