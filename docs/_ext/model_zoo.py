@@ -8,7 +8,7 @@ import yaml
 from sphinx.application import Sphinx
 
 PAGE = 'docs/model_zoo'
-MARK = '<!-- one section a metafile -->'
+MARK = '*The tables are made when the site is built (`make docs`).*'
 USUAL = 'not yet reproduced'  # as the page says of all
 LAST = ('FLOPs, G', 'parameters, M', 'source', 'status')
 
