@@ -1,7 +1,7 @@
 """Compare the methods of configs/comparison on digits, tuned with equal tries.
 
     python tools/compare_methods.py --dry-run
-    python tools/compare_methods.py --seeds 3 --out docs/results
+    python tools/compare_methods.py --seeds 3 --out results
     python tools/compare_methods.py --only DIST --max-epochs 1 --work-dir try
 
 The weights of every method are multiplied by the same few factors and tried on the
