@@ -23,9 +23,7 @@ from .experiment_options import (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    parser.add_argument(
-        'file', type=Path, help='like those in configs/tuning'
-    )
+    parser.add_argument('file', type=Path, help='like those in configs/tuning')
     parser.add_argument(
         '--teacher',
         metavar='CHECKPOINT',
