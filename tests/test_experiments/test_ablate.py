@@ -79,7 +79,7 @@ def cells(folder: Path, table: str = 'first') -> dict[str, dict]:
 def test_dry_run_lists_the_runs_and_about_how_long(ran):
     _, dry, _ = ran
     assert dry.returncode == 0, dry.stderr
-    lines = {line.split('  ')[-1]: line for line in dry.stdout.splitlines()}
+    lines = {line.split('  ')[-1].strip(): line for line in dry.stdout.splitlines()}
     assert lines['S: alone'].startswith('  2 of 2 runs to do, about ')
     assert lines['teacher T'].startswith('  1 of 1 runs to do, about ')
     assert 's each' in lines['S: mimic0, T']

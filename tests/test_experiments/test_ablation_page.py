@@ -8,6 +8,7 @@ from mmvitkd.experiments.ablation.page import Row, agreement, columns_of, compar
 from mmvitkd.experiments.ablation.tables import Cell
 from mmvitkd.experiments.results import Measured
 from mmvitkd.experiments.run import Setting
+from mmvitkd.utils.statistics import compare_with_baseline
 
 ALONE = Setting('alone', Config({'name': 'alone'}))
 
@@ -33,8 +34,11 @@ def test_rows_that_share_a_baseline_are_one_family():
     assert rows[0].difference is None
     assert rows[1].difference == rows[3].difference
     assert rows[1].difference.value == pytest.approx(3)
-    single = compare(rows[:2])[1].difference
-    assert rows[1].difference.p > single.p
+    # the variance is pooled over three groups, not over five
+    expected = compare_with_baseline(
+        {'a': [4.0, 5.0, 6.0], 'b': [2.0, 3.0, 4.0]}, alone
+    )
+    assert rows[1].difference == expected['a']
     columns = columns_of(rows)
     assert columns['vs. baseline'] == ['', '**+3.0**', '+1.0', '**+3.0**']
     assert columns['p'][0] == ''

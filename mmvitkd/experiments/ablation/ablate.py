@@ -41,8 +41,8 @@ def ablate(
     """
     if args.gpus not in (protocol.gpus, 0):
         print(
-            f'the learning rates of {protocol.name} belong to {protocol.gpus} GPUs, not '
-            f'{args.gpus}: give --gpus {protocol.gpus}, or options of your own'
+            f'the learning rates of {protocol.name} belong to {protocol.gpus} GPUs, '
+            f'not {args.gpus}: give --gpus {protocol.gpus}, or options of your own'
         )
     paths = [path for name in args.table for path in find(name, protocol.name)]
     tables = [read(path, protocol) for path in dict.fromkeys(paths)]
