@@ -184,11 +184,11 @@ methods = [
 
 # Methods that are left out, by how their config's name begins, for the page to say so.
 excluded = {
-    'fitnet-last6': 'as FitNet, on more layers: docs/results/fitnet-weights.md',
-    'fitnet-all12': 'as FitNet, on more layers: docs/results/fitnet-weights.md',
+    'fitnet-last6': 'as FitNet, on more layers: results/fitnet-weights.md',
+    'fitnet-all12': 'as FitNet, on more layers: results/fitnet-weights.md',
     'pkd-skip': 'as PKD-Last, on other layers',
     **dict.fromkeys(
         ('intra-class', 'inter-class', 'self-supervised'),
-        'trains a teacher: docs/results/plan3_contrastive-teachers.md',
+        'trains a teacher: results/plan3_contrastive-teachers.md',
     ),
 }

@@ -22,6 +22,8 @@ COMMANDS = {
     'advise': 'advise which layers to distil, and write a config',
     'ablate': 'run tables of ablations, and write them with their statistics',
     'compare': 'tune methods by equal tries, test them, and compare them',
+    'tune': 'try settings of a config on the validation split',
+    'benchmark': 'time distillation steps, side by side',
     'report': 'lay out training runs as one HTML page',
 }
 
@@ -47,6 +49,7 @@ def main(command: str | None = None, argv: Sequence[str] | None = None) -> None:
     )
     module.add_arguments(parser)
     args = parser.parse_args(arguments)
+    args.arguments = arguments  # for those that tell how they were called
     if hasattr(module, 'check_arguments'):
         module.check_arguments(parser, args)
     module.run(args)

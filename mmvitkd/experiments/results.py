@@ -180,7 +180,9 @@ def markdown_table(columns: Mapping[str, Sequence[str]]) -> str:
     """Lay a table out in Markdown; without rows there is none."""
     rows = list(zip(*columns.values(), strict=True))
     cells = [[cell.replace('|', '/').replace('\n', ' ') for cell in r] for r in rows]
-    return tabulate(cells, [*columns], 'pipe', disable_numparse=True) if rows else ''
+    text = tabulate(cells, [*columns], 'pipe', disable_numparse=True) if rows else ''
+    # without the padding, which one long cell makes wider than any screen
+    return re.sub(r'-{3,}', '---', re.sub(r' {2,}\|', ' |', text))
 
 
 def latex_table(columns: Mapping[str, Sequence[str]]) -> str:

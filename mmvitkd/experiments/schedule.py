@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import time
@@ -13,11 +12,10 @@ from typing import Any, Protocol
 
 import torch
 
+from .fork import FORK
 from .run import Run
 from .worker import Test, test_classifier, work
 
-# each run's process inherits the imports of this one, which take longer than some runs
-FORK = multiprocessing.get_context('fork')
 POLL = 0.2  # seconds between two looks at the runs in hand
 
 
