@@ -17,8 +17,9 @@ from mmvitkd.models.classifiers.teacher import natural_input_size
 from mmvitkd.registry import MODELS, SCOPE
 from mmvitkd.utils.costs import count_flops, count_parameters
 
-from ..benchmark.measure import Case, apart, peak_memory, time_variants
+from ..benchmark.measure import Case, peak_memory, time_variants
 from ..benchmark.variants import Variant
+from ..fork import apart
 from .methods import Method
 
 Costs = dict[str, dict[str, Any]]
