@@ -21,6 +21,9 @@ COMMANDS = {
     'analyse': 'see what models do with images, layer by layer',
     'advise': 'advise which layers to distil, and write a config',
     'ablate': 'run tables of ablations, and write them with their statistics',
+    'quickstart': 'distil on real images, from nothing to a table and a report',
+    'draw-scenes': 'draw a small data set for detection and segmentation',
+    'compare-scenes': 'fine-tune students on drawn scenes, and compare them',
     'report': 'lay out training runs as one HTML page',
 }
 
@@ -38,7 +41,7 @@ def main(command: str | None = None, argv: Sequence[str] | None = None) -> None:
         command = _parse_command(arguments[:1])
         arguments = arguments[1:]
         prog = f'python -m mmvitkd {command}'
-    module = import_module(f'{__name__}.{command}')
+    module = import_module(f'{__name__}.{command.replace("-", "_")}')
     parser = argparse.ArgumentParser(
         prog=prog,
         description=module.__doc__,
