@@ -36,7 +36,8 @@ def draw(
     """
     with style():
         figure = plt.figure(figsize=(10, 4.2))
-        left, right = figure.subfigures(1, 2, width_ratios=[1, 1.05])
+        halves = figure.subfigures(1, 2, width_ratios=[1, 1.05], squeeze=False)
+        left, right = halves[0]
         draw_curves(left.subplots(), curves, teacher, names)
         draw_digits(right, predictions)
         save(figure, stem)

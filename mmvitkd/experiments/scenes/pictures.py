@@ -57,7 +57,7 @@ def draw(task: str, runs: Sequence[FineTuning], stem: Path) -> bool:
     return True
 
 
-def annotations(scenes: Path) -> dict[str, Any]:
+def read_annotations(scenes: Path) -> dict[str, Any]:
     """Read the test scenes' COCO file."""
     file = scenes / 'coco' / 'annotations' / 'instances_val2017.json'
     return json.loads(file.read_text())
@@ -66,7 +66,7 @@ def annotations(scenes: Path) -> dict[str, Any]:
 def one_of_each(scenes: Path) -> dict[int, str]:
     """Choose the first scene over each photograph: its number and file."""
     found: dict[str, dict[str, Any]] = {}
-    for image in annotations(scenes)['images']:
+    for image in read_annotations(scenes)['images']:
         found.setdefault(image['photograph'], image)
     return {image['id']: image['file_name'] for image in found.values()}
 
@@ -77,7 +77,7 @@ Instances = list[tuple[int, tuple[float, ...], np.ndarray, float | None]]
 
 def read_instances(run: FineTuning | None, scenes: Path) -> dict[int, Instances]:
     """Read the predicted instances of every scene, or the true ones."""
-    data = annotations(scenes)
+    data = read_annotations(scenes)
     found: dict[int, Instances] = {image['id']: [] for image in data['images']}
     if run is None:
         for one in data['annotations']:
