@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import pandas as pd
 
 from mmvitkd.utils.statistics import Difference, compare_with_baseline, format_mean
 
@@ -17,6 +15,7 @@ from ..results import (
     latex_table,
     made_by,
     markdown_table,
+    measure,
     p_text,
     statistics_legend,
     value_record,
@@ -36,7 +35,6 @@ class Row:
         metric: Of the task.
         init: Of :data:`INITS`.
         measured: What the seeds gave, in percent.
-        students: Top-1 of the students that they began with, in percent.
         difference: From the baseline; None for itself, and where one is missing.
     """
 
@@ -44,7 +42,6 @@ class Row:
     metric: str
     init: str
     measured: Measured
-    students: list[float]
     difference: Difference | None
 
     @property
@@ -52,41 +49,30 @@ class Row:
         """One for every finished seed, in percent."""
         return self.measured.values(self.metric)
 
+    @property
+    def students(self) -> list[float]:
+        """Top-1 of the students that they began with, in percent."""
+        return self.measured.values('teacher')
+
 
 def rows_of(runs: Sequence[FineTuning]) -> list[Row]:
     """Collect what is finished; nothing is filled in."""
     rows = []
     for task in dict.fromkeys(run.task for run in runs):
-        of_init = {
-            init: [run for run in runs if (run.task, run.init) == (task, init)]
-            for init in INITS
-        }
-        measured = {init: _measure(mine) for init, mine in of_init.items()}
+        measured = {}
+        for init in INITS:
+            mine = [run for run in runs if (run.task, run.init) == (task, init)]
+            seeds = [run.seed for run in mine]
+            measured[init] = measure(mine[0].setting, seeds, mine[0].root)
         for metric in TASKS[task].metrics:
             values = {init: one.values(metric) for init, one in measured.items()}
             baseline = values.pop(BASELINE)
             differences = compare_with_baseline(values, baseline)
             rows += [
-                Row(
-                    *(task, metric, init, measured[init]),
-                    _students(mine),
-                    differences.get(init),
-                )
-                for init, mine in of_init.items()
+                Row(task, metric, init, one, differences.get(init))
+                for init, one in measured.items()
             ]
     return rows
-
-
-def _measure(runs: Iterable[FineTuning]) -> Measured:
-    found = {run: run.result() for run in runs}
-    done = [{'seed': run.seed, **one} for run, one in found.items() if one]
-    failed = {r.seed: reason for r in found if (reason := r.failure()) and not found[r]}
-    return Measured(pd.DataFrame(done), failed)
-
-
-def _students(runs: Iterable[FineTuning]) -> list[float]:
-    results = [run.teacher.result() for run in runs if run.teacher]
-    return [one['top1'] for one in results if one]
 
 
 def columns_of(rows: Sequence[Row]) -> dict[str, list[str]]:
