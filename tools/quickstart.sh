@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # From a fresh checkout to a distilled student: sets up .venv, then runs quickstart.py.
 #   bash tools/quickstart.sh [--no-venv] [--seeds N] [--device auto|cpu|cuda]
-#                            [--work-dir DIR] [--max-epochs N]
+#                            [--work-dir DIR] [--max-epochs N] [--jobs N]
 # --no-venv uses the active python as it is; the rest goes to tools/quickstart.py.
 set -euo pipefail
 

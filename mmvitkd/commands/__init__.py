@@ -24,6 +24,9 @@ COMMANDS = {
     'compare': 'tune methods by equal tries, test them, and compare them',
     'tune': 'try settings of a config on the validation split',
     'benchmark': 'time distillation steps, side by side',
+    'quickstart': 'distil on real images, from nothing to a table and a report',
+    'draw-scenes': 'draw a small data set for detection and segmentation',
+    'compare-scenes': 'fine-tune students on drawn scenes, and compare them',
     'report': 'lay out training runs as one HTML page',
 }
 
@@ -41,7 +44,7 @@ def main(command: str | None = None, argv: Sequence[str] | None = None) -> None:
         command = _parse_command(arguments[:1])
         arguments = arguments[1:]
         prog = f'python -m mmvitkd {command}'
-    module = import_module(f'{__name__}.{command}')
+    module = import_module(f'{__name__}.{command.replace("-", "_")}')
     parser = argparse.ArgumentParser(
         prog=prog,
         description=module.__doc__,

@@ -3,8 +3,8 @@
     python -m mmvitkd report work_dirs/vitkd_digits work_dirs/digits_student
     python -m mmvitkd report work_dirs/quickstart --out my_report.html
 
-A work dir is what the command train wrote, or a folder of such: of quickstart.py, of
-ablate.py. Runs that differ by their seeds alone are put together. The models are
+A work dir is what the command train wrote, or a folder of such: of quickstart, of
+ablate. Runs that differ by their seeds alone are put together. The models are
 looked into with the images of the runs' own test split, or of --data.
 """
 

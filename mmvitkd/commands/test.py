@@ -1,4 +1,7 @@
-"""Evaluate a checkpoint: of a distiller without its teacher, or a plain one."""
+"""Evaluate a checkpoint: of a distiller without its teacher, or a plain one.
+
+A config of mmdet, mmseg or mmpose is evaluated, and its predictions drawn, by that.
+"""
 
 import argparse
 
@@ -14,20 +17,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='folder for the log and the metrics. '
         'Default: work_dirs/<name of the config>',
     )
-    parser.add_argument('--out', help='file to write the results to')
+    parser.add_argument(
+        '--out',
+        help="where to write the predictions: to a .pkl file, or a segmentor's label "
+        'maps into a folder',
+    )
     parser.add_argument(
         '--out-item',
         choices=['metrics', 'pred'],
         help='what --out shall hold: the metrics (.json, .yml, .pkl) or every '
-        'prediction (.pkl). Default: pred',
+        'prediction. Default: pred',
     )
+    parser.add_argument('--metrics', help='.json file to write the metrics to')
     parser.add_argument('--amp', action='store_true', help='test in mixed precision')
     parser.add_argument('--show-dir', help='folder to draw the predictions into')
     parser.add_argument(
         '--show', action='store_true', help='show the predictions in a window'
     )
     parser.add_argument(
-        '--interval', type=int, default=1, help='draw every so many images. Default: 1'
+        '--interval',
+        type=int,
+        default=1,
+        help="draw every so many of a classifier's images. Default: 1",
     )
     parser.add_argument(
         '--wait-time',
@@ -39,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--tta',
         action='store_true',
         help="test-time augmentation: by the config's tta_model and tta_pipeline, or "
-        'the mean score of an image and its mirror image',
+        'merging the predictions of an image and its mirror image',
     )
     add_shared_arguments(parser)
 
@@ -48,8 +59,11 @@ def check_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace) -
     """Refuse options that don't go together."""
     if args.out is None and args.out_item is not None:
         parser.error('--out-item says what to write, --out=FILE where')
-    if args.out and args.out_item != 'metrics' and not args.out.endswith('.pkl'):
+    pred = args.out is not None and args.out_item != 'metrics'
+    if pred and args.out.endswith(('.json', '.yml', '.yaml')):
         parser.error('predictions are written to a .pkl file: --out=FILE.pkl')
+    if args.metrics is not None and not args.metrics.endswith('.json'):
+        parser.error(f'--metrics is a .json file, got {args.metrics}')
 
 
 def run(args: argparse.Namespace) -> None:

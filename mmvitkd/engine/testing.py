@@ -17,11 +17,12 @@ from mmvitkd.utils.cli import (
 )
 from mmvitkd.utils.hooks import complete_hooks
 
-DOWNSTREAM = ('mmdet', 'mmseg', 'mmpose')
+from . import downstream_testing
+from .downstream_testing import FRAMEWORKS, PICKLES, writes_predictions
 
 
 def test(args: argparse.Namespace) -> None:
-    """Evaluate a checkpoint.
+    """Evaluate a checkpoint: of a classifier, or of mmdet, mmseg or mmpose.
 
     Args:
         args: As the command reads them.
@@ -35,23 +36,23 @@ def test(args: argparse.Namespace) -> None:
         complete_hooks(cfg)
         runner = cli.build_runner(cfg)
         check_checkpoint(runner, args.checkpoint, ignore='terms.')
-        if args.out and args.out_item != 'metrics':
+        if writes_predictions(args) and cfg.get('default_scope') not in FRAMEWORKS:
             runner.test_evaluator.metrics.append(DumpResults(args.out))
         metrics = runner.test()
-        if args.out and args.out_item == 'metrics':
+        if args.out_item == 'metrics':
             mmengine.dump(metrics, args.out)
+        if args.metrics is not None:
+            mmengine.dump(metrics, args.metrics)
 
 
 def apply_args(cfg: Config, args: argparse.Namespace) -> None:
-    """Change a config as the command line says."""
+    """Change a config as the command line says.
+
+    Raises:
+        ValueError: If an option does not suit the config.
+    """
     if cfg.get('test_dataloader') is None:
         raise ValueError(f"config '{args.config}' has no test_dataloader")
-    scope = cfg.get('default_scope')
-    if scope in DOWNSTREAM and (args.show or args.show_dir is not None or args.tta):
-        raise ValueError(
-            f"config '{args.config}' is {scope}'s, whose predictions are shown, drawn "
-            'and merged by tools/downstream/test.py'
-        )
     cfg.load_from = args.checkpoint
     cfg.resume = False
     if Path(args.checkpoint).is_dir():
@@ -64,6 +65,16 @@ def apply_args(cfg: Config, args: argparse.Namespace) -> None:
     leave_out_teacher(cfg)
     if args.amp:
         cfg.test_cfg = {**(cfg.get('test_cfg') or {}), 'fp16': True}
+    if cfg.get('default_scope') in FRAMEWORKS:
+        downstream_testing.adapt(cfg, args)
+    else:
+        _adapt_classifier(cfg, args)
+    complete_dataloader(cfg, 'test_dataloader', not args.no_pin_memory, persist=False)
+
+
+def _adapt_classifier(cfg: Config, args: argparse.Namespace) -> None:
+    if writes_predictions(args) and not args.out.endswith(PICKLES):
+        raise ValueError(f"--out '{args.out}': predictions are written to a .pkl file")
     if args.show or args.show_dir is not None:
         drawing = {
             'type': 'VisualizationHook',
@@ -76,7 +87,6 @@ def apply_args(cfg: Config, args: argparse.Namespace) -> None:
         cfg.default_hooks = {**cfg.get('default_hooks', {}), 'visualization': drawing}
     if args.tta:
         augment_test(cfg)
-    complete_dataloader(cfg, 'test_dataloader', not args.no_pin_memory, persist=False)
 
 
 def leave_out_teacher(cfg: Config) -> None:

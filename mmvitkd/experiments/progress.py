@@ -37,19 +37,23 @@ def groups_of(runs: Iterable[Run]) -> list[Group]:
     return [Group(some[0].setting.name, some) for some in found.values()]
 
 
-def show_plan(groups: Sequence[Group], gpus: int, jobs: int) -> dict[Run, float]:
+def show_plan(
+    groups: Sequence[Group], gpus: int, jobs: int, timed: bool = True
+) -> dict[Run, float]:
     """Print what is to do, and about how long it takes.
 
     Args:
         groups: All runs.
         gpus: Of each run; 0 for the CPU.
         jobs: How many runs at a time.
+        timed: Whether to estimate how long they take. Defaults to True.
 
     Returns:
         About how many seconds a run takes, where that is known.
     """
     left = [[run for run in group.runs if not run.result()] for group in groups]
-    estimates = estimate_all((runs[0].setting for runs in left if runs), gpus)
+    first = [runs[0].setting for runs in left if runs and timed]
+    estimates = estimate_all(first, gpus)
     times: dict[Run, float] = {}
     training = 0.0
     for group, runs in zip(groups, left, strict=True):
@@ -58,7 +62,7 @@ def show_plan(groups: Sequence[Group], gpus: int, jobs: int) -> dict[Run, float]
         for state in ('begun', 'failed'):
             if state in states:
                 note += f' ({states.count(state)} {state})'
-        found = estimates[runs[0].setting.folder] if runs else None
+        found = estimates.get(runs[0].setting.folder) if runs else None
         if isinstance(found, Estimate):
             note += f', about {duration(found.run)} each'
             times |= dict.fromkeys([*group.runs, *group.possible], found.run)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import mmengine.device.utils
 import torch
 
 from .fork import FORK
@@ -86,6 +89,7 @@ class Local:
 
     def start(self, runs: Sequence[Run], test: Test) -> list[Job]:
         """Begin runs, as many as are free at most."""
+        _import_once()
         new = [
             _Fork(run, self.gpus, slot, test)
             for run, slot in zip(runs, self._free_slots(), strict=False)
@@ -99,6 +103,13 @@ class Local:
             if not job.is_done():
                 free.remove(job.slot)
         return free
+
+
+def _import_once() -> None:
+    """Import what every run needs here, and not in its process; some of it prints."""
+    with redirect_stdout(io.StringIO()):
+        import mmvitkd.engine.testing
+        import mmvitkd.engine.training  # noqa: F401
 
 
 class _Fork:
@@ -122,13 +133,23 @@ def _child(run: Run, gpus: int, slot: tuple[str, ...], test: Test) -> None:
     """Work in this process, whose output goes to the run's folder."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends us
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    parent = multiprocessing.parent_process()
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     os.environ['CUDA_VISIBLE_DEVICES'] = ','.join(slot)
+    if not gpus:  # MMEngine would take one that it saw when it was imported
+        mmengine.device.utils.DEVICE = 'cpu'
     run.folder.mkdir(parents=True, exist_ok=True)
     with open(run.folder / 'console.log', 'a', encoding='utf-8') as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
     work(run, gpus, test)
     os._exit(0)
+
+
+def _end_with(parent: Any) -> None:
+    """End this process when its parent was killed: no one is left to end it."""
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 class Watcher:

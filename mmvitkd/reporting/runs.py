@@ -321,9 +321,15 @@ def find_runs(work_dirs: list[Path]) -> list[Run]:
             inside = folder.relative_to(given).parts
             # quickstart's and others' folder that only holds the runs
             inside = inside[1:] if inside[:1] == ('runs',) else inside
-            name = '/'.join(inside) or folder.resolve().name
+            name = '/'.join(inside) or _name(folder.resolve())
             found.setdefault(folder.resolve(), Run(folder, name))
     return list(found.values())
+
+
+def _name(folder: Path) -> str:
+    """Name a run by its folder, or by that of its setting where it is a seed's."""
+    is_seed = re.fullmatch(r'seed\d+', folder.name)
+    return f'{folder.parent.name}/{folder.name}' if is_seed else folder.name
 
 
 def _run_folders(top: Path) -> Iterator[Path]:

@@ -25,7 +25,7 @@ from tests.test_downstream.common import (
     refused,
     save_student,
 )
-from tests.test_tools.runs import message, run
+from tests.test_tools.runs import run
 
 pytestmark = pytest.mark.onedl_only
 
@@ -108,7 +108,7 @@ def test_tools_train_and_test(framework, cfg, tmp_path):
     trained = runner.message_hub.get_scalar(f'val/{framework.score}').current()
     out = tmp_path / ('maps' if framework.name == 'mmseg' else 'predictions.pkl')
     run(
-        'downstream/test', path, tmp_path / 'run' / framework.checkpoint,
+        'test', path, tmp_path / 'run' / framework.checkpoint,
         '--work-dir', tmp_path / 'test', '--metrics', tmp_path / 'metrics.json',
         '--out', out, '--show-dir', tmp_path / 'drawn',
     )  # fmt: skip
@@ -117,16 +117,6 @@ def test_tools_train_and_test(framework, cfg, tmp_path):
     assert len(list(out.iterdir()) if out.is_dir() else load_file(out)) > 0
     drawn = [f for f in (tmp_path / 'drawn').rglob('*') if f.suffix in IMAGES]
     assert drawn
-
-
-def test_classifiers_tool_tests_but_does_not_draw(framework, cfg, tmp_path):
-    """It points to the one that does."""
-    path = tmp_path / 'model.py'
-    cfg.dump(path)
-    options = ['--work-dir', tmp_path, '--show-dir', tmp_path]
-    text = message('test', path, 'none.pth', *options)
-    assert f"is {framework.name}'s" in text
-    assert 'tools/downstream/test.py' in text
 
 
 def test_a_resumed_run_keeps_its_weights(framework, cfg, tmp_path):

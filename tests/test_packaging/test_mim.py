@@ -160,6 +160,21 @@ def test_a_command_runs_from_the_wheel(python: Path, tmp_path: Path) -> None:
     assert not (tmp_path / 'cache').exists()
 
 
+PLAN = """
+from pathlib import Path
+from mmvitkd.experiments.quickstart.runs import plan
+print(*(run.name for run in plan(Path(), 1, 1, 'cpu')), sep=', ')
+"""
+
+
+def test_the_quickstart_is_in_the_wheel(python: Path, tmp_path: Path) -> None:
+    """With its configs; a whole run is too long."""
+    told = run(python, '-m', 'mim', 'run', 'mmvitkd', 'quickstart', '-h', cwd=tmp_path)
+    assert '--max-epochs N' in told
+    planned = run(python, '-c', PLAN, cwd=tmp_path).splitlines()[-1]
+    assert planned.startswith('teacher, seed 0, baseline, seed 0, vitkd, seed 0')
+
+
 def test_mim_trains_tests_and_exports_from_the_wheel(
     python: Path, tmp_path: Path
 ) -> None:

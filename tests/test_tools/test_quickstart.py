@@ -5,7 +5,6 @@ import os
 import re
 import subprocess
 import sys
-from argparse import Namespace
 from pathlib import Path
 
 import cv2
@@ -15,29 +14,29 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from mmvitkd.commands import main
 from mmvitkd.datasets import Digits
+from mmvitkd.experiments.quickstart import report, runs
+from mmvitkd.experiments.quickstart.quickstart import MARKER
+from mmvitkd.experiments.run import Run, Setting
 from mmvitkd.utils.run_lock import lock_dir
 from tests.helpers import save_weights
 
 ROOT = Path(__file__).resolve().parents[2]
-TOOLS = ROOT / 'tools'
-RUNS = ['teacher', 'alone, seed 0', 'vitkd, seed 0', 'vitkd-nkd, seed 0']
-
-
-@pytest.fixture
-def quickstart(monkeypatch):
-    """The module itself, for what needs no training."""
-    monkeypatch.syspath_prepend(str(TOOLS))
-    import quickstart
-
-    return quickstart
+RUNS = [f'{name}, seed 0' for name in ('teacher', 'baseline', 'vitkd', 'vitkd-nkd')]
 
 
 def run(work_dir: Path) -> subprocess.CompletedProcess:
-    """Run the script with one seed and one epoch, outside the checkout."""
+    """Run it with one seed and one epoch, outside the checkout."""
     options = ['--seeds', '1', '--max-epochs', '1', '--device', 'cpu']
     return subprocess.run(
-        [sys.executable, TOOLS / 'quickstart.py', *options, '--work-dir', work_dir],
+        [
+            sys.executable,
+            ROOT / 'tools/quickstart.py',
+            *options,
+            '--work-dir',
+            work_dir,
+        ],
         cwd=work_dir.parent,
         env={**os.environ, 'PYTHONPATH': str(ROOT)},
         capture_output=True,
@@ -49,8 +48,8 @@ def run(work_dir: Path) -> subprocess.CompletedProcess:
 def stamps(work_dir: Path) -> dict[str, int]:
     """When each training's checkpoint was written."""
     return {
-        file.parent.name.rpartition('-')[0]: file.stat().st_mtime_ns
-        for file in work_dir.glob('runs/*/epoch_1.pth')
+        file.parts[-3].rpartition('-')[0]: file.stat().st_mtime_ns
+        for file in work_dir.glob('runs/*/seed0/epoch_1.pth')
     }
 
 
@@ -70,7 +69,7 @@ def test_ends_with_one_table_and_the_paths(first):
     names = [row.split('|')[1].strip() for row in table]
     assert names[2:] == [
         'teacher',
-        'student alone',
+        'student, baseline',
         'student, ViTKD',
         'student, ViTKD + NKD',
     ]
@@ -117,8 +116,8 @@ def test_report_shows_every_run_of_this_call(first):
     _, work_dir = first
     page = (work_dir / 'report.html').read_text()
     assert '<title>Quickstart on digits</title>' in page
-    for arm in ('teacher', 'alone', 'vitkd', 'vitkd-nkd'):
-        assert f'<th scope="row" data-key="{arm}">' in page
+    for name in runs.CONFIGS:
+        assert f'<th scope="row" data-key="{name}">' in page
     assert '4 runs, ' in page
     # all models could be looked into
     assert 'can not be looked into' not in page
@@ -149,13 +148,13 @@ def test_exported_student_needs_mmpretrain_alone(first):
 
 def test_exported_student_is_the_one_that_validated_best(first):
     done, work_dir = first
-    runs = json.loads((work_dir / 'results.json').read_text())['runs'][1:]
-    best = max(runs, key=lambda run: run['val'])
+    students = json.loads((work_dir / 'results.json').read_text())['runs'][1:]
+    best = max(students, key=lambda run: run['val'])
     trained = torch.load(
         work_dir / 'runs' / best['folder'] / 'epoch_1.pth', weights_only=False
     )['state_dict']
     exported = torch.load(work_dir / 'student.pth', weights_only=True)['state_dict']
-    prefix = '' if best['arm'] == 'alone' else 'student.'
+    prefix = '' if best['arm'] == 'baseline' else 'student.'
     for key, value in exported.items():
         assert torch.equal(value, trained[prefix + key])
     share = f'{best["test"]:.1f} % of the test images ({best["test"]:.1f} % when'
@@ -169,15 +168,14 @@ def test_image_file_is_a_test_digit(first):
 
 
 def test_second_run_reuses_what_is_finished(first):
-    """And trains again, from its beginning and to the same end, what was cut short."""
+    """And trains again, to the same end, what was cut short."""
     before, work_dir = first
     assert before.returncode == 0, before.stderr
     old = stamps(work_dir)
-    (cut,) = work_dir.glob('runs/vitkd-seed0-*')
+    (cut,) = work_dir.glob('runs/vitkd-????????/seed0')
     numbers = json.loads((cut / 'result.json').read_text())
-    (cut / 'result.json').unlink()
-    leftover = cut / 'epoch_9.pth'
-    leftover.touch()
+    for name in ('result.json', 'epoch_1.pth', 'last_checkpoint'):
+        (cut / name).unlink()
 
     done = run(work_dir)
     assert done.returncode == 0, done.stderr
@@ -185,55 +183,50 @@ def test_second_run_reuses_what_is_finished(first):
     left = [name for name in RUNS if name != 'vitkd, seed 0']
     assert reused == f'Reused: {"; ".join(left)}'
     changed = {name for name, stamp in stamps(work_dir).items() if stamp != old[name]}
-    assert changed == {'vitkd-seed0'}
-    assert not leftover.exists()
+    assert changed == {'vitkd'}
     again = json.loads((cut / 'result.json').read_text())
     assert {**again, 'seconds': 0} == {**numbers, 'seconds': 0}
     assert not list(work_dir.glob('earlier-*'))
 
 
-def arguments(work_dir: Path, **changes) -> Namespace:
-    given = {'seeds': 2, 'device': 'cpu', 'work_dir': work_dir, 'max_epochs': None}
-    return Namespace(**given | changes)
+def plan(root: Path, seeds: int = 2, max_epochs: int | None = None) -> list[Run]:
+    return runs.plan(root, seeds, max_epochs, 'cpu')
 
 
-def test_plan_trains_every_arm_equally(quickstart, tmp_path):
-    jobs = quickstart.plan(arguments(tmp_path), 'cpu')
-    assert [(job.arm, job.seed) for job in jobs] == [
+def test_plan_trains_every_student_equally(tmp_path):
+    planned = plan(tmp_path)
+    assert [(one.setting.name, one.seed) for one in planned] == [
         ('teacher', 0),
-        *((arm, seed) for arm in ('alone', 'vitkd', 'vitkd-nkd') for seed in (0, 1)),
+        *(
+            (name, seed)
+            for name in ('baseline', 'vitkd', 'vitkd-nkd')
+            for seed in (0, 1)
+        ),
     ]
-    alone, *others = [job.cfg for job in jobs[1:] if job.seed == 0]
+    baseline, *others = [one.config() for one in planned[1:] if one.seed == 0]
     for cfg in others:
         for key in ('train_dataloader', 'train_cfg', 'optim_wrapper', 'randomness'):
-            assert cfg[key] == alone[key]
+            assert cfg[key] == baseline[key]
+        assert cfg.model.teacher.checkpoint == str(planned[0].checkpoint)
 
 
 @pytest.mark.parametrize('change', [{'max_epochs': 1}, {'seeds': 1}])
-def test_other_settings_make_other_folders(quickstart, tmp_path, change):
-    def folders(**given):
-        return {
-            (job.arm, job.seed): job.folder
-            for job in quickstart.plan(arguments(tmp_path, **given), 'cpu')
-        }
-
-    here, there = folders(), folders(**change)
-    same = {key for key in there if there[key] == here[key]}
-    assert same == (set(there) if 'seeds' in change else set())
+def test_other_settings_make_other_folders(tmp_path, change):
+    here, there = ({one.folder for one in plan(tmp_path, **c)} for c in ({}, change))
+    assert here & there == (there if 'seeds' in change else set())
 
 
-def test_changed_code_makes_other_folders(quickstart, tmp_path, monkeypatch):
-    before = quickstart.plan(arguments(tmp_path), 'cpu')
-    monkeypatch.setattr(quickstart, 'code_digest', lambda: 'changed')
-    after = quickstart.plan(arguments(tmp_path), 'cpu')
-    assert not {job.folder for job in before} & {job.folder for job in after}
+def test_changed_code_makes_other_folders(tmp_path, monkeypatch):
+    before = plan(tmp_path)
+    monkeypatch.setattr(runs, 'code_digest', lambda: 'changed')
+    after = plan(tmp_path)
+    assert not {one.folder for one in before} & {one.folder for one in after}
 
 
-def test_results_of_other_settings_are_kept(quickstart, tmp_path):
-    from quickstart_lib import report
-
-    old = [report.Finished('teacher', 0, tmp_path / 'runs/teacher-a/x.pth', {})]
-    new = [report.Finished('teacher', 0, tmp_path / 'runs/teacher-b/x.pth', {})]
+def test_results_of_other_settings_are_kept(tmp_path):
+    old, new = (
+        [Run(Setting('teacher', Config({'a': a})), 0, tmp_path / 'runs')] for a in 'xy'
+    )
     (tmp_path / 'table.md').write_text('of old')
     report.save_results(old, {}, tmp_path / 'results.json')
 
@@ -242,54 +235,68 @@ def test_results_of_other_settings_are_kept(quickstart, tmp_path):
     assert (tmp_path / 'earlier-1' / 'table.md').read_text() == 'of old'
 
 
+def test_table_compares_with_the_baseline(tmp_path):
+    """Mean and spread, the paired gain, and a p of the family; by hand."""
+    planned = plan(tmp_path)
+    tested = {'teacher': [97.0], 'baseline': [80.0, 82.0], 'vitkd': [90.0, 91.0]}
+    tested['vitkd-nkd'] = [81.0, 80.0]
+    for one in planned:
+        one.folder.mkdir(parents=True)
+        result = {'test': tested[one.setting.name][one.seed]}
+        (one.folder / 'result.json').write_text(json.dumps(result))
+    cost = {'labels': 1, 'parameters': 1, 'flops': 1, 'images_per_second': 1}
+    columns = report.columns_of(planned, {'teacher': cost, 'student': cost})
+    assert columns['top-1, %'] == ['97.0', '81.0 ± 1.4', '90.5 ± 0.7', '80.5 ± 0.7']
+    assert columns['gain'] == ['', '', '+9.5 ± 0.7', '-0.5 ± 2.1']
+    assert columns['p'][:2] == ['', '']
+    assert float(columns['p'][2]) < 0.05 < float(columns['p'][3])
+
+
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
         (['--seeds', '0'], '--seeds 0: give 1 or more'),
         (['--max-epochs', '-1'], '--max-epochs -1: give 1 or more'),
+        (['--jobs', '0'], '--jobs 0: give 1 or more'),
         (['--device', 'cuda'], '--device cuda: torch finds no CUDA device'),
     ],
 )
-def test_bad_options_are_refused(
-    quickstart, tmp_path, monkeypatch, capsys, options, message
-):
-    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+def test_bad_options_are_refused(tmp_path, monkeypatch, capsys, options, message):
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 0)
     work_dir = tmp_path / 'new'
-    assert call(quickstart, monkeypatch, [*options, '--work-dir', str(work_dir)]) == 1
+    assert call([*options, '--work-dir', str(work_dir)]) == 1
     assert one_line(capsys).startswith(f'quickstart: {message}')
     assert not work_dir.exists()
 
 
-def test_folder_of_another_owner_is_refused(quickstart, tmp_path, monkeypatch, capsys):
+def test_folder_of_another_owner_is_refused(tmp_path, capsys):
     (tmp_path / 'table.md').write_text('mine')
-    assert call(quickstart, monkeypatch, ['--work-dir', str(tmp_path)]) == 1
+    assert call(['--work-dir', str(tmp_path)]) == 1
     assert 'holds other things, which are left alone' in one_line(capsys)
     assert [file.name for file in tmp_path.iterdir()] == ['table.md']
     assert (tmp_path / 'table.md').read_text() == 'mine'
 
 
-def test_file_as_work_dir_is_refused(quickstart, tmp_path, monkeypatch, capsys):
+def test_file_as_work_dir_is_refused(tmp_path, capsys):
     file = tmp_path / 'notes.txt'
     file.write_text('mine')
-    assert call(quickstart, monkeypatch, ['--work-dir', str(file)]) == 1
+    assert call(['--work-dir', str(file)]) == 1
     assert 'is a file' in one_line(capsys)
     assert file.read_text() == 'mine'
 
 
-def test_second_run_at_the_same_time_is_refused(
-    quickstart, tmp_path, monkeypatch, capsys
-):
-    (tmp_path / quickstart.MARKER).touch()
+def test_second_run_at_the_same_time_is_refused(tmp_path, capsys):
+    (tmp_path / MARKER).touch()
     with lock_dir(tmp_path):
-        assert call(quickstart, monkeypatch, ['--work-dir', str(tmp_path)]) == 1
+        assert call(['--work-dir', str(tmp_path)]) == 1
     assert 'another run works in' in one_line(capsys)
 
 
-def test_arms_start_equal(quickstart, tmp_path, monkeypatch):
+def test_students_start_equal(tmp_path, monkeypatch):
     """The same seed gives the same student, and the same first batch."""
     monkeypatch.chdir(tmp_path)
     starts = []
-    for path in quickstart.ARMS.values():
+    for path in map(runs.config_file, runs.STUDENTS):
         cfg = Config.fromfile(path)
         if 'teacher' in cfg.model:
             checkpoint = save_weights(cfg.model.teacher.cfg, tmp_path / 'teacher.pth')
@@ -314,10 +321,11 @@ def test_arms_start_equal(quickstart, tmp_path, monkeypatch):
         assert torch.equal(images, other_images)
 
 
-def call(quickstart, monkeypatch, options: list[str]) -> int:
-    """Call the script's main; return its exit code."""
-    monkeypatch.setattr(sys, 'argv', ['quickstart.py', *options])
-    return quickstart.main()
+def call(options: list[str]) -> int:
+    """Run the command, which shall end by itself; return its exit code."""
+    with pytest.raises(SystemExit) as end:
+        main('quickstart', options)
+    return end.value.code
 
 
 def one_line(capsys) -> str:

@@ -1,1 +1,1 @@
-"""Parts of quickstart.py, and of tune_digits.py, which trains in the same way."""
+"""A teacher and students on digits, from nothing to a table, a figure and a report."""

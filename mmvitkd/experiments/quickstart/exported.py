@@ -38,12 +38,12 @@ class Exported:
         """The classifier itself, in eval mode."""
         return self.inferencer.model
 
-    def answer(self, images: Sequence[np.ndarray]) -> np.ndarray:
+    def predict(self, images: Sequence[np.ndarray]) -> np.ndarray:
         """Classify images ``(H, W, 3)`` in memory; return labels ``(N, )``."""
         found = self.inferencer(list(images), batch_size=BATCH)
         return np.array([one['pred_label'] for one in found])
 
-    def answer_file(self, path: Path) -> tuple[str, float]:
+    def predict_file(self, path: Path) -> tuple[str, float]:
         """Classify an image file; return the class's name and its score."""
         found = self.inferencer(str(path))[0]
         return found['pred_class'], found['pred_score']
@@ -59,7 +59,7 @@ def export(config: Path, checkpoint: Path, stem: Path) -> None:
     if 'student' in cfg.model:
         export_student(checkpoint, weights, config=config, force=True)
         return
-    # a classifier that learned alone: only the training's state is left out
+    # a plain classifier: only the training's state is left out
     loaded = load_checkpoint(checkpoint)
     meta = {'dataset_meta': loaded['meta']['dataset_meta']}
     torch.save({'meta': meta, 'state_dict': loaded['state_dict']}, weights)

@@ -4,51 +4,60 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
 from pathlib import Path
-from statistics import mean, stdev
 from typing import Any
 
 import mmcv
 import numpy as np
 import torch
-from mmengine.config import Config
+from tabulate import tabulate
 
 from mmvitkd.utils.costs import count_flops, count_parameters
+from mmvitkd.utils.statistics import LEVEL, compare_with_baseline, format_mean
 
+from ..results import latex_table, p_text
+from ..run import Run
 from .costs import BATCH, IMAGE_SIZE, measure_speeds
 from .exported import Exported
 from .figure import COLUMNS, draw
-from .runs import ARMS, TEACHER
+from .runs import BASELINE, STUDENTS, TEACHER, config_file
 
 NAMES = {
-    'teacher': 'teacher',
-    'alone': 'student alone',
+    TEACHER: 'teacher',
+    BASELINE: 'student, baseline',
     'vitkd': 'student, ViTKD',
     'vitkd-nkd': 'student, ViTKD + NKD',
 }
 RESULTS = 'results.json'
 PAGE = 'report.html'
 OUTPUTS = (
-    *('table.md', 'figure.png', 'figure.svg', 'digit.png', RESULTS),
+    *('table.md', 'table.tex', 'figure.png', 'figure.svg', 'digit.png', RESULTS),
     *('student.pth', 'student.py', 'teacher.pth', 'teacher.py', PAGE),
 )
 
 
-@dataclass(frozen=True)
-class Finished:
-    """A finished training."""
-
-    arm: str
-    seed: int
-    checkpoint: Path
-    result: dict[str, Any]
+def result_of(run: Run) -> dict[str, Any]:
+    """Return what a finished run measured."""
+    return run.result() or {}
 
 
-def write(runs: list[Finished], work_dir: Path, device: str) -> None:
-    """Export the best student, ask it, write the report, the figure and the table."""
-    best = max((r for r in runs if r.arm in ARMS), key=lambda run: run.result['val'])
+def folder_of(run: Run) -> str:
+    """Name a run's folder, below that of all."""
+    return run.folder.relative_to(run.root).as_posix()
+
+
+def write(runs: Sequence[Run], work_dir: Path, device: str) -> None:
+    """Export the best student, test it, write the report, the figure and the table.
+
+    Args:
+        runs: All of them finished, the teacher's first.
+        work_dir: Where to.
+        device: ``'cpu'`` or ``'cuda'``.
+    """
+    teacher, *students = runs
+    best = max(students, key=lambda run: result_of(run)['val'])
     kept = keep_earlier(runs, work_dir)
     print('Exporting, testing, measuring and looking into the models ...', flush=True)
     with (
@@ -57,45 +66,47 @@ def write(runs: list[Finished], work_dir: Path, device: str) -> None:
         redirect_stderr(log),
     ):
         models = {
-            name: Exported(config, run.checkpoint, work_dir / name, device)
-            for name, config, run in (
-                ('teacher', TEACHER, runs[0]),
-                ('student', ARMS[best.arm], best),
+            name: Exported(
+                config_file(run.setting.name), run.checkpoint, work_dir / name, device
             )
+            for name, run in (('teacher', teacher), ('student', best))
         }
         images, labels = test_images()
-        answers = {name: model.answer(images) for name, model in models.items()}
-        accuracy = check_export(answers['student'] == labels, best)
-        said = ask_file(models['student'], work_dir / 'digit.png', images[0])
-        costs = measure(models)
-        table = make_table(runs, costs)
-        title = f'T the teacher, S the {NAMES[best.arm]}, seed {best.seed}'
-        draw_figure(runs, images, {'labels': labels, **answers}, title, work_dir)
+        predictions = {name: model.predict(images) for name, model in models.items()}
+        accuracy = check_export(predictions['student'] == labels, best)
+        said = classify_file(models['student'], work_dir / 'digit.png', images[0])
+        costs = measure(models, {'teacher': teacher, 'student': best})
+        columns = columns_of(runs, costs)
+        title = f'T the teacher, S the {NAMES[best.setting.name]}, seed {best.seed}'
+        draw_figure(runs, images, {'labels': labels, **predictions}, title, work_dir)
         from mmvitkd.reporting.write import write as write_page  # prints when imported
 
-        folders = [run.checkpoint.parent for run in runs]
+        folders = [run.folder for run in runs]
         write_page(folders, work_dir / PAGE, title='Quickstart on digits')
+    table = markdown(columns)
     (work_dir / 'table.md').write_text(table + '\n', encoding='utf-8')
+    (work_dir / 'table.tex').write_text(latex_table(columns), encoding='utf-8')
     save_results(runs, costs, work_dir / RESULTS)
     if kept is not None:
         print(f'The results that were here, of other settings, are now in {kept}')
-    print(f'\n{table}\n\n{explain(runs, device)}\n')
+    print(f'\n{table}\n\n{explain(columns, len(students), device)}\n')
     print(
-        f'The best student by validation, {NAMES[best.arm]} of seed {best.seed}, was '
-        f'exported and loaded by MMPretrain alone:\n{accuracy:.1f} % of the test '
-        f'images ({best.result["test"]:.1f} % when it was trained), and {said}.\n'
+        f'The best student by validation, {NAMES[best.setting.name]} of seed '
+        f'{best.seed}, was exported and loaded by MMPretrain alone:\n'
+        f'{accuracy:.1f} % of the test images ({result_of(best)["test"]:.1f} % when it '
+        f'was trained), and {said}.\n'
     )
     for name in ('table.md', 'figure.png', 'student.pth', 'student.py', PAGE):
         print(work_dir / name)
 
 
-def keep_earlier(runs: list[Finished], work_dir: Path) -> Path | None:
+def keep_earlier(runs: Sequence[Run], work_dir: Path) -> Path | None:
     """Move the outputs of other runs aside; return where to, or None."""
     results = work_dir / RESULTS
     if not results.exists():
         return None
     earlier = [run['folder'] for run in json.loads(results.read_text())['runs']]
-    if earlier == [run.checkpoint.parent.name for run in runs]:
+    if earlier == [folder_of(run) for run in runs]:
         return None
     number = 1
     while (work_dir / f'earlier-{number}').exists():
@@ -118,37 +129,39 @@ def test_images() -> tuple[list[np.ndarray], np.ndarray]:
     return [sample['img'] for sample in samples], labels
 
 
-def check_export(right: np.ndarray, run: Finished) -> float:
+def check_export(right: np.ndarray, run: Run) -> float:
     """Return the exported student's accuracy in percent.
 
     Raises:
         RuntimeError: If it is not what the training measured.
     """
-    accuracy = 100 * float(right.mean())
+    accuracy, trained = 100 * float(right.mean()), result_of(run)['test']
     # on a GPU, other batches may round one image over the edge
-    if abs(accuracy - run.result['test']) > 0.5:
+    if abs(accuracy - trained) > 0.5:
         raise RuntimeError(
             f'the exported student has {accuracy:.1f} % on the test split, in training '
-            f'it had {run.result["test"]:.1f} %: the export lost something'
+            f'it had {trained:.1f} %: the export lost something'
         )
     return accuracy
 
 
-def ask_file(model: Exported, path: Path, image: np.ndarray) -> str:
-    """Write a digit as an image file and have it classified; say the answer."""
+def classify_file(model: Exported, path: Path, image: np.ndarray) -> str:
+    """Write a digit as an image file and classify it; say as what."""
     mmcv.imwrite(image, str(path))
-    name, score = model.answer_file(path)
+    name, score = model.predict_file(path)
     return f'{path.name} is a {name} to it (score {score:.2f})'
 
 
-def measure(models: dict[str, Exported]) -> dict[str, dict[str, Any]]:
+def measure(
+    models: dict[str, Exported], runs: dict[str, Run]
+) -> dict[str, dict[str, Any]]:
     """Measure what teacher and student cost, and how many labels each one saw."""
     from mmvitkd.registry import DATASETS
 
     speeds = measure_speeds({name: model.model for name, model in models.items()})
     costs = {}
-    for name, config in (('teacher', TEACHER), ('student', ARMS['alone'])):
-        data = Config.fromfile(config).train_dataloader.dataset
+    for name, run in runs.items():
+        data = run.setting.cfg.train_dataloader.dataset
         costs[name] = {
             'labels': len(DATASETS.build({**data, 'pipeline': []})),
             'parameters': count_parameters(models[name].model),
@@ -158,78 +171,93 @@ def measure(models: dict[str, Exported]) -> dict[str, dict[str, Any]]:
     return costs
 
 
-def spread(values: list[float], form: str = '.1f') -> str:
-    """Format mean and standard deviation, the latter of two values or more."""
-    text = f'{mean(values):{form}}'
-    return f'{text} ± {stdev(values):.1f}' if len(values) > 1 else text
+def columns_of(
+    runs: Sequence[Run], costs: dict[str, dict[str, Any]]
+) -> dict[str, list[str]]:
+    """Lay the one table out: heading to one text a row."""
+    tests: dict[str, dict[int, float]] = {name: {} for name in NAMES}
+    for run in runs:
+        tests[run.setting.name][run.seed] = result_of(run)['test']
+    baseline = tests[BASELINE]
+    methods = [name for name in STUDENTS if name != BASELINE]
+    gains = {
+        name: [value - baseline[seed] for seed, value in tests[name].items()]
+        for name in methods
+    }
+    differences = compare_with_baseline(
+        {name: [*tests[name].values()] for name in methods}, [*baseline.values()]
+    )
+    ps = {name: one.p for name, one in differences.items() if one.p is not None}
+    rows = [costs[TEACHER if name == TEACHER else 'student'] for name in NAMES]
+    columns = {
+        '': [*NAMES.values()],
+        'labels': [str(cost['labels']) for cost in rows],
+        'params': [f'{cost["parameters"]:,}' for cost in rows],
+        'MFLOPs': [f'{cost["flops"] / 1e6:.1f}' for cost in rows],
+        'images/s': [f'{cost["images_per_second"]:,.0f}' for cost in rows],
+        'top-1, %': [format_mean([*tests[name].values()]) for name in NAMES],
+        'gain': [
+            format_mean(gains[name], sign='+') if name in gains else ''
+            for name in NAMES
+        ],
+    }
+    if ps:
+        columns['p'] = [p_text(ps[name]) if name in ps else '' for name in NAMES]
+    return columns
 
 
-def make_table(runs: list[Finished], costs: dict[str, dict[str, Any]]) -> str:
-    """Lay out the one table, as Markdown that reads well as it is."""
-    tests = {(run.arm, run.seed): run.result['test'] for run in runs}
-    rows = [['', 'labels', 'params', 'MFLOPs', 'images/s', 'top-1, %', 'gain']]
-    for arm, name in NAMES.items():
-        cost = costs['student' if arm in ARMS else 'teacher']
-        seeds = [seed for other, seed in tests if other == arm]
-        gains = [tests[arm, s] - tests['alone', s] for s in seeds if arm in ARMS]
-        rows.append(
-            [
-                name,
-                str(cost['labels']),
-                f'{cost["parameters"]:,}',
-                f'{cost["flops"] / 1e6:.1f}',
-                f'{cost["images_per_second"]:,.0f}',
-                spread([tests[arm, seed] for seed in seeds]),
-                spread(gains, '+.1f') if gains and arm != 'alone' else '',
-            ]
-        )
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    rule = ['-' * widths[0], *('-' * (width - 1) + ':' for width in widths[1:])]
-    lines = [
-        [row[0].ljust(widths[0])]
-        + [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
-        for row in [rows[0], rule, *rows[1:]]
-    ]
-    return '\n'.join(f'| {" | ".join(cells)} |' for cells in lines)
+def markdown(columns: dict[str, list[str]]) -> str:
+    """Write the table as Markdown that reads well as it is."""
+    align = ['left', *['right'] * (len(columns) - 1)]
+    return tabulate(columns, [*columns], 'pipe', disable_numparse=True, colalign=align)
 
 
-def explain(runs: list[Finished], device: str) -> str:
-    """Say in two lines what the table's columns are."""
-    seeds = len({run.seed for run in runs if run.arm in ARMS})
+def explain(columns: dict[str, list[str]], students: int, device: str) -> str:
+    """Say in a few lines what the table's columns are."""
+    seeds = students // len(STUDENTS)
+    over = f'mean ± standard deviation of {seeds} seeds' if seeds > 1 else 'one seed'
     where = 'GPU' if device == 'cuda' else f'{torch.get_num_threads()} CPU threads'
+    test = (
+        f'p: of the difference from the baseline, significant below {LEVEL}; '
+        if 'p' in columns
+        else ''
+    )
     return (
-        f'top-1: {len(test_images()[1])} held-out images, mean ± standard deviation of '
-        f'{seeds} seeds (the teacher has one); gain: over\nthe student alone of the '
-        f'same seed; FLOPs: multiply-adds of an image; images/s: batches of {BATCH}, '
-        f'{where}.'
+        f'top-1: {len(test_images()[1])} held-out images, {over} (the teacher has '
+        f'one); gain: over the baseline of\nthe same seed; {test}FLOPs: multiply-adds '
+        f'of an image;\nimages/s: batches of {BATCH}, {where}.'
     )
 
 
-def choose(labels: np.ndarray, *answers: np.ndarray) -> np.ndarray:
+def choose(labels: np.ndarray, *predictions: np.ndarray) -> np.ndarray:
     """Choose digits to show: the first two rows, and two rows that were missed."""
     first = np.arange(2 * COLUMNS)
-    missed = np.flatnonzero(np.any([a != labels for a in answers], axis=0))
+    missed = np.flatnonzero(np.any([p != labels for p in predictions], axis=0))
     return np.concatenate([first, missed[missed >= len(first)][: 2 * COLUMNS]])
 
 
 def draw_figure(
-    runs: list[Finished],
+    runs: Sequence[Run],
     images: list[np.ndarray],
-    answers: dict[str, np.ndarray],
+    predictions: dict[str, np.ndarray],
     title: str,
     work_dir: Path,
 ) -> None:
-    """Draw the curves of all runs, and digits with both models' answers."""
-    shown = choose(*(answers[name] for name in ('labels', 'teacher', 'student')))
-    missed = len(shown) - 2 * COLUMNS
+    """Draw the curves of all runs, and digits with both models' predictions."""
+    chosen = choose(*(predictions[name] for name in ('labels', 'teacher', 'student')))
+    missed = len(chosen) - 2 * COLUMNS
+    curves = {
+        name: [result_of(run)['curve'] for run in runs if run.setting.name == name]
+        for name in STUDENTS
+    }
     draw(
-        work_dir / 'figure.png',
-        {arm: [r.result['curve'] for r in runs if r.arm == arm] for arm in ARMS},
-        runs[0].result['val'],
+        work_dir / 'figure',
+        curves,
+        result_of(runs[0])['val'],
         NAMES,
         {
-            'images': [images[i] for i in shown],
-            **{name: values[shown] for name, values in answers.items()},
+            'images': [images[i] for i in chosen],
+            **{name: values[chosen] for name, values in predictions.items()},
             'title': f'{title}\nThe first {2 * COLUMNS} test digits, and {missed} more '
             'that one of them missed',
         },
@@ -237,16 +265,16 @@ def draw_figure(
 
 
 def save_results(
-    runs: list[Finished], costs: dict[str, dict[str, Any]], path: Path
+    runs: Sequence[Run], costs: dict[str, dict[str, Any]], path: Path
 ) -> None:
     """Write everything that was measured."""
     data = {
         'runs': [
             {
-                'arm': run.arm,
+                'arm': run.setting.name,
                 'seed': run.seed,
-                'folder': run.checkpoint.parent.name,
-                **run.result,
+                'folder': folder_of(run),
+                **result_of(run),
             }
             for run in runs
         ],

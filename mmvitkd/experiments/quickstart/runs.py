@@ -1,94 +1,95 @@
-"""One training on the digits, as quickstart.py and tune_digits.py run it."""
+"""The quickstart's trainings: a teacher, and a student by every method."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout
+import hashlib
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
-import mmengine.device.utils
 import torch
 from mmengine.config import Config
-from mmengine.hooks import Hook
-from mmengine.runner import Runner
 
-CONFIGS = Path(__file__).resolve().parents[2] / 'configs' / 'digits'
-TEACHER = CONFIGS / 'digits_teacher.py'
-ARMS = {
-    'alone': CONFIGS / 'digits_student.py',
-    'vitkd': CONFIGS / 'vitkd_digits.py',
-    'vitkd-nkd': CONFIGS / 'vitkd-nkd_digits.py',
+import mmvitkd
+from mmvitkd.reporting.groups import TOP1
+from mmvitkd.reporting.runs import Run as Logged
+from mmvitkd.utils.own_configs import own_configs
+
+from ..run import Run, Setting
+from ..worker import test_classifier
+
+TEACHER, BASELINE = 'teacher', 'baseline'
+CONFIGS = {
+    TEACHER: 'digits_teacher.py',
+    BASELINE: 'digits_student.py',
+    'vitkd': 'vitkd_digits.py',
+    'vitkd-nkd': 'vitkd-nkd_digits.py',
 }
+STUDENTS = [name for name in CONFIGS if name != TEACHER]
+# of a run, relative to the baseline; only for the time left
+COSTS = {TEACHER: 3.0, BASELINE: 1.0, 'vitkd': 2.0, 'vitkd-nkd': 2.1}
 
 
-class Watch(Hook):
-    """Record the validation accuracies and report every finished epoch.
+def config_file(name: str) -> Path:
+    """Return the file that a training's config is read from."""
+    return own_configs() / 'digits' / CONFIGS[name]
+
+
+def code_digest() -> str:
+    """Digest the code that a training runs through."""
+    digest = hashlib.sha256(f'{torch.__version__} {mmvitkd.__version__}'.encode())
+    package = Path(mmvitkd.__file__).parent
+    for folder in ('models', 'datasets'):
+        for file in sorted((package / folder).rglob('*.py')):
+            digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def plan(root: Path, seeds: int, max_epochs: int | None, device: str) -> list[Run]:
+    """List the trainings: the teacher, then every student under every seed.
 
     Args:
-        report: Called with the number of epochs that are done.
+        root: Folder of the runs.
+        seeds: How many.
+        max_epochs: What a training is cut to, if any.
+        device: ``'cpu'`` or ``'cuda'``, which round differently.
     """
-
-    def __init__(self, report: Callable[[int], None]) -> None:
-        self.report = report
-        self.curve: list[tuple[int, float]] = []
-
-    def after_train_epoch(self, runner: Runner) -> None:
-        self.report(runner.epoch + 1)
-
-    def after_val_epoch(
-        self, runner: Runner, metrics: dict[str, float] | None = None
-    ) -> None:
-        # the training loop has already counted the epoch that is validated
-        self.curve.append((runner.epoch, (metrics or {})['accuracy/top1']))
+    made_by = f'{device} {code_digest()}'
+    teacher = _setting(TEACHER, max_epochs, made_by)
+    students = [_setting(name, max_epochs, made_by, teacher) for name in STUDENTS]
+    return [
+        Run(teacher, 0, root),
+        *(Run(student, seed, root) for student in students for seed in range(seeds)),
+    ]
 
 
-def train(
-    cfg: Config,
-    folder: Path,
-    test: bool,
-    device: str = 'cpu',
-    report: Callable[[int], None] = lambda epoch: None,
-) -> dict[str, Any]:
-    """Train ``cfg`` in ``folder``; MMEngine's own output goes to its console.log.
+def _setting(
+    name: str, max_epochs: int | None, made_by: str, teacher: Setting | None = None
+) -> Setting:
+    cfg = Config.fromfile(config_file(name))
+    epochs = min(cfg.train_cfg.max_epochs, max_epochs or cfg.train_cfg.max_epochs)
+    cfg.train_cfg.max_epochs = epochs
+    cfg.train_cfg.val_interval = min(cfg.train_cfg.val_interval, epochs)
+    if 'teacher' in cfg.model:
+        cfg.model.teacher.checkpoint = ''  # a run names its own
+        # a teacher that is cut to an epoch may be no better than chance
+        cfg.default_hooks.update(check=None, monitor=None)
+    else:
+        teacher = None
+    return Setting(name, cfg, teacher, depends_on=made_by)
 
-    One thread does the work: the tensors are too small to share out, and the
-    result then does not depend on the number of cores.
 
-    Args:
-        cfg: A config of configs/digits.
-        folder: The run's own, made if need be.
-        test: Whether to look at the test split, once, at the end.
-        device: ``'cpu'`` or ``'cuda'``.
-        report: Called with the number of epochs that are done.
+def test(run: Run, gpus: int) -> dict[str, Any]:
+    """Test a trained run, once.
 
     Returns:
-        ``curve``, the validation accuracies as ``[epoch, percent]``; ``val``, the
-        last of them; ``test``, percent or None; ``seconds``.
+        ``curve``, the validation accuracies as ``(epoch, percent)``; ``val``, the last
+        of them; ``test``, percent; ``seconds`` of training.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    torch.set_num_threads(1)
-    mmengine.device.utils.DEVICE = device  # MMEngine would take the best there is
-    cfg = cfg.copy()
-    cfg.work_dir = str(folder)
-    cfg.experiment_name = f'{folder.name}-{os.getpid()}-{perf_counter()}'
-    cfg.default_hooks.checkpoint.update(interval=-1)  # the last one is always saved
-    watch = Watch(report)
-    start = perf_counter()
-    with (
-        open(folder / 'console.log', 'w', encoding='utf-8') as log,
-        redirect_stdout(log),
-        redirect_stderr(log),
-    ):
-        runner = Runner.from_cfg(cfg)
-        runner.register_hook(watch)
-        runner.train()
-        tested = runner.test()['accuracy/top1'] if test else None
+    logged = Logged(run.folder, run.name)
+    curve = logged.series(TOP1, 'val')
     return {
-        'curve': watch.curve,
-        'val': watch.curve[-1][1],
-        'test': tested,
-        'seconds': perf_counter() - start,
+        'curve': curve,
+        'val': curve[-1][1],
+        'test': test_classifier(run, gpus)['top1'],
+        'seconds': logged.seconds,
     }

@@ -1,1 +1,1 @@
-"""Parts of draw_scenes.py and compare.py."""
+"""Digits over photographs, drawn for detection and segmentation, to fine-tune on."""

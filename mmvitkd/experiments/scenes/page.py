@@ -1,143 +1,164 @@
-"""Turn finished fine-tunings into a table of Markdown, CSV, and a page."""
+"""Turn finished fine-tunings into a page, a table for LaTeX, and CSV."""
 
 from __future__ import annotations
 
-import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ablation_lib.results import spread
-from ablation_lib.runs import failure, result
+from mmvitkd.utils.statistics import Difference, compare_with_baseline, format_mean
 
-from mmvitkd.reporting.significance import LEVEL, within_noise
-from mmvitkd.utils.tables import write_rows
-
+from ..results import (
+    Measured,
+    difference_columns,
+    difference_record,
+    latex_table,
+    made_by,
+    markdown_table,
+    measure,
+    p_text,
+    statistics_legend,
+    value_record,
+    write_records,
+)
 from .pictures import SCORE
-from .trainings import BASELINE, INITS, TASKS, FineTuning
+from .tasks import BASELINE, INITS, TASKS
+from .trainings import FineTuning
 
 
 @dataclass(frozen=True)
-class Line:
+class Row:
     """A metric of the fine-tunings that begin with the same kind of weights.
 
     Args:
         task: Of :data:`TASKS`.
         metric: Of the task.
         init: Of :data:`INITS`.
-        values: Percent, one for every finished seed.
-        baseline: The same of those that begin with the student alone.
+        measured: What the seeds gave, in percent.
+        difference: From the baseline; None for itself, and where one is missing.
     """
 
     task: str
     metric: str
     init: str
-    values: list[float]
-    baseline: list[float]
+    measured: Measured
+    difference: Difference | None
 
     @property
-    def difference(self) -> float | None:
-        """Mean against the baseline's, in points; None for the baseline itself."""
-        if self.init == BASELINE or not (self.values and self.baseline):
-            return None
-        return statistics.mean(self.values) - statistics.mean(self.baseline)
+    def values(self) -> list[float]:
+        """One for every finished seed, in percent."""
+        return self.measured.values(self.metric)
 
     @property
-    def is_noise(self) -> bool | None:
-        """Whether chance alone could make the difference; None if untold."""
-        if self.difference is None:
-            return None
-        return within_noise(self.values, self.baseline)
-
-    def marked_difference(self) -> str:
-        """Write the difference, and whether it is within the noise."""
-        if self.difference is None:
-            return ''
-        mark = {True: ' (noise)', False: '', None: ' (one seed)'}[self.is_noise]
-        return f'{self.difference:+.1f}{mark}'
+    def students(self) -> list[float]:
+        """Top-1 of the students that they began with, in percent."""
+        return self.measured.values('teacher')
 
 
-def collect(runs: list[FineTuning]) -> list[Line]:
+def rows_of(runs: Sequence[FineTuning]) -> list[Row]:
     """Collect what is finished; nothing is filled in."""
-
-    def values(task: str, metric: str, init: str) -> list[float]:
-        mine = [r for r in runs if (r.task, r.init) == (task, init)]
-        return [found[metric] for r in mine if (found := result(r))]
-
-    return [
-        Line(
-            task,
-            metric,
-            init,
-            values(task, metric, init),
-            values(task, metric, BASELINE),
-        )
-        for task in dict.fromkeys(run.task for run in runs)
-        for metric in TASKS[task].metrics
-        for init in INITS
-    ]
-
-
-def table(runs: list[FineTuning], lines: list[Line]) -> str:
-    """Lay the table out as Markdown: a row for each kind of weights."""
-    metrics = list(dict.fromkeys(line.metric for line in lines))
-    head = ['begins with', 'its top-1 on digits']
-    for metric in metrics:
-        head += [metric, 'to the student alone']
-    rows = [[*head, 'seeds'], ['---'] * (len(head) + 1)]
-    for init, name in INITS.items():
-        mine = {line.metric: line for line in lines if line.init == init}
-        row = [name, spread(top1(runs, init))]
-        for metric in metrics:
-            row += [spread(mine[metric].values), mine[metric].marked_difference()]
-        counts = sorted({len(line.values) for line in mine.values()})
-        rows.append([*row, ' or '.join(str(count) for count in counts)])
-    return '\n'.join(f'| {" | ".join(row)} |' for row in rows)
+    rows = []
+    for task in dict.fromkeys(run.task for run in runs):
+        measured = {}
+        for init in INITS:
+            mine = [run for run in runs if (run.task, run.init) == (task, init)]
+            seeds = [run.seed for run in mine]
+            measured[init] = measure(mine[0].setting, seeds, mine[0].root)
+        for metric in TASKS[task].metrics:
+            values = {init: one.values(metric) for init, one in measured.items()}
+            baseline = values.pop(BASELINE)
+            differences = compare_with_baseline(values, baseline)
+            rows += [
+                Row(task, metric, init, one, differences.get(init))
+                for init, one in measured.items()
+            ]
+    return rows
 
 
-def top1(runs: list[FineTuning], init: str) -> list[float]:
-    """List the accuracies of the students that runs began with, one for each seed."""
-    begun = dict.fromkeys(r.teacher for r in runs if r.init == init and r.teacher)
-    return [found['top1'] for student in begun if (found := result(student))]
+def columns_of(rows: Sequence[Row]) -> dict[str, list[str]]:
+    """Lay the table out: heading to one text a row."""
+    return {
+        'metric': [row.metric for row in rows],
+        'begins with': [INITS[row.init] for row in rows],
+        'its top-1 on digits': [format_mean(row.students) for row in rows],
+        'value': [format_mean(row.values) for row in rows],
+        **difference_columns([row.difference for row in rows], 'baseline'),
+        'seeds': [str(len(row.values)) for row in rows],
+    }
 
 
-def findings(lines: list[Line]) -> list[str]:
+def findings(rows: Sequence[Row]) -> list[str]:
     """Say in a sentence for each metric what ViTKD changed."""
     said = []
-    for line in lines:
-        if line.init != 'vitkd' or line.difference is None:
+    for row in rows:
+        one = row.difference
+        if row.init != 'vitkd' or one is None:
             continue
-        verdict = {
-            True: 'which is within the noise',
-            False: 'which is more than the noise',
-            None: 'of one seed, which tells nothing',
-        }[line.is_noise]
+        verdict = 'of one seed, which tells nothing about chance'
+        if one.p is not None:
+            verdict = 'significant' if one.significant else 'not significant'
+            verdict += f' (p {p_text(one.p)})'
         said.append(
-            f'- {line.metric}: from the student by ViTKD {line.difference:+.1f} '
-            f'against the student alone, {verdict}.'
+            f'- {row.metric}: from the student by ViTKD {one.value:+.1f} vs. baseline, '
+            f'{verdict}.'
         )
     return said
 
 
+def write(
+    rows: Sequence[Row],
+    runs: Sequence[FineTuning],
+    drawn: Sequence[str],
+    command: str,
+    out: Path,
+) -> None:
+    """Write ``downstream.md``, and ``downstream/`` with the tables.
+
+    Args:
+        rows: Of the table.
+        runs: Behind them.
+        drawn: The tasks whose pictures are there.
+        command: That made them.
+        out: Folder, which is there with ``downstream/``.
+    """
+    stem = out / 'downstream' / 'downstream'
+    stem.with_suffix('.tex').write_text(latex_table(columns_of(rows)), encoding='utf-8')
+    write_records(stem.with_suffix('.csv'), [_record(row) for row in rows])
+    file = out / 'downstream.md'
+    file.write_text(page(rows, runs, drawn, command), encoding='utf-8')
+    print(markdown_table(columns_of(rows)))
+    print(file)
+
+
+def _record(row: Row) -> dict[str, object]:
+    return {
+        'task': row.task,
+        'metric': row.metric,
+        'init': row.init,
+        **value_record(row.measured, row.metric),
+        **difference_record(row.difference, 'baseline'),
+    }
+
+
 def page(
-    runs: list[FineTuning], lines: list[Line], drawn: list[str], command: str
+    rows: Sequence[Row],
+    runs: Sequence[FineTuning],
+    drawn: Sequence[str],
+    command: str,
 ) -> str:
-    """Write the whole page, with the pictures that were drawn."""
-    finished = [found for run in runs if (found := result(run))]
-    failed = [
-        f'- {run.setting.name}, seed {run.seed}: {reason}'
-        for run in runs
-        if (reason := failure(run))
-    ]
-    scenes = runs[0].setting.cfg.scenes
+    """Lay the page out."""
+    failed = [f'- {run.name}: {why}' for run in runs if (why := run.failure())]
+    done = sum(bool(run.result()) for run in runs)
     parts = [
         '# Detection and segmentation on digit scenes',
-        INTRODUCTION.format(**scenes),
-        table(runs, lines),
-        LEGEND.format(level=LEVEL),
-        '\n'.join(findings(lines)) or 'Nothing is told apart yet.',
+        INTRODUCTION.format(**runs[0].setting.cfg.scenes),
+        markdown_table(columns_of(rows)),
+        f'{LEGEND} {statistics_legend(row.difference for row in rows)}',
+        '\n'.join(findings(rows)) or 'Nothing can be compared yet.',
         *(['Runs that failed:\n\n' + '\n'.join(failed)] if failed else []),
-        provenance(finished, command, len(runs)),
-        *pictures(drawn),
+        f'`{command}`: {done} of {len(runs)} fine-tunings are finished; '
+        f'{made_by(runs)}.',
+        *(PICTURES[task] for task in drawn),
     ]
     return '\n\n'.join(parts) + '\n'
 
@@ -145,75 +166,41 @@ def page(
 INTRODUCTION = """\
 The students of `configs/digits`, fine-tuned to find and to segment digits over
 photographs: {train} scenes to train on and {val} to test on, drawn by
-`tools/downstream/draw_scenes.py` with seed {seed}. Neither scans nor photographs are
+`python -m mmvitkd draw-scenes` with seed {seed}. Neither scans nor photographs are
 shared by the two. The table compares three beginnings of the backbone, with equal
 budgets and everything else the same; each seed has students of its own, trained by
-`configs/digits/digits_student.py` and `configs/digits/vitkd_digits.py` under one
-teacher. `configs/downstream/digit_scenes/README.md` tells how the recipe was chosen
-and what had been seen before.
+`configs/digits/digits_student.py` (the baseline, without distillation) and
+`configs/digits/vitkd_digits.py` under one teacher.
+`configs/downstream/digit_scenes/README.md` tells how the recipe was chosen and what
+had been seen before.
 
 This is a small experiment on small images, whose purpose is to show the whole way from
 distillation to detection and segmentation. It is no measurement of the method at the
 size of the paper."""
 
 LEGEND = """\
-Mean ± standard deviation over the seeds, in percent. Box and mask AP are COCO's, mean
-over IoU 0.50 to 0.95; mIoU is over the background and the ten digits. "noise": the
-difference is one that Welch's t-test does not tell from chance at the {level:.0%}
-level.
-Every seed's numbers are in [`downstream.csv`](downstream/downstream.csv)."""
+In percent. Box and mask AP are COCO's, mean over IoU 0.50 to 0.95; mIoU is over the
+background and the ten digits. Every seed's numbers are in
+[`downstream.csv`](downstream/downstream.csv)."""
 
+PICTURE = """\
+## {title}
 
-def provenance(finished: list[dict], command: str, planned: int) -> str:
-    """Tell the command, and when and by what the runs were done."""
-    dates = sorted({one['date'] for one in finished})
-    devices = sorted({one['device'] for one in finished})
-    versions = sorted(
-        {f'{k} {v}' for one in finished for k, v in one['versions'].items()}
-    )
-    if not finished:
-        return f'`{command}`; nothing is run yet.'
-    return (
-        f'`{command}`: {len(finished)} of {planned} fine-tunings are finished, on '
-        f'{", ".join(devices)}; {", ".join(dates)}; {", ".join(versions)}.'
-    )
+{told}, on the first test scene over each
+photograph.
 
+![{task}](downstream/{task}.png)"""
 
-def pictures(drawn: list[str]) -> list[str]:
-    """Refer to the pictures, and say what they show."""
-    told = {
-        'detection': f'Predictions with a score of at least {SCORE}, of overlapping '
-        'ones the surest alone, seed 0',
-        'segmentation': 'Predicted label maps, seed 0',
-    }
-    return [
-        f'## {task.capitalize()}\n\n{told[task]}, on the first test scene over each\n'
-        f'photograph.\n\n![{task}](downstream/{task}.png)'
-        for task in drawn
-    ]
-
-
-def write_csv(path: Path, lines: list[Line]) -> None:
-    """Write every number, those of single seeds included."""
-    rows: list[list] = [
-        ['task', 'metric', 'init', 'mean', 'stdev', 'seeds', 'difference',
-         'within_noise', 'values']
-    ]  # fmt: skip
-    for line in lines:
-        many = len(line.values) > 1
-        numbers = [
-            statistics.mean(line.values) if line.values else None,
-            statistics.stdev(line.values) if many else None,
-            len(line.values),
-            line.difference,
-        ]
-        rows.append(
-            [
-                *(line.task, line.metric, line.init),
-                *(round(n, 4) if isinstance(n, float) else n for n in numbers),
-                line.is_noise,
-                ' '.join(f'{value:.2f}' for value in line.values),
-            ]
-        )
-    with path.open('w', newline='', encoding='utf-8') as file:
-        write_rows(file, rows)
+PICTURES = {
+    'detection': PICTURE.format(
+        title='Detection',
+        task='detection',
+        told=f'Predictions with a score of at least {SCORE}, of overlapping ones the '
+        'surest alone, seed 0',
+    ),
+    'segmentation': PICTURE.format(
+        title='Segmentation',
+        task='segmentation',
+        told='Predicted label maps, seed 0',
+    ),
+}

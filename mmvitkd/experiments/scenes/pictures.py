@@ -3,65 +3,61 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
-from mmengine.fileio import load
-from PIL import Image
-
-matplotlib.use('Agg')
-import matplotlib.pyplot as plt
-from ablation_lib.runs import result
+from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch, Rectangle
+from mmengine.fileio import load
+from PIL import Image
 from pycocotools import mask as coco_mask
 from torchvision.ops import nms
 
+from mmvitkd.inspection.style import save, style
+
 from .formats import FIRST_DIGIT, NAMES
-from .trainings import INITS, TASKS, FineTuning
+from .tasks import INITS, TASKS
+from .trainings import FineTuning
 
 SCORE = 0.3  # of the detections that are drawn, at least
 OVERLAP = 0.5  # of two boxes, at most; else the surer one is drawn
-COLOURS = plt.get_cmap('tab10').colors
+COLOURS = plt.get_cmap('tab10').colors  # type: ignore[attr-defined]  # of ten digits
 TRUTH = 'truth'
 
 
-def draw(task: str, runs: list[FineTuning], path: Path) -> bool:
-    """Write the picture of a task from the first seed's runs, if all are finished."""
+def draw(task: str, runs: Sequence[FineTuning], stem: Path) -> bool:
+    """Write ``stem.png`` from the first seed's runs of a task, if all are finished."""
     first = {run.init: run for run in runs if (run.task, run.seed) == (task, 0)}
-    if not all(result(run) for run in first.values()):
+    if not all(run.result() for run in first.values()):
         return False
     scenes = next(iter(first.values())).scenes
     read, paint = READERS[task], PAINTERS[task]
     columns = {TRUTH: read(None, scenes)}
     columns |= {INITS[init]: read(run, scenes) for init, run in first.items()}
     chosen = one_of_each(scenes)
-    figure, axes = plt.subplots(
-        len(chosen),
-        len(columns),
-        figsize=(2 * len(columns), 2 * len(chosen) + 0.5),
-        layout='constrained',
-        squeeze=False,
-    )
-    for row, (number, file) in zip(axes, chosen.items(), strict=True):
-        image = np.array(Image.open(scenes / 'coco' / 'val2017' / file))
-        for cell, found in zip(row, columns.values(), strict=True):
-            cell.imshow(image, interpolation='nearest')
-            paint(cell, found[number])
-            cell.axis('off')
-    for cell, name in zip(axes[0], columns, strict=True):
-        cell.set_title(name, fontsize=10)
-    legend = [Patch(color=COLOURS[i], label=name) for i, name in enumerate(NAMES)]
-    figure.legend(handles=legend, loc='outside lower center', ncols=10, fontsize=8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=100)
-    plt.close(figure)
+    size = (2 * len(columns), 2 * len(chosen) + 0.5)
+    with style():
+        figure, axes = plt.subplots(
+            len(chosen), len(columns), figsize=size, squeeze=False
+        )
+        for row, (number, file) in zip(axes, chosen.items(), strict=True):
+            image = np.array(Image.open(scenes / 'coco' / 'val2017' / file))
+            for cell, found in zip(row, columns.values(), strict=True):
+                cell.imshow(image)
+                paint(cell, found[number])
+                cell.axis('off')
+        for cell, name in zip(axes[0], columns, strict=True):
+            cell.set_title(name)
+        legend = [Patch(color=COLOURS[i], label=name) for i, name in enumerate(NAMES)]
+        figure.legend(handles=legend, loc='outside lower center', ncols=10)
+        save(figure, stem, ('png',))
     return True
 
 
-def annotations(scenes: Path) -> dict[str, Any]:
+def read_annotations(scenes: Path) -> dict[str, Any]:
     """Read the test scenes' COCO file."""
     file = scenes / 'coco' / 'annotations' / 'instances_val2017.json'
     return json.loads(file.read_text())
@@ -70,7 +66,7 @@ def annotations(scenes: Path) -> dict[str, Any]:
 def one_of_each(scenes: Path) -> dict[int, str]:
     """Choose the first scene over each photograph: its number and file."""
     found: dict[str, dict[str, Any]] = {}
-    for image in annotations(scenes)['images']:
+    for image in read_annotations(scenes)['images']:
         found.setdefault(image['photograph'], image)
     return {image['id']: image['file_name'] for image in found.values()}
 
@@ -81,7 +77,7 @@ Instances = list[tuple[int, tuple[float, ...], np.ndarray, float | None]]
 
 def read_instances(run: FineTuning | None, scenes: Path) -> dict[int, Instances]:
     """Read the predicted instances of every scene, or the true ones."""
-    data = annotations(scenes)
+    data = read_annotations(scenes)
     found: dict[int, Instances] = {image['id']: [] for image in data['images']}
     if run is None:
         for one in data['annotations']:
@@ -111,7 +107,7 @@ def paint_instances(axes: Axes, instances: Instances) -> None:
     for label, (left, top, right, bottom), mask, score in instances:
         overlay = np.zeros((*mask.shape, 4))
         overlay[mask > 0] = (*COLOURS[label], 0.6)
-        axes.imshow(overlay, interpolation='nearest')
+        axes.imshow(overlay)
         axes.add_patch(
             Rectangle(
                 (left - 0.5, top - 0.5),
@@ -148,7 +144,7 @@ def paint_map(axes: Axes, labels: np.ndarray) -> None:
     overlay = np.zeros((*labels.shape, 4))
     for digit, colour in enumerate(COLOURS):
         overlay[labels == FIRST_DIGIT + digit] = (*colour, 0.85)
-    axes.imshow(overlay, interpolation='nearest')
+    axes.imshow(overlay)
 
 
 READERS: dict[str, Any] = {'detection': read_instances, 'segmentation': read_maps}

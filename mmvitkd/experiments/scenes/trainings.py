@@ -1,4 +1,4 @@
-"""The trainings that compare.py compares, and the students that they begin with."""
+"""The trainings that are compared, and the students that they begin with."""
 
 from __future__ import annotations
 
@@ -8,51 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ablation_lib.runs import call_tool, test_classifier
-from ablation_lib.tables import ROOT, Run, Setting
 from mmengine.config import Config
 
-CONFIGS = ROOT / 'configs'
-INITS = {
-    'scratch': 'random weights',
-    'plain': 'the student alone',
-    'vitkd': 'the student by ViTKD',
-}
-BASELINE = 'plain'  # what the others are compared with
+from mmvitkd.utils.own_configs import own_configs
 
-
-@dataclass(frozen=True)
-class Task:
-    """A kind of fine-tuning.
-
-    Args:
-        stem: Of its configs' names; that of the student alone has no more.
-        metrics: Name for people to that in the log, and what makes it percent.
-        predictions: Where a run's are, in its folder.
-        data: The part of the scenes that it reads.
-    """
-
-    stem: str
-    metrics: dict[str, tuple[str, float]]
-    predictions: str
-    data: str
-
-    def config(self, init: str) -> Path:
-        """Name the config that begins with these weights."""
-        suffix = '' if init == BASELINE else f'-{init}'
-        folder = CONFIGS / 'downstream' / 'digit_scenes'
-        return folder / f'{self.stem}{suffix}_digit-scenes.py'
-
-
-TASKS = {
-    'detection': Task(
-        'mask-rcnn_vitdet-w32',
-        {'box AP': ('coco/bbox_mAP', 100.0), 'mask AP': ('coco/segm_mAP', 100.0)},
-        'predictions.pkl',
-        'coco',
-    ),
-    'segmentation': Task('fcn_vit-w32', {'mIoU': ('mIoU', 1.0)}, 'maps', 'ade'),
-}
+from ..run import Run, Setting
+from ..worker import call, test_classifier
+from .tasks import INITS, TASKS
 
 
 @dataclass(frozen=True)
@@ -96,7 +58,7 @@ def read(path: Path, max_epochs: int | None) -> Config:
 
 def students(max_epochs: int | None) -> dict[str, Setting | None]:
     """Describe how the weights are made that the fine-tunings begin with."""
-    digits = CONFIGS / 'digits'
+    digits = own_configs() / 'digits'
     teacher = Setting('digits teacher', read(digits / 'digits_teacher.py', max_epochs))
     plain = read(digits / 'digits_student.py', max_epochs)
     vitkd = read(digits / 'vitkd_digits.py', max_epochs)
@@ -128,27 +90,14 @@ def plan(
     ]
 
 
-def with_students(runs: list[FineTuning]) -> list[Run]:
-    """List the runs and all that must be finished before, each once, in order."""
-    found: list[Run] = []
-    for run in runs:
-        chain: list[Run] = []
-        link: Run | None = run
-        while link is not None:
-            chain.insert(0, link)
-            link = link.teacher
-        found += chain
-    return list(dict.fromkeys(found))
-
-
 def test(run: Run, gpus: int) -> dict[str, Any]:
     """Test a finished run: a student on digits, a fine-tuned one on scenes."""
     if not isinstance(run, FineTuning):
         return test_classifier(run, gpus)
     task = TASKS[run.task]
     metrics = run.folder / 'metrics.json'
-    call_tool(
-        'downstream/test',
+    call(
+        'test',
         [
             *(str(run.folder / 'config.json'), str(run.checkpoint)),
             *('--work-dir', str(run.folder), '--metrics', str(metrics)),

@@ -1,4 +1,4 @@
-# The digit scenes in COCO's format, as tools/downstream/draw_scenes.py writes them.
+# The digit scenes in COCO's format, as `python -m mmvitkd draw-scenes` writes them.
 dataset = dict(
     type='CocoDataset',
     data_root='data/digit-scenes/coco/',

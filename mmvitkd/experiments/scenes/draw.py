@@ -1,32 +1,20 @@
-"""Draw a small data set for detection and segmentation: digits over photographs.
-
-    python tools/downstream/draw_scenes.py data/digit-scenes
-
-Every scene holds a few of scikit-learn's scanned digits, enlarged to different sizes,
-over part of a photograph that comes with scikit-learn or scikit-image. OUT/coco has
-the scenes with boxes and masks in COCO's format, OUT/ade the same scenes with label
-maps in ADE20K's. Nothing is downloaded.
-
-Scenes to train on and to validate on share neither scans nor photographs. The same
-seed gives the same scenes; with a larger number of them, the first stay the same.
-"""
+"""What ``python -m mmvitkd draw-scenes`` does."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scenes_lib.formats import write_ade, write_coco
-from scenes_lib.scene import Scene, draw_scene
 
 from mmvitkd.datasets import Digits
 from mmvitkd.datasets.digits import load_scans
+
+from .formats import write_ade, write_coco
+from .scene import Scene, draw_scene
 
 SUMMARY = 'scenes.json'
 # which of the digits' splits the scans of each split are from
@@ -39,27 +27,6 @@ PHOTOGRAPHS = {
     'val': ('chelsea', 'flower', 'gravel', 'rocket'),
 }
 FROM_SKLEARN = ('china', 'flower')
-
-
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument('out', type=Path, help='folder of the data set, made if needed')
-    parser.add_argument('--seed', type=int, default=0, help='Default: 0')
-    parser.add_argument(
-        '--train', type=int, default=300, help='scenes to train on. Default: 300'
-    )
-    parser.add_argument(
-        '--val', type=int, default=100, help='scenes to validate on. Default: 100'
-    )
-    args = parser.parse_args()
-    for split in SCANS:
-        if getattr(args, split) < 1:
-            parser.error(f'--{split} must be at least 1, got {getattr(args, split)}')
-    if not 0 <= args.seed < 2**32:
-        parser.error(f'--seed must be from 0 to 2**32 - 1, got {args.seed}')
-    return args
 
 
 def photographs(names: tuple[str, ...]) -> dict[str, np.ndarray]:
@@ -155,20 +122,24 @@ def write(out: Path, settings: dict[str, Any]) -> dict[str, Any]:
     return summary
 
 
-def main() -> None:
-    args = parse_args()
-    settings = {'seed': args.seed, 'train': args.train, 'val': args.val}
-    try:
-        if is_there(args.out, settings):
-            print(f'{args.out}: these scenes are there already')
-            return
-        digits = write(args.out, settings)['digits']
-    except (ValueError, ImportError) as error:
-        sys.exit(f'error: {error}')
+def draw_scenes(out: Path, seed: int, train: int, val: int) -> None:
+    """Draw the data set, or tell that it is there.
+
+    Args:
+        out: Its folder, made if need be.
+        seed: Of all that is random.
+        train: Scenes to train on.
+        val: Scenes to validate on.
+
+    Raises:
+        ValueError: If the folder holds anything else.
+        ImportError: If scikit-image is not installed.
+    """
+    settings = {'seed': seed, 'train': train, 'val': val}
+    if is_there(out, settings):
+        print(f'{out}: these scenes are there already')
+        return
+    digits = write(out, settings)['digits']
     for split in SCANS:
         print(f'{split}: {settings[split]} scenes with {digits[split]} digits')
-    print(args.out)
-
-
-if __name__ == '__main__':
-    main()
+    print(out)

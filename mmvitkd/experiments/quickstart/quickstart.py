@@ -1,0 +1,114 @@
+"""What ``python -m mmvitkd quickstart`` does."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from mmvitkd.utils.run_lock import lock_dir
+
+from ..progress import Progress, clock
+from ..run import Run
+from ..schedule import Devices, Local, run_all, visible_gpus
+from .runs import COSTS, plan, test
+
+MARKER = '.mmvitkd-quickstart'
+MOST_JOBS = 4  # on CPUs, unless more are asked for
+
+
+def quickstart(args: argparse.Namespace) -> None:
+    """Train, compare and export.
+
+    Args:
+        args: As the command reads them.
+
+    Raises:
+        ValueError: If an option can't be, the work dir is not ours or in use, or a
+            training failed.
+    """
+    device, gpus = choose_device(args.device)
+    root = args.work_dir.absolute()
+    runs = plan(root / 'runs', args.seeds, args.max_epochs, device)
+    todo = [run for run in runs if not run.result()]
+    devices = Devices(int(device == 'cuda'), _jobs(args.jobs, gpus, len(todo)), gpus)
+    with claim(root):
+        print(f'Work dir: {root}')
+        if reused := [run.name for run in runs if run not in todo]:
+            print(f'Reused: {"; ".join(reused)}')
+        if todo:
+            print(f'{len(todo)} trainings on {device}, {devices.jobs} at a time')
+            costs = {run: COSTS[run.setting.name] for run in runs}
+            run_all(todo, Local(devices), Progress(todo, costs, summary), test)
+            _require_finished(todo)
+        from . import report  # heavy, and the runs have no use for it
+
+        report.write(runs, root, device)
+
+
+def choose_device(named: str) -> tuple[str, tuple[str, ...]]:
+    """Return ``'cpu'`` or ``'cuda'``, and the ids of the GPUs.
+
+    Raises:
+        ValueError: If a GPU is asked for and there is none.
+    """
+    gpus = () if named == 'cpu' else visible_gpus()
+    if named == 'cuda' and not gpus:
+        raise ValueError(
+            '--device cuda: torch finds no CUDA device here; use --device cpu'
+        )
+    return ('cuda' if gpus else 'cpu'), gpus
+
+
+def _jobs(given: int | None, gpus: tuple[str, ...], todo: int) -> int:
+    if gpus:
+        if given is not None and given > len(gpus):
+            raise ValueError(f'--jobs {given}: {len(gpus)} at most, one to a GPU')
+        return given or min(todo, len(gpus)) or 1
+    cores = len(os.sched_getaffinity(0))
+    return given or min(todo, cores, MOST_JOBS) or 1
+
+
+@contextmanager
+def claim(work_dir: Path) -> Iterator[None]:
+    """Make ``work_dir`` ours, and keep a second call out while this one runs.
+
+    Raises:
+        ValueError: If it holds other things, is in use, or can't be written to.
+    """
+    marker = work_dir / MARKER
+    if work_dir.exists() and not marker.exists():
+        if not work_dir.is_dir():
+            raise ValueError(f'--work-dir {work_dir} is a file, not a folder')
+        if any(work_dir.iterdir()):
+            raise ValueError(
+                f'--work-dir {work_dir} holds other things, which are left alone: give '
+                'a new or empty folder, or one that the quickstart made'
+            )
+    with ExitStack() as held:
+        try:
+            held.enter_context(lock_dir(work_dir))
+            marker.touch()
+        except (OSError, ValueError) as error:
+            raise ValueError(f'--work-dir {work_dir}: {error}') from error
+        yield
+
+
+def summary(run: Run) -> str:
+    """Say what a finished run measured."""
+    found: dict[str, Any] = run.result() or {}
+    return (
+        f'validation {found["val"]:5.1f} %, test {found["test"]:5.1f} %, '
+        f'{clock(found["seconds"])}'
+    )
+
+
+def _require_finished(runs: list[Run]) -> None:
+    for run in runs:
+        if reason := run.failure():
+            raise ValueError(
+                f'{run.name} failed: {reason} (see {run.folder / "console.log"})'
+            )
