@@ -22,7 +22,7 @@ from mmvitkd.registry import MODELS
 from tests.helpers import save_weights
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
-# what the command train takes; tables are for ablate, methods for compare, tries for tune
+# what `train` takes; tables are for `ablate`, methods for `compare`, tries for `tune`
 OTHERS = {'_base_', 'ablations', 'comparison', 'downstream', 'tuning'}
 RUNNABLE = [
     path
