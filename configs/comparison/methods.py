@@ -1,4 +1,4 @@
-# The methods that `python -m mmvitkd compare` compares on digits, and by which protocol.
+# The methods that `python -m mmvitkd compare` compares on digits, by which protocol.
 # README.md says how to read and to extend this; paths are relative to this file.
 
 title = 'Methods, compared on digits'
