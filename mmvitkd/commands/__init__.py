@@ -44,10 +44,18 @@ def main(command: str | None = None, argv: Sequence[str] | None = None) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     module.add_arguments(parser)
+    parser.add_argument(
+        '--debug',
+        action='store_true',
+        help='show the traceback of a mistake, too, not only the line that tells it',
+    )
     args = parser.parse_args(arguments)
     if hasattr(module, 'check_arguments'):
         module.check_arguments(parser, args)
-    module.run(args)
+    from mmvitkd.utils.errors import readable_errors  # which imports torch
+
+    with readable_errors(args.debug):
+        module.run(args)
 
 
 def _parse_command(arguments: list[str]) -> str:

@@ -1,6 +1,7 @@
 """Evaluate a checkpoint: of a distiller without its teacher, or a plain one."""
 
 import argparse
+from pathlib import Path
 
 from .options import add_shared_arguments
 
@@ -48,6 +49,8 @@ def check_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace) -
     """Refuse options that don't go together."""
     if args.out is None and args.out_item is not None:
         parser.error('--out-item says what to write, --out=FILE where')
+    if args.out and not Path(args.out).parent.is_dir():
+        parser.error(f"--out={args.out}: there is no folder '{Path(args.out).parent}'")
     if args.out and args.out_item != 'metrics' and not args.out.endswith('.pkl'):
         parser.error('predictions are written to a .pkl file: --out=FILE.pkl')
 
