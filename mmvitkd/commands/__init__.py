@@ -8,6 +8,8 @@ that ``--help`` answers at once.
 
 import argparse
 import difflib
+import locale
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -31,6 +33,8 @@ def main(command: str | None = None, argv: Sequence[str] | None = None) -> None:
         command: Its name. Defaults to None: the first argument is.
         argv: Arguments. Defaults to None, those of the process.
     """
+    if argv is None:
+        _use_utf8()
     arguments = list(sys.argv[1:] if argv is None else argv)
     prog = None
     if command is None:
@@ -56,6 +60,18 @@ def main(command: str | None = None, argv: Sequence[str] | None = None) -> None:
 
     with readable_errors(args.debug):
         module.run(args)
+
+
+def _use_utf8() -> None:
+    """Begin anew in Python's UTF-8 mode where the locale has another encoding.
+
+    Configs, logs and reports are UTF-8, whatever the locale of a cluster's shell is.
+    """
+    encoding = locale.getpreferredencoding(False).lower().replace('-', '')
+    if encoding != 'utf8' and not sys.flags.utf8_mode and os.name == 'posix':
+        os.environ['PYTHONUTF8'] = '1'  # for the processes that it starts
+        again = [sys.executable, '-X', 'utf8', *sys.orig_argv[1:]]
+        os.execv(sys.executable, again)
 
 
 def _parse_command(arguments: list[str]) -> str:

@@ -34,13 +34,13 @@ def check_needs(cfg: Config) -> None:
     with ThreadPoolExecutor(8) as pool:
         missing = list(pool.map(_missing_weights, wanted.values()))
     lines = [
-        f"{place}: '{source}' {reason}"
+        f"{place}: checkpoint '{source}' {reason}"
         for (place, source), reason in zip(wanted.items(), missing, strict=True)
         if reason
     ]
     lines += _missing_folders(cfg)
     if lines:
-        raise ConfigError('\n  '.join(['what the run needs is not there:', *lines]))
+        raise ConfigError('; '.join(lines))
 
 
 def _weights(cfg: Config) -> Iterator[tuple[str, str]]:
@@ -75,7 +75,8 @@ def _missing_weights(source: str) -> str:
         return '' if find_downloaded(source) else _unreachable(source)
     if '://' in source:  # of a storage of its own
         return ''
-    return '' if Path(source).expanduser().exists() else 'does not exist'
+    there = Path(source).expanduser().exists()
+    return '' if there else f'does not exist (looked in {Path.cwd()})'
 
 
 def _unreachable(url: str) -> str:

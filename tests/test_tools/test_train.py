@@ -162,7 +162,7 @@ def test_mistakes_of_the_user_are_told_in_one_message(tmp_path):
     assert re.match(told, text)
     (tmp_path / 'teacher.pth').unlink()
     assert re.match(
-        "error: checkpoint '.*teacher.pth' does not exist",
+        r"error: model\.teacher\.checkpoint: checkpoint '.*teacher.pth' does not exist",
         message('train', cfg, *work_dir),
     )
 
