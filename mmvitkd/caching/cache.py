@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from mmvitkd.models.classifiers.cached_feature_spec import CachedFeatureSpec
-from mmvitkd.utils.cli import load_config, print_rank0, readable_errors
+from mmvitkd.utils.cli import load_config, print_rank0
 from mmvitkd.utils.teacher_cache import TeacherCache, cache_bytes
 
 from .folder import cached_config, prepare_folder, require_own, training_config
@@ -24,27 +24,26 @@ def cache_teacher(args: argparse.Namespace) -> None:
     Args:
         args: As the command reads them.
     """
-    with readable_errors():
-        cfg = load_config(args)
-        device = device_of(args.device, int(os.environ['LOCAL_RANK']))
-        source = read_source(cfg, args.seed, device)
-        manifest = make_manifest(
-            source,
-            epochs_of(cfg, args.epochs),
-            args.top_k,
-            args.batch_size or cfg.train_dataloader.batch_size,
-            args.shard_size,
-        )
-        torch.backends.cudnn.benchmark = False  # equal outputs on every start
-        if args.verify is not None:
-            verify_cache(source, manifest, args.out, args.verify)
-            return
-        require_room(args.out, estimate(source, manifest, args.out))
-        if args.dry_run:
-            replayed_pixels(source)
-            return
-        pin = device.type == 'cuda' and not args.no_pin_memory
-        write_cache(source, manifest, args.out, pin)
+    cfg = load_config(args)
+    device = device_of(args.device, int(os.environ['LOCAL_RANK']))
+    source = read_source(cfg, args.seed, device)
+    manifest = make_manifest(
+        source,
+        epochs_of(cfg, args.epochs),
+        args.top_k,
+        args.batch_size or cfg.train_dataloader.batch_size,
+        args.shard_size,
+    )
+    torch.backends.cudnn.benchmark = False  # equal outputs on every start
+    if args.verify is not None:
+        verify_cache(source, manifest, args.out, args.verify)
+        return
+    require_room(args.out, estimate(source, manifest, args.out))
+    if args.dry_run:
+        replayed_pixels(source)
+        return
+    pin = device.type == 'cuda' and not args.no_pin_memory
+    write_cache(source, manifest, args.out, pin)
 
 
 def device_of(name: str | None, local_rank: int) -> torch.device:
@@ -126,7 +125,7 @@ def write_cache(
         print('others are still being written by other processes', flush=True)
         return
     config = cached_config(out, cfg)
-    if config.read_text() != cfg.pretty_text:
+    if config.read_text(encoding='utf-8') != cfg.pretty_text:
         print(
             f'{config} was there before and is kept; it differs from what this '
             'config gives now: remove it to have it written anew',

@@ -8,6 +8,8 @@ that ``--help`` answers at once.
 
 import argparse
 import difflib
+import locale
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -38,6 +40,8 @@ def main(command: str | None = None, argv: Sequence[str] | None = None) -> None:
         command: Its name. Defaults to None: the first argument is.
         argv: Arguments. Defaults to None, those of the process.
     """
+    if argv is None:
+        _use_utf8()
     arguments = list(sys.argv[1:] if argv is None else argv)
     prog = None
     if command is None:
@@ -51,11 +55,31 @@ def main(command: str | None = None, argv: Sequence[str] | None = None) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     module.add_arguments(parser)
+    parser.add_argument(
+        '--debug',
+        action='store_true',
+        help='show the traceback of a mistake, too, not only the line that tells it',
+    )
     args = parser.parse_args(arguments)
     args.arguments = arguments  # for those that tell how they were called
     if hasattr(module, 'check_arguments'):
         module.check_arguments(parser, args)
-    module.run(args)
+    from mmvitkd.utils.errors import readable_errors  # which imports torch
+
+    with readable_errors(args.debug):
+        module.run(args)
+
+
+def _use_utf8() -> None:
+    """Begin anew in Python's UTF-8 mode where the locale has another encoding.
+
+    Configs, logs and reports are UTF-8, whatever the locale of a cluster's shell is.
+    """
+    encoding = locale.getpreferredencoding(False).lower().replace('-', '')
+    if encoding != 'utf8' and not sys.flags.utf8_mode and os.name == 'posix':
+        os.environ['PYTHONUTF8'] = '1'  # for the processes that it starts
+        again = [sys.executable, '-X', 'utf8', *sys.orig_argv[1:]]
+        os.execv(sys.executable, again)
 
 
 def _parse_command(arguments: list[str]) -> str:

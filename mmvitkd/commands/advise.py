@@ -41,10 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Measure, advise, and write the config."""
-    from mmvitkd.utils.cli import readable_errors
     from mmvitkd.utils.libraries import optional_libraries
 
-    with readable_errors(), optional_libraries():
+    with optional_libraries():
         from mmvitkd.inspection.advise import advise
 
         advise(

@@ -67,10 +67,9 @@ def check_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace) -
 
 def run(args: argparse.Namespace) -> None:
     """Write the sections and ``analysis.json``."""
-    from mmvitkd.utils.cli import readable_errors
     from mmvitkd.utils.libraries import optional_libraries
 
-    with readable_errors(), optional_libraries():
+    with optional_libraries():
         from mmvitkd.inspection.analyse import analyse
 
         analyse(

@@ -26,7 +26,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Print the table."""
     from mmvitkd.inspection.estimate import print_costs
-    from mmvitkd.utils.cli import readable_errors
 
-    with readable_errors():
-        print_costs(args)
+    print_costs(args)

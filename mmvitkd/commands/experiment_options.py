@@ -125,15 +125,11 @@ def prepare_environment() -> None:
 
 @contextmanager
 def ending_in_words() -> Iterator[None]:
-    """End with one line where the user can mend it, or has stopped it."""
+    """End with one line when the user stops it; name a library that is missing."""
     from mmvitkd.utils.libraries import optional_libraries
 
     try:
         with optional_libraries():
             yield
-    except (ValueError, ImportError) as error:
-        if isinstance(error, ImportError) and type(error) is not ImportError:
-            raise  # of a module, which no one is told to install
-        sys.exit(f'error: {error}')
     except KeyboardInterrupt:  # also by SIGTERM
         sys.exit('stopped: give the same command to go on')

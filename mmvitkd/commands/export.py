@@ -37,18 +37,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Write the student, and tell its digest."""
-    from mmvitkd.utils.cli import readable_errors
     from mmvitkd.utils.export import export_student
 
-    with readable_errors():
-        out = export_student(
-            args.checkpoint,
-            args.out,
-            args.ema,
-            args.config,
-            args.force,
-            args.drop_dist_token,
-        )
+    out = export_student(
+        args.checkpoint,
+        args.out,
+        args.ema,
+        args.config,
+        args.force,
+        args.drop_dist_token,
+    )
     print(f'{out} (sha256 {hashlib.sha256(Path(out).read_bytes()).hexdigest()})')
     if args.config is not None:
         print(out.with_suffix('.py'))

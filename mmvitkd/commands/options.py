@@ -5,7 +5,7 @@ from typing import Any
 
 
 class CfgOptions(argparse.Action):
-    """MMEngine's ``KEY=VALUE`` options, which is imported when one is given."""
+    """MMEngine's ``KEY=VALUE`` options; their reader is imported when one is given."""
 
     def __call__(
         self,
@@ -14,11 +14,13 @@ class CfgOptions(argparse.Action):
         values: Any,
         option_string: str | None = None,
     ) -> None:
-        """Read the values by MMEngine's own rules."""
-        from mmengine.config import DictAction
+        """Add the options to those that were given before."""
+        from mmvitkd.utils.config_file import read_option
+        from mmvitkd.utils.errors import readable_errors
 
-        action = DictAction(self.option_strings, self.dest, nargs=self.nargs)
-        action(parser, namespace, values, option_string)
+        with readable_errors():
+            read = dict(map(read_option, values))
+        setattr(namespace, self.dest, {**(getattr(namespace, self.dest) or {}), **read})
 
 
 def add_shared_arguments(parser: argparse.ArgumentParser) -> None:

@@ -64,10 +64,9 @@ def check_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace) -
 
 def run(args: argparse.Namespace) -> None:
     """Write the page, and tell where."""
-    from mmvitkd.utils.cli import readable_errors
     from mmvitkd.utils.libraries import optional_libraries
 
-    with readable_errors(), optional_libraries():
+    with optional_libraries():
         from mmvitkd.reporting.write import write
 
         page = write(

@@ -4,6 +4,7 @@ A config of mmdet, mmseg or mmpose is evaluated, and its predictions drawn, by t
 """
 
 import argparse
+from pathlib import Path
 
 from .options import add_shared_arguments
 
@@ -59,6 +60,8 @@ def check_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace) -
     """Refuse options that don't go together."""
     if args.out is None and args.out_item is not None:
         parser.error('--out-item says what to write, --out=FILE where')
+    if args.out and not Path(args.out).parent.is_dir():
+        parser.error(f"--out={args.out}: there is no folder '{Path(args.out).parent}'")
     pred = args.out is not None and args.out_item != 'metrics'
     if pred and args.out.endswith(('.json', '.yml', '.yaml')):
         parser.error('predictions are written to a .pkl file: --out=FILE.pkl')

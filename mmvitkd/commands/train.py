@@ -28,6 +28,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "its schedules, instead of the checkpoint's; the optimiser's state stays",
     )
     parser.add_argument(
+        '--try',
+        dest='trial',
+        action='store_true',
+        help='try a few steps of everything, training, validation, checkpoint, export '
+        'and test, in a folder that is removed again, and tell how long a whole run '
+        'takes',
+    )
+    parser.add_argument(
         '--amp',
         action='store_true',
         help='mixed precision: float16 with loss scaling, on CPUs bfloat16',

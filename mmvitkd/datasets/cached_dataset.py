@@ -102,9 +102,8 @@ def check_pixels(cache: TeacherCache, pixels: list[np.ndarray]) -> None:
     Raises:
         ValueError: If they differ.
     """
-    seen = np.load(cache.path / 'probe.npz')
     for i, fresh in enumerate(pixels):
-        stored = seen[str(i)].astype(np.float32)
+        stored = _stored_pixels(cache, i)
         if stored.shape != fresh.shape:
             found = f'its shape is {fresh.shape}, was {stored.shape}'
         elif not np.abs(stored - fresh).mean() <= TOLERANCE * np.ptp(stored):
@@ -116,3 +115,21 @@ def check_pixels(cache: TeacherCache, pixels: list[np.ndarray]) -> None:
             f'the teacher saw it, {found}, although the config is the same. It was '
             f'written with {cache.manifest["versions"]}; do the files differ?'
         )
+
+
+def _stored_pixels(cache: TeacherCache, image: int) -> np.ndarray:
+    """Read an image as the teacher saw it.
+
+    Raises:
+        ValueError: If the file is missing or damaged.
+    """
+    try:
+        with np.load(cache.path / 'probe.npz', allow_pickle=False) as seen:
+            return seen[str(image)].astype(np.float32)
+    except Exception as error:  # the archive, its compression, and NumPy have their own
+        reason = ' '.join(f'{type(error).__name__}: {error}'.split())
+        raise ValueError(
+            f"cache '{cache.path}': its probe.npz, which holds the first images as "
+            f'the teacher saw them, is damaged ({reason}): restore it from a copy, or '
+            'write the cache anew'
+        ) from error

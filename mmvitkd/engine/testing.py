@@ -1,8 +1,11 @@
 """What ``python -m mmvitkd test`` does."""
 
 import argparse
+import io
+from contextlib import redirect_stdout
 from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 import mmengine
 from mmengine.config import Config
@@ -13,8 +16,8 @@ from mmvitkd.utils.cli import (
     check_checkpoint,
     complete_dataloader,
     load_config,
-    readable_errors,
 )
+from mmvitkd.utils.console import brief_console
 from mmvitkd.utils.hooks import complete_hooks
 
 from . import downstream_testing
@@ -27,22 +30,34 @@ def test(args: argparse.Namespace) -> None:
     Args:
         args: As the command reads them.
     """
-    with readable_errors():
-        cfg = load_config(args)
-        apply_args(cfg, args)
-        # the runner dumps it into the work dir, where the training's has its own name
-        name = f'test_{Path(args.config).name}'
-        cfg = Config(cfg.to_dict(), cfg_text=cfg.text, filename=name)
-        complete_hooks(cfg)
+    cfg = load_config(args)
+    apply_args(cfg, args)
+    # the runner dumps it into the work dir, where the training's has its own name
+    name = f'test_{Path(args.config).name}'
+    cfg = Config(cfg.to_dict(), cfg_text=cfg.text, filename=name)
+    complete_hooks(cfg)
+    with brief_console():
         runner = cli.build_runner(cfg)
-        check_checkpoint(runner, args.checkpoint, ignore='terms.')
-        if writes_predictions(args) and cfg.get('default_scope') not in FRAMEWORKS:
-            runner.test_evaluator.metrics.append(DumpResults(args.out))
-        metrics = runner.test()
-        if args.out_item == 'metrics':
-            mmengine.dump(metrics, args.out)
-        if args.metrics is not None:
-            mmengine.dump(metrics, args.metrics)
+    check_checkpoint(runner, args.checkpoint, ignore='terms.')
+    if writes_predictions(args) and cfg.get('default_scope') not in FRAMEWORKS:
+        runner.test_evaluator.metrics.append(DumpResults(args.out))
+    _load_quietly(runner)
+    metrics = runner.test()
+    if args.out_item == 'metrics':
+        mmengine.dump(metrics, args.out)
+    if args.metrics is not None:
+        mmengine.dump(metrics, args.metrics)
+
+
+def _load_quietly(runner: Any) -> None:
+    """Let MMEngine not print what is known: that a distiller's terms are left out."""
+    load = runner.load_or_resume
+
+    def quiet() -> None:
+        with redirect_stdout(io.StringIO()):
+            load()
+
+    runner.load_or_resume = quiet
 
 
 def apply_args(cfg: Config, args: argparse.Namespace) -> None:

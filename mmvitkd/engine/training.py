@@ -15,16 +15,18 @@ from mmvitkd.utils.cli import (
     join_processes,
     load_config,
     print_rank0,
-    readable_errors,
     require_overlap,
     uses_strategy,
 )
+from mmvitkd.utils.console import brief_console
 from mmvitkd.utils.hooks import complete_hooks
+from mmvitkd.utils.needs import check_needs
 from mmvitkd.utils.run_lock import lock_dir_together
 from mmvitkd.utils.types import class_of
 from mmvitkd.utils.work_dir import claim_work_dir
 
-from .hooks import ResumeOptimHook
+from .hooks import OverviewHook, ResumeOptimHook
+from .trial import try_out
 
 
 def train(args: argparse.Namespace) -> None:
@@ -33,13 +35,16 @@ def train(args: argparse.Namespace) -> None:
     Args:
         args: As the command reads them.
     """
-    with readable_errors():
-        cfg = load_config(args)
-        apply_args(cfg, args)
-        complete_hooks(cfg)
-        join_processes(cfg)
-        with lock_dir_together(Path(cfg.work_dir)):
-            _train_in_work_dir(cfg, args.override_optim)
+    cfg = load_config(args)
+    apply_args(cfg, args)
+    complete_hooks(cfg)
+    check_needs(cfg)
+    join_processes(cfg)
+    if args.trial:
+        try_out(cfg)
+        return
+    with lock_dir_together(Path(cfg.work_dir)):
+        _train_in_work_dir(cfg, args.override_optim)
 
 
 def apply_args(cfg: Config, args: argparse.Namespace) -> None:
@@ -102,7 +107,9 @@ def require_override(cfg: Config) -> None:
 def _train_in_work_dir(cfg: Config, override_optim: bool) -> None:
     """Train into a work dir that no other run uses meanwhile."""
     print_rank0(claim_work_dir(cfg, override_optim))
-    runner = cli.build_runner(cfg)
+    with brief_console():
+        runner = cli.build_runner(cfg)
+    runner.register_hook(OverviewHook())
     if cfg.get('resume'):
         runner.register_hook(ResumeOptimHook(override_optim))
         check_checkpoint(runner, cfg.load_from)

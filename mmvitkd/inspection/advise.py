@@ -77,9 +77,11 @@ def advise(
     )
     out.mkdir(parents=True, exist_ok=True)
     named = teacher_config(teacher, teacher_checkpoint)
-    config.write_text(advice.render_config(student, named, terms, header, config))
+    config.write_text(
+        advice.render_config(student, named, terms, header, config), encoding='utf-8'
+    )
     try_config(config)
-    page.write_text(text)
+    page.write_text(text, encoding='utf-8')
     print_rank0([f'{page} and {config} written'])
 
 

@@ -73,7 +73,7 @@ class Written:
         """Write ``out/name.csv``, numbers to six digits, and list it."""
         file = out / f'{name}.csv'
         file.parent.mkdir(parents=True, exist_ok=True)
-        with file.open('w', newline='') as stream:
+        with file.open('w', newline='', encoding='utf-8') as stream:
             cells = ([_short(value) for value in row] for row in rows)
             write_rows(stream, [header, *cells])
         self.tables.append({'title': title, 'csv': f'{name}.csv'})

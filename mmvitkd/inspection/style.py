@@ -45,6 +45,8 @@ RC: Any = {
     'savefig.dpi': 140,
     # every value as one sharp square, and small files
     'image.interpolation': 'none',
+    # a name with a dollar is a name
+    'text.parse_math': False,
     # text stays text, which is small and can be searched
     'svg.fonttype': 'none',
     'svg.hashsalt': 'mmvitkd',

@@ -122,7 +122,10 @@ def _laid_out(key: str, written: Written, folder: Path) -> Section:
         file = folder / figure.get('svg', figure.get('png', ''))
         section.blocks.append(Figure(figure['title'], figure['alt'], file, wide=True))
     names = [Path(table['csv']) for table in written.tables]
-    numbers = [Csv(str(n.with_suffix('')), (folder / n).read_text()) for n in names]
+    numbers = [
+        Csv(str(n.with_suffix('')), (folder / n).read_text(encoding='utf-8'))
+        for n in names
+    ]
     section.blocks.append(Downloads(numbers))
     if written.notes:
         section.blocks.append(Notes(written.notes))

@@ -124,7 +124,7 @@ class Figure:
     def width(self) -> int:
         """In CSS pixels, as large as in print."""
         if self.file.suffix == '.svg':
-            text = self.file.read_text()
+            text = self.file.read_text(encoding='utf-8')
             points = re.findall(r'<svg[^>]* width="([\d.]+)pt"', text)
             return round(float(points[0]) * 96 / 72)
         with Pillow.open(self.file) as image:

@@ -24,6 +24,7 @@ STARTED = re.compile(r'\d{8}_\d{6}')  # MMEngine's folder of one start
 STAMP = re.compile(r'^(\d{4}/\d\d/\d\d \d\d:\d\d:\d\d) - ', re.MULTILINE)
 ENVIRONMENT = re.compile(r'System environment:\n(.*?)\n-{20}', re.DOTALL)
 ERROR = re.compile(r'^(?:\w+\.)*\w*(?:Error|Exception|Interrupt)\b.*', re.MULTILINE)
+LARGEST = 1e30  # far above any loss, and far below where sums and axes overflow
 DEPTH = 4  # of the folders below a work dir in which runs are looked for
 # what a config's top level may say; its other names are read by no one
 SETTINGS = {
@@ -87,7 +88,8 @@ class Run:
 
     @cached_property
     def _records(self) -> list[Record]:
-        records, broken = [], 0
+        records: list[Record] = []
+        broken = odd = 0
         for start in self.trainings:
             file = start / 'vis_data' / 'scalars.json'
             for line in file.read_text(encoding='utf-8', errors='replace').splitlines():
@@ -96,11 +98,16 @@ class Run:
                 except (ValueError, RecursionError):
                     record = None
                 if isinstance(record, dict):
-                    records.append(record)
+                    records.append(_numbers(record))
+                    odd += len(record) - len(records[-1])
                 else:
                     broken += 1
         if broken:
             self.notes.append(f'{broken} lines of its log are broken and left out')
+        if odd:
+            self.notes.append(
+                f'{odd} values of its log are no numbers or absurdly large: left out'
+            )
         return records
 
     @cached_property
@@ -135,7 +142,7 @@ class Run:
                 except (ValueError, TypeError, RecursionError):
                     self.notes.append(f'its test, {file.name}, can not be read')
                     continue
-                return {k: v for k, v in found.items() if isinstance(v, (int, float))}
+                return _numbers(found)
         return {}
 
     @property
@@ -150,7 +157,8 @@ class Run:
     def terms(self) -> dict[str, Any]:
         """The terms of a distiller; empty for a classifier that learns alone."""
         model = self.cfg.get('model') or {} if self.cfg else {}
-        return model.get('terms') or {}
+        terms = model.get('terms') or {}
+        return {name: term for name, term in terms.items() if term is not None}
 
     @cached_property
     def checkpoint(self) -> Path | None:
@@ -262,6 +270,17 @@ class Run:
                 if isinstance(value, float) and not math.isfinite(value):
                     found.setdefault(key, f'{key} is {value} at step {record["step"]}')
         return list(found.values())
+
+
+def _numbers(record: Record) -> Record:
+    """Keep what can be drawn and added up; NaN and infinity stay, to be told."""
+    return {key: value for key, value in record.items() if _is_usable(value)}
+
+
+def _is_usable(value: Any) -> bool:
+    if isinstance(value, float) and not math.isfinite(value):
+        return True
+    return isinstance(value, (int, float)) and abs(value) <= LARGEST
 
 
 def _require_shapes(cfg: Any) -> None:

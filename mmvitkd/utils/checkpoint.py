@@ -64,7 +64,11 @@ def _source(path: str) -> Path | io.BytesIO:
     if path.startswith(('http://', 'https://')):
         return download(path)
     if '://' in path:
-        return io.BytesIO(fileio.get(path))
+        try:
+            return io.BytesIO(fileio.get(path))
+        except Exception as error:  # every storage has errors of its own
+            reason = ' '.join(f'{type(error).__name__}: {error}'.split())
+            raise ValueError(f"checkpoint '{path}' can't be read: {reason}") from error
     file = Path(path).expanduser()
     if file.is_dir():
         return _file_in(file)

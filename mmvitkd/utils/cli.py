@@ -2,11 +2,7 @@
 
 import argparse
 import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import torch
@@ -28,6 +24,8 @@ from mmvitkd.registry import HOOKS, MODEL_WRAPPERS, STRATEGIES
 
 from .checkpoint import load_checkpoint, load_strictly, weights_of
 from .config_check import read_config
+from .config_values import check_schedulers, check_values
+from .errors import ConfigError, readable_errors  # noqa: F401
 from .finite import require_finite
 from .safe_loading import read_weights_only
 from .types import class_of, is_kind, name_of
@@ -37,11 +35,14 @@ def load_config(args: argparse.Namespace) -> Config:
     """Read the config and apply ``--cfg-options``, ``--launcher``, ``--work-dir``.
 
     Raises:
-        ValueError: If there is no such config, or nothing reads a setting of it.
+        ConfigError: If it can't be read, or a setting of it can't be right.
     """
-    if not Path(args.config).is_file():
-        raise ValueError(f"config '{args.config}' does not exist")
-    cfg = read_config(args.config, args.cfg_options)
+    try:
+        cfg = read_config(args.config, args.cfg_options)
+        check_values(cfg)
+        check_schedulers(cfg)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
     cfg.launcher = args.launcher
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
@@ -273,36 +274,6 @@ def print_rank0(lines: list[str]) -> None:
     if int(os.environ.get('RANK', os.environ.get('SLURM_PROCID', '0'))) == 0:
         for line in lines:
             print(line, flush=True)
-
-
-@contextmanager
-def readable_errors() -> Iterator[None]:
-    """End the program with a message where our own code found the user's mistake.
-
-    Errors that others raised keep their traceback.
-    """
-    try:
-        yield
-    except (ValueError, FloatingPointError, ImportError) as error:
-        cause: BaseException | None = error
-        # registries raise an error of their own from ours
-        while cause is not None and not _is_ours(cause.__traceback__):
-            cause = cause.__cause__ or cause.__context__
-        if cause is None:
-            raise
-        sys.exit(f'error: {cause}')
-
-
-def _is_ours(traceback: TracebackType | None) -> bool:
-    """Whether the innermost frame is in this package, the script or beside it."""
-    while traceback is not None and traceback.tb_next is not None:
-        traceback = traceback.tb_next
-    if traceback is None:
-        return False
-    name = str(traceback.tb_frame.f_globals.get('__name__'))
-    beside = Path(sys.argv[0]).resolve().parent
-    file = Path(traceback.tb_frame.f_code.co_filename)
-    return name.split('.')[0] in ('__main__', 'mmvitkd') or beside in file.parents
 
 
 def random_teachers(model: ConfigDict) -> list[ConfigDict]:

@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mmengine.config import Config
+from mmengine.hooks import CheckpointHook
 from mmengine.registry import Registry
-from mmengine.runner import set_random_seed
+from mmengine.runner import Runner, set_random_seed
 from mmengine.utils.dl_utils import set_multi_processing
 from torch.distributed import init_process_group
 
 from mmvitkd.registry import (
+    HOOKS,
     METRICS,
     MODELS,
     OPTIM_WRAPPER_CONSTRUCTORS,
@@ -27,6 +29,8 @@ from mmvitkd.registry import (
     TRANSFORMS,
 )
 
+from .built import note_config
+from .config_file import merge_options, open_config, require_dicts
 from .config_names import check_names, check_option, own_files
 from .hooks import ALWAYS, DEFAULT, WATCHING
 from .spelling import is_slip, suggest
@@ -76,11 +80,14 @@ def read_config(path: str | Path, options: dict[str, Any] | None = None) -> Conf
         ValueError: If there is such a setting in the user's own files or options; the
             message offers the nearest right name.
     """
-    cfg = Config.fromfile(path)
+    cfg = open_config(path)
+    require_dicts(cfg)
     check_names(cfg, path)
     for option in options or {}:
         check_option(cfg, option.split('.')[0])
-    cfg.merge_from_dict(options or {})
+    merge_options(cfg, options or {})
+    require_dicts(cfg)
+    note_config(cfg, path)
     if cfg.get('strategy') and 'runner_type' not in cfg:
         raise ValueError(
             "nothing reads 'strategy' without runner_type='FlexibleRunner' beside it"
@@ -114,7 +121,9 @@ def find_unread(cfg: Config) -> Iterator[Unread]:
         for name in ('model', 'train_dataloader', 'val_dataloader', 'test_dataloader')
     }
     for file in _teachers_files(cfg):
-        parts[str(file)] = Config.fromfile(file).get('model')
+        teacher = open_config(file)
+        note_config(teacher, file, main=False)
+        parts[str(file)] = teacher.get('model')
     for name, whole in parts.items():
         for place, part in _dicts(whole, name):
             yield from _unread_arch(place, part, scope)
@@ -142,6 +151,12 @@ def _unread_hooks(cfg: Config) -> Iterator[Unread]:
         untyped = isinstance(hook, dict) and 'type' not in hook
         if name not in known and (untyped or is_slip(name, known)):
             yield Unread('default_hooks', name, known)
+    saving = (cfg.get('default_hooks') or {}).get('checkpoint')
+    saver = _find((saving or {}).get('type', 'CheckpointHook'), HOOKS, 'mmengine')
+    if isinstance(saver, type) and issubclass(saver, CheckpointHook):
+        # what it does not know it hands on to save_checkpoint(), at the first one
+        keys = {'type'} | _all_arguments(saver) | _arguments(Runner.save_checkpoint)
+        yield from _unknown('default_hooks.checkpoint', saving, keys)
 
 
 def _find(kind: Any, registry: Registry, scope: str) -> Any:

@@ -13,6 +13,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.runner import FlexibleRunner, Runner
 
+from .errors import ConfigError
 from .spelling import is_slip, suggest
 
 # what the runners and the tools read of the config itself
@@ -115,7 +116,7 @@ def find_value(cfg: Config, value: Any, but: str) -> list[str]:
     found = []
     for key in cfg:
         if key in SETTINGS and key != but:
-            found += [place for place, v in _walk(cfg[key], key) if _holds(v, value)]
+            found += [place for place, v in walk(cfg[key], key) if _holds(v, value)]
     return found
 
 
@@ -125,14 +126,15 @@ def _holds(value: Any, searched: Any) -> bool:
     return type(value) is type(searched) and value == searched
 
 
-def _walk(value: Any, place: str) -> Iterator[tuple[str, Any]]:
+def walk(value: Any, place: str) -> Iterator[tuple[str, Any]]:
+    """Go through a part of a config, each value with its place."""
     yield place, value
     if isinstance(value, dict):
         for key in value:
-            yield from _walk(value[key], f'{place}.{key}')
+            yield from walk(value[key], f'{place}.{key}')
     elif isinstance(value, list | tuple):
         for number, item in enumerate(value):
-            yield from _walk(item, f'{place}.{number}')
+            yield from walk(item, f'{place}.{number}')
 
 
 def _unread(name: str) -> str:
@@ -195,7 +197,12 @@ def read_names(path: Path) -> Names:
         # no variable can be used in such a file: what it holds was read elsewhere
         return Names(assigned=own, dumped=True, bases=_resolve(bases, path))
     text = path.read_text(encoding='utf-8')
-    tree = ast.parse(text)
+    try:
+        tree = ast.parse(text)
+    except SyntaxError as error:
+        raise ConfigError(
+            f"config '{path}': line {error.lineno}: {error.msg}"
+        ) from error
     names = Names()
     for node in ast.walk(tree):
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):

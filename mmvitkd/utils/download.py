@@ -40,11 +40,8 @@ def download(url: str) -> Path:
         ValueError: If it can't be downloaded, or is not what the checksum in its name
             says.
     """
-    top = Path(torch.hub.get_dir()) / 'checkpoints'
-    name = unquote(urlsplit(url).path).rpartition('/')[2]
-    name = re.sub(r'[^\w.+-]', '_', name)[-150:] or 'file'
-    file = top / hashlib.sha256(url.encode()).hexdigest()[:16] / name
-    placed, wanted = top / name, checksum_in(name)
+    file, placed = _places(url)
+    wanted = checksum_in(file.name)
     if _is_intact(file, wanted):
         print_log(f"'{url}': using '{file}', downloaded before", logger='current')
         return file
@@ -69,6 +66,21 @@ def download(url: str) -> Path:
         ) from error
     print_log(f"'{url}': downloaded to '{file}'", logger='current')
     return file
+
+
+def _places(url: str) -> tuple[Path, Path]:
+    """Return where a download lies, and where a user may have put the file."""
+    top = Path(torch.hub.get_dir()) / 'checkpoints'
+    name = unquote(urlsplit(url).path).rpartition('/')[2]
+    name = re.sub(r'[^\w.+-]', '_', name)[-150:] or 'file'
+    return top / hashlib.sha256(url.encode()).hexdigest()[:16] / name, top / name
+
+
+def find_downloaded(url: str) -> Path | None:
+    """Return the file of a URL, if it need not be downloaded; not verified yet."""
+    file, placed = _places(url)
+    proven = placed.is_file() and checksum_in(placed.name)
+    return file if file.is_file() else placed if proven else None
 
 
 def checksum_in(name: str) -> str | None:

@@ -151,6 +151,7 @@ def plain_config(cfg: Config) -> Config:
         raise ValueError(f"config '{cfg.filename}' has no model.student")
     model = cfg.model.student.to_dict()
     model.pop('train_cfg', None)  # augments that training alone has
+    model = _without_downloads(model)
     preprocessor = cfg.model.get('data_preprocessor')
     if preprocessor is not None:
         model['data_preprocessor'] = preprocessor.to_dict()
@@ -163,6 +164,28 @@ def plain_config(cfg: Config) -> Config:
     named = _name_in_full(plain, _own_types() if scope == registry.SCOPE else {})
     student = _name_in_full(named['model'], _own_types())  # the distiller's scope
     return Config({'default_scope': PARENT, **named, 'model': student})
+
+
+def _without_downloads(value: Any) -> Any:
+    """Leave out the weights that training began with: the exported ones replace them.
+
+    Else ``init_weights()`` would read them, from the network maybe.
+    """
+    if isinstance(value, (list, tuple)):
+        return [_without_downloads(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    kept = {key: _without_downloads(item) for key, item in value.items()}
+    if _reads_weights(value.get('init_cfg')):
+        del kept['init_cfg']
+    if kept.get('pretrained'):
+        kept['pretrained'] = False if kept['pretrained'] is True else None
+    return kept
+
+
+def _reads_weights(init: Any) -> bool:
+    several = init if isinstance(init, (list, tuple)) else [init]
+    return any(isinstance(one, dict) and 'checkpoint' in one for one in several)
 
 
 def _own_types() -> dict[str, type]:

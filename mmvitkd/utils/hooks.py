@@ -36,7 +36,10 @@ def complete_hooks(cfg: Config) -> None:
     """
     custom = list(cfg.get('custom_hooks') or [])
     given = {'checkpoint': {'interval': 1}, **(cfg.get('default_hooks') or {})}
-    ours = ALWAYS | WATCHING if cfg.model.get('terms') else ALWAYS
+    terms = cfg.model.get('terms')
+    if isinstance(terms, dict):
+        terms = [term for term in terms.values() if term is not None]
+    ours = ALWAYS | WATCHING if terms else ALWAYS
     settings = {name: given.pop(name, {}) for name in (*ALWAYS, *WATCHING)}
     hooks: dict[str, Any] = {}
     for name, hook in given.items():

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 FORMAT = 1
+COUNTS = ('epochs', 'record_bytes', 'batch_size', 'shard_size')
 # settings of the machine, which change no output
 LOCATIONS = (
     '_scope_',
@@ -48,7 +49,7 @@ class TeacherCache:
                 f"'{self.path}' holds no teacher outputs (no manifest.json, looked in "
                 f'{Path.cwd()}): write them with python -m mmvitkd cache'
             )
-        self.manifest: dict[str, Any] = json.loads(file.read_text())
+        self.manifest = _read_manifest(file)
         if self.manifest.get('format') != FORMAT:
             raise ValueError(
                 f"cache '{self.path}' is of format {self.manifest.get('format')}, this "
@@ -134,6 +135,59 @@ class TeacherCache:
         return self._shards[file]
 
 
+def _read_manifest(file: Path) -> dict[str, Any]:
+    """Read a manifest.
+
+    Raises:
+        ValueError: If it is damaged.
+    """
+    try:
+        manifest = json.loads(file.read_text(encoding='utf-8'))
+        if not isinstance(manifest, dict):
+            raise ValueError(f'it is a {type(manifest).__name__}, not a dict')
+        if manifest.get('format') == FORMAT:
+            _require_manifest(manifest)
+    except (ValueError, RecursionError) as error:  # of UTF-8 and JSON, too
+        raise ValueError(
+            f"cache '{file.parent}': its manifest.json is damaged ({error}): restore "
+            'it from a copy, or remove the folder and run python -m mmvitkd cache again'
+        ) from error
+    return manifest
+
+
+def _require_manifest(manifest: dict[str, Any]) -> None:
+    """Refuse a manifest that lacks what its readers look for."""
+    data = manifest.get('data')
+    taps = manifest.get('taps')
+    counts = {key: manifest.get(key) for key in COUNTS}
+    counts['data.images'] = data.get('images') if isinstance(data, dict) else None
+    for key, value in counts.items():
+        if not isinstance(value, int) or value < 1:
+            raise ValueError(f'its {key} is {value!r}, not a number above 0')
+    if not isinstance(taps, list) or not taps or not all(map(_is_tap, taps)):
+        raise ValueError(f'its taps are {taps!r}, which are none')
+    for key in ('teacher', 'versions'):
+        if not isinstance(manifest.get(key), dict):
+            raise ValueError(f'its {key} is {manifest.get(key)!r}, not a dict')
+
+
+def _is_tap(setting: Any) -> bool:
+    """Whether a part of a manifest is what is stored of a tap."""
+    if not isinstance(setting, dict):
+        return False
+    hw, top_k = setting.get('hw'), setting.get('top_k')
+    return (
+        all(isinstance(setting.get(key), str) for key in ('path', 'tokens'))
+        and _is_sizes(setting.get('shape'))
+        and (hw is None or (_is_sizes(hw) and len(hw) == 2))
+        and (top_k is None or isinstance(top_k, int))
+    )
+
+
+def _is_sizes(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(v, int) and v > 0 for v in value)
+
+
 def cache_bytes(images: int, epochs: int, record: int) -> int:
     """Return the size of all records; headers and checksums are small beside them."""
     return images * epochs * record
@@ -160,7 +214,7 @@ def damage(shard: Path) -> str | None:
     beside = checksum_file(shard)
     if not beside.is_file():
         return 'has no checksum beside it'
-    stored, found = beside.read_text().partition(' ')[0], sha256(shard)
+    stored, found = beside.read_text(errors='replace').partition(' ')[0], sha256(shard)
     if stored != found:
         return f'is damaged (sha256 {stored[:12]} stored, {found[:12]} found)'
     return None

@@ -77,7 +77,7 @@ def find_checkpoints(work_dir: Path) -> list[Path]:
     found = sorted(work_dir.glob('*.pth'), key=_step, reverse=True)
     pointer = work_dir / 'last_checkpoint'
     if pointer.is_file():
-        last = Path(pointer.read_text().strip())
+        last = Path(pointer.read_text(encoding='utf-8', errors='replace').strip())
         # a work dir that was moved or copied has it inside, whatever the pointer says
         if last.name and not (work_dir / last.name).exists() and last.exists():
             found.insert(0, last)

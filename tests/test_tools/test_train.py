@@ -16,6 +16,14 @@ ONE_EPOCH = {'train_cfg.max_epochs': 1}
 
 
 @HOOKS.register_module()
+class Broken(Hook):
+    """Has a bug that no config is to blame for."""
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        raise IndexError('of a step')
+
+
+@HOOKS.register_module()
 class WatchTeacher(Hook):
     """Note in which precision the teacher answers."""
 
@@ -154,7 +162,7 @@ def test_mistakes_of_the_user_are_told_in_one_message(tmp_path):
     assert re.match(told, text)
     (tmp_path / 'teacher.pth').unlink()
     assert re.match(
-        "error: checkpoint '.*teacher.pth' does not exist",
+        r"error: model\.teacher\.checkpoint: checkpoint '.*teacher.pth' does not exist",
         message('train', cfg, *work_dir),
     )
 
@@ -180,6 +188,6 @@ def test_scaling_without_a_base_and_amp_beside_another_wrapper_are_errors(tmp_pa
 
 
 def test_errors_that_are_no_mistake_of_the_user_keep_their_traceback(tmp_path):
-    cfg = config(tmp_path, **{'optim_wrapper.optimizer.lr': -1.0})
-    with pytest.raises(ValueError, match='Invalid learning rate'):
+    cfg = config(tmp_path, custom_hooks=[{'type': 'Broken'}])
+    with pytest.raises(IndexError, match='of a step'):
         run('train', cfg, '--work-dir', tmp_path / 'run')

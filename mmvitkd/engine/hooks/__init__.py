@@ -4,6 +4,7 @@ from .distillation_check_hook import DistillationCheckHook
 from .distillation_monitor_hook import DistillationMonitorHook
 from .exact_resume_hook import ExactResumeHook
 from .label_check_hook import LabelCheckHook
+from .overview_hook import OverviewHook
 from .resume_optim_hook import ResumeOptimHook
 from .safe_checkpoint_hook import SafeCheckpointHook
 from .term_weight_hook import TermWeightHook
@@ -15,6 +16,7 @@ __all__ = [
     'DistillationMonitorHook',
     'ExactResumeHook',
     'LabelCheckHook',
+    'OverviewHook',
     'ResumeOptimHook',
     'SafeCheckpointHook',
     'TermWeightHook',

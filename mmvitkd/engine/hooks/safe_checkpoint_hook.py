@@ -1,5 +1,6 @@
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,13 @@ class AtomicLocalBackend(LocalBackend):
     def put(self, obj: bytes, filepath: str | Path) -> None:
         """Write bytes beside the file, then put them in its place."""
         part = f'{filepath}.part'
-        super().put(obj, part)
-        os.replace(part, filepath)
+        try:
+            super().put(obj, part)
+            os.replace(part, filepath)
+        except OSError as error:
+            with suppress(OSError):
+                os.unlink(part)  # which would keep a full disk full
+            raise OSError(error.errno, error.strerror, str(filepath)) from error
 
 
 @HOOKS.register_module()

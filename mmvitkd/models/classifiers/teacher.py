@@ -7,7 +7,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from mmengine.config import Config, ConfigDict
-from mmengine.hub import get_config
 from mmengine.logging import print_log
 from mmengine.registry import DefaultScope
 from mmpretrain.structures import DataSample
@@ -17,6 +16,7 @@ from mmvitkd.registry import MODELS, SCOPE
 from mmvitkd.utils import load_checkpoint, load_strictly, weights_of
 from mmvitkd.utils.blocks import find_blocks
 from mmvitkd.utils.class_names import checkpoint_classes, model_classes
+from mmvitkd.utils.config_file import find_config, open_config
 from mmvitkd.utils.teacher_weights import find_constants, find_wrong_numbers, require
 
 from .preprocessing import describe as describe_normalisation
@@ -215,9 +215,9 @@ def model_cfg_of(cfg: str | Path | dict) -> ConfigDict:
     if isinstance(cfg, (str, Path)):
         name = f"'{cfg}'"
         if '::' in str(cfg):
-            cfg = get_config(str(cfg))
+            cfg = find_config(str(cfg))
         elif Path(cfg).is_file():
-            cfg = Config.fromfile(cfg)
+            cfg = open_config(cfg)
         else:
             raise ValueError(f'teacher config {name} does not exist')
     whole = ConfigDict(cfg.to_dict() if isinstance(cfg, Config) else cfg)

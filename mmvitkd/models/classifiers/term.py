@@ -38,6 +38,11 @@ def parse_term(name: str, cfg: Any, teachers: tuple[str, ...]) -> TermSpec:
     Raises:
         ValueError: If a key is unknown or missing, or the teacher is.
     """
+    if not isinstance(name, str) or not name or '.' in name or _is_taken(name):
+        raise ValueError(
+            f'a term can not be named {name!r}: take letters, digits and _, such as '
+            "'mimic0'; the log calls it loss_<name>"
+        )
     if not isinstance(cfg, dict):
         raise ValueError(f"term '{name}' must be a dict, got {cfg!r}")
     unknown = sorted(set(cfg) - set(TERM_KEYS))
@@ -47,6 +52,13 @@ def parse_term(name: str, cfg: Any, teachers: tuple[str, ...]) -> TermSpec:
             f"term '{name}' has the keys {TERM_KEYS}, of which only 'neck' may be left "
             f'out; unknown: {unknown}, missing: {missing}'
         )
+    for key in ('neck', 'loss'):
+        part = cfg.get(key)
+        if not isinstance(part, dict) and (key == 'loss' or part is not None):
+            raise ValueError(
+                f"term '{name}': {key} must be a dict with its type, such as "
+                f"dict(type='KDLoss'), got {part!r}"
+            )
     spec = cfg['teacher']
     spec = {'path': spec} if isinstance(spec, str) else dict(spec)
     teacher, colon, path = str(spec.get('path', '')).rpartition(':')
@@ -65,11 +77,17 @@ def parse_term(name: str, cfg: Any, teachers: tuple[str, ...]) -> TermSpec:
     return TermSpec(name, taps[0], teacher, taps[1], cfg.get('neck'), cfg['loss'])
 
 
+def _is_taken(name: str) -> bool:
+    """Whether torch has a method of that name where the terms are kept."""
+    return hasattr(nn.ModuleDict, name)
+
+
 def parse_terms(cfgs: Any, teachers: tuple[str, ...]) -> list[TermSpec]:
     """Read a distiller's terms.
 
     Args:
-        cfgs: Terms by name; None for none, as a config says in words.
+        cfgs: Terms by name; None for none, as a config says in words, also in the
+            place of a single one.
         teachers: Names of the teachers.
 
     Raises:
@@ -81,10 +99,11 @@ def parse_terms(cfgs: Any, teachers: tuple[str, ...]) -> list[TermSpec]:
             f'the terms {sorted(cfgs)} need a teacher: give teacher=dict(cfg=..., '
             'checkpoint=...)'
         )
-    specs = [parse_term(name, cfg, teachers) for name, cfg in cfgs.items()]
+    given = {name: cfg for name, cfg in cfgs.items() if cfg is not None}
+    specs = [parse_term(name, cfg, teachers) for name, cfg in given.items()]
     tapped = {spec.teacher_name for spec in specs}
     unused = [name for name in teachers if name not in tapped]
-    if specs and unused:
+    if specs and unused and len(given) == len(cfgs):
         raise ValueError(
             f"no term taps the teachers {unused}: tap one by 'name:path', or leave it "
             'out'

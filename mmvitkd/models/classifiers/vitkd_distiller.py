@@ -7,6 +7,7 @@ from mmpretrain.models import BaseClassifier
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
+from mmvitkd.models.utils import check_weight
 from mmvitkd.registry import MODELS, SCOPE
 
 from .classes import labels_of
@@ -48,8 +49,8 @@ class ViTKDDistiller(BaseClassifier):
         student: An ordinary MMPretrain classifier.
         teacher: ``dict(cfg=..., checkpoint=...)``, see :class:`Teacher`.
         terms: ``name=dict(student=tap, teacher=tap, neck=..., loss=...)``. The log
-            shows ``loss_<name>``. None trains the student alone, whatever the
-            teachers; their weights are not read then.
+            shows ``loss_<name>``. ``name=None`` switches that one off; None trains the
+            student alone; the teachers' weights are not read then.
         teachers: Several teachers by name, instead of ``teacher``; a term's tap
             then is ``'name:path'``.
         task_weight: Factor of the student's own losses; at 0 no label is read for
@@ -84,6 +85,11 @@ class ViTKDDistiller(BaseClassifier):
         data_preprocessor: dict | nn.Module | None = None,
         init_cfg: dict | None = None,
     ) -> None:
+        if not isinstance(student, (dict, nn.Module)):
+            raise ValueError(
+                "student must be a classifier's config, dict(type='ImageClassifier', "
+                f'...), got {student!r}'
+            )
         student_cfg = in_our_scope(dict(student)) if isinstance(student, dict) else {}
         train_cfg = one_of('train_cfg', train_cfg, student_cfg.pop('train_cfg', None))
         data_preprocessor = one_of(
@@ -95,9 +101,7 @@ class ViTKDDistiller(BaseClassifier):
             init_cfg=init_cfg,
             data_preprocessor=build_preprocessor(data_preprocessor, train_cfg),
         )
-        if task_weight < 0:
-            raise ValueError(f'task_weight must be at least 0, got {task_weight}')
-        self.task_weight = task_weight
+        self.task_weight = check_weight('task_weight', task_weight)
         self.observers: list[Observer] = []
         with DefaultScope.overwrite_default_scope(SCOPE):
             # first, so that its weights are those of training it alone

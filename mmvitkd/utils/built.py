@@ -1,0 +1,395 @@
+"""Where in a config the dict stands that a registry or a constructor refused."""
+
+from __future__ import annotations
+
+import inspect
+import linecache
+import re
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any, NamedTuple
+
+import mmengine.registry
+from mmengine.config import Config
+from mmengine.registry import Registry
+
+from mmvitkd import registry as registries
+
+from .config_names import walk
+from .spelling import suggest
+
+LONGEST = 80  # characters of a value in a message
+UNEXPECTED = re.compile(
+    r"(?:([\w.<>]+)\(\) )?got an unexpected keyword argument '(\w+)'"
+)
+MISSING = re.compile(r'(?:([\w.<>]+)\(\) )?missing \d+ required .*arguments?: (.+)')
+TWICE = re.compile(r"(?:([\w.<>]+)\(\) )?got multiple values for .*argument '(\w+)'")
+UNKNOWN = re.compile(r'^.*? is not in the .*registry', re.DOTALL)
+WRAPPED = re.compile(r'^class `\w+` in \S+: ')  # by older MMEngines
+# a step's code, whose errors are no config's
+LOOPS = re.compile(r'mmengine[/\\]runner[/\\]loops\.py$')
+RUNNERS = re.compile(r'mmengine[/\\]runner[/\\](runner|_flexible_runner)\.py$')
+
+
+class Build(NamedTuple):
+    """A dict that a registry could not build something from."""
+
+    registry: Registry
+    cfg: Any
+    cls: Any
+
+
+class Read(NamedTuple):
+    """A config that the program has read."""
+
+    name: str
+    cfg: Config
+
+
+_read: list[Read] = []
+
+
+def note_config(cfg: Config, name: str | Path, main: bool = True) -> None:
+    """Let errors name places in a config.
+
+    Args:
+        cfg: As it was read.
+        name: Its file.
+        main: Whether it is what the command runs, whose places go without the file's
+            name. Defaults to True.
+    """
+    if main:
+        _read.clear()
+    _read.append(Read('' if main else f'{name}: ', cfg))
+
+
+@contextmanager
+def noting_builds() -> Iterator[None]:
+    """Let errors know from which dicts things were being built."""
+    original = Registry.build
+
+    def build(self: Registry, cfg: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return original(self, cfg, *args, **kwargs)
+        except Exception as error:
+            builds_of(error).append(Build(self, cfg, _class(self, cfg)))
+            raise
+
+    Registry.build = build
+    try:
+        yield
+    finally:
+        Registry.build = original
+
+
+def builds_of(error: BaseException) -> list[Build]:
+    """Return the dicts from which things were being built, the innermost one first."""
+    return error.__dict__.setdefault('builds', [])
+
+
+def _class(registry: Registry, cfg: Any) -> Any:
+    kind = cfg.get('type') if isinstance(cfg, dict) else None
+    try:
+        return registry.get(kind) if isinstance(kind, str) else kind
+    except Exception:  # of a scope that can't be imported, which is told elsewhere
+        return None
+
+
+def explain_build(
+    chain: Sequence[BaseException], is_ours: Callable[[BaseException], bool]
+) -> str | None:
+    """Say what in a config was refused, and where it stands.
+
+    Args:
+        chain: An error and its causes.
+        is_ours: Whether our own code raised one, with words for the user.
+
+    Returns:
+        A line, or None if no config is to blame.
+    """
+    root = next((e for e in chain if is_ours(e) and str(e)), chain[-1])
+    builds = [build for error in reversed(chain) for build in builds_of(error)]
+    if not builds and not _is_building(chain[0].__traceback__):
+        return None
+    argument = _argument_line(chain[-1], builds)
+    if argument is not None:
+        return argument
+    if not builds:
+        return None if is_ours(root) else _by_runner(chain[0])
+    place = _place(builds)
+    inner = builds[0]
+    if UNKNOWN.match(str(root)) and isinstance(inner.cfg, dict):
+        name = str(inner.cfg.get('type'))
+        hint = suggest(name.rpartition('.')[2], _names(inner.registry)) or (
+            "; a class of one's own needs the config's custom_imports"
+        )
+        return f"{place}.type='{name}': there is no such {inner.registry.name}{hint}"
+    if is_ours(root):
+        own = str(chain[0]) if is_ours(chain[0]) else str(root)
+        keys = [key for key in _keys(inner) if _names_value(own, key, inner.cfg[key])]
+        place = f'{place}.{keys[0]}' if len(keys) == 1 else place
+        return own if place in ('', 'model') else f'{place}: {own}'
+    return f'{_with_key(place, inner, root)}: {_reason(root)}'
+
+
+def _keys(build: Build) -> list[str]:
+    return [key for key in build.cfg if key != 'type'] if _is_dict(build) else []
+
+
+def _is_dict(build: Build) -> bool:
+    return isinstance(build.cfg, dict)
+
+
+def _names_value(text: str, key: str, value: Any) -> bool:
+    return _has_word(text, key) and str(value) in text
+
+
+def _is_building(trace: TracebackType | None) -> bool:
+    """Whether an error came while a runner was being made of its config."""
+    frames = traceback.extract_tb(trace)
+    at_work = any(LOOPS.search(f.filename) and f.name != '__init__' for f in frames)
+    return not at_work and any(RUNNERS.search(f.filename) for f in frames)
+
+
+def _by_runner(error: BaseException) -> str | None:
+    """Explain what failed while a runner was being made, by what the config has."""
+    quoted = set(re.findall(r"'([^']+)'", str(error)))
+    places = [p for p, v in _everything() if isinstance(v, str) and v in quoted]
+    if len(places) == 1:
+        return f'{places[0]}: {_reason(error)}'
+    frames = traceback.extract_tb(error.__traceback__)
+    if RUNNERS.search(frames[-1].filename):
+        return f'the config: {_reason(error)}'
+    known = {name for registry in _registries() for name in registry.module_dict}
+    for place, value in _everything() if 'None' in str(error) else ():
+        kind = value.get('type') if isinstance(value, dict) else None
+        if isinstance(kind, str) and _name(kind) not in known and kind.count('.') < 2:
+            return f"{place}.type='{kind}' is unknown{suggest(_name(kind), known)}"
+    given = _settings_near(error)
+    for place, value in _everything():
+        key = place.rpartition('.')[2]
+        if key in given and _equal(value, given[key]):
+            return f'{place}={_shown(value)}: {_reason(error)}'
+    return None
+
+
+def _settings_near(error: BaseException) -> dict[str, Any]:
+    """Return what a function that a runner called had in its hands."""
+    if not isinstance(error, (ValueError, TypeError)):
+        return {}
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    below = [i for i, f in enumerate(frames) if RUNNERS.search(f.f_code.co_filename)]
+    inner = frames[below[-1] + 1 :] if below else []
+    return {key: value for f in inner[:1] for key, value in f.f_locals.items()}
+
+
+def _registries() -> list[Registry]:
+    """List all that types are looked up in."""
+    both = [*vars(registries).values(), *vars(mmengine.registry).values()]
+    found = [r for r in both if isinstance(r, Registry)]
+    for registry in found:  # which grows
+        registry.import_from_location()
+        if registry.parent is not None and registry.parent not in found:
+            found.append(registry.parent)
+    return found
+
+
+def _argument_line(error: BaseException, builds: list[Build]) -> str | None:
+    """Explain arguments that a constructor does not know, or misses."""
+    text = str(error)
+    unexpected, missing, twice = (p.search(text) for p in (UNEXPECTED, MISSING, TWICE))
+    if not isinstance(error, TypeError) or not (unexpected or missing or twice):
+        return None
+    if twice:
+        place = _key_place(twice[2], builds) or _place(builds)
+        return f"{place}: {twice[1] or 'it'} gets '{twice[2]}' by itself: leave it out"
+    owner = _owner(error, (unexpected or missing)[1] or '')  # type: ignore[index]
+    cls = owner or (builds[0].cls if builds else None)
+    name = getattr(cls, '__name__', '') or 'what is built'
+    if missing:
+        place = _place(builds)
+        return f'{place}: {name} needs {missing[2]}' if place else None
+    key = unexpected[2]  # type: ignore[index]
+    found = _key_place(key, builds)
+    if found is None:
+        return None
+    known = sorted(_all_arguments(cls)) if cls is not None else []
+    hint = suggest(key, known)
+    if not hint and known:
+        hint = f'. It takes {", ".join(known)}'
+    return f"{found}: {name} takes no argument '{key}'{hint}"
+
+
+def _owner(error: BaseException, function: str) -> Any:
+    """Find the class or function that a call named, where it was called."""
+    frame = _innermost(error)
+    if frame is None:
+        return None
+    name = function.removesuffix('.__init__').rpartition('.')[2]
+    for value in [*frame.f_locals.values(), *frame.f_globals.values()]:
+        if getattr(value, '__name__', None) == name and callable(value):
+            return value
+    return None
+
+
+def _all_arguments(made: Any) -> set[str]:
+    """Return the arguments of a function, or of a class and those it inherits from."""
+    classes = made.__mro__ if isinstance(made, type) else ()
+    functions = [vars(c)['__init__'] for c in classes if '__init__' in vars(c)]
+    found: set[str] = set()
+    for function in functions or [made]:
+        try:
+            parameters = inspect.signature(function).parameters.values()
+        except (TypeError, ValueError):  # of one that is written in C
+            continue
+        variable = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+        found |= {p.name for p in parameters if p.kind not in variable}
+    return found - {'self', 'args', 'kwargs'}
+
+
+def _names(registry: Registry) -> set[str]:
+    """List what a registry and those above it know."""
+    found: set[str] = set()
+    above: Registry | None = registry
+    while above is not None:
+        for one in (above, *above.children.values()):
+            found |= set(one.module_dict)
+        above = above.parent
+    return found
+
+
+def _place(builds: Iterable[Build]) -> str:
+    """Find the innermost dict that a config has, inside the outer ones."""
+    found = ''
+    for build in reversed(list(builds)):
+        found = _place_of(build.cfg, inside=found) or found
+    return found
+
+
+def _place_of(built: Any, inside: str = '') -> str | None:
+    """Find the dict in the configs that agrees best with one that was built.
+
+    What is built is a copy, often with defaults added and a scope taken out.
+    """
+    best, most = None, (0, False)
+    for place, value in _everything():
+        if isinstance(built, dict) and isinstance(value, dict):
+            score = _agreement(value, built)
+        else:
+            score = int(not isinstance(value, dict) and value == built)
+        rank = (score, bool(inside) and place.startswith(f'{inside}.'))
+        if score and rank > most and not (inside and most[1] and not rank[1]):
+            best, most = place, rank
+    return best
+
+
+def _everything() -> Iterator[tuple[str, Any]]:
+    for name, cfg in _read:
+        for key in cfg:
+            yield from walk(cfg[key], f'{name}{key}')
+
+
+def _agreement(value: dict, built: dict) -> int:
+    """Count what a dict of the config and a built one have in common."""
+    keys = set(value) - {'_scope_', 'type'}
+    kind = _name(built.get('type'))
+    if _name(value.get('type', kind)) != kind:
+        return 0
+    same = sum(key in built and _equal(value[key], built[key]) for key in keys)
+    if not same and 'type' not in value:
+        return 0
+    return max(3 * same - len(keys - set(built)) + ('type' in value), 0)
+
+
+def _name(kind: Any) -> str:
+    if isinstance(kind, str):
+        return kind.rpartition('.')[2]
+    return getattr(kind, '__name__', None) or str(kind).rpartition('.')[2]
+
+
+def _equal(one: Any, other: Any) -> bool:
+    try:
+        return bool(one == other)
+    except (RuntimeError, TypeError, ValueError):  # of arrays
+        return False
+
+
+def _key_place(key: str, builds: list[Build]) -> str | None:
+    """Find a key in the dict that was built, in those around it, or anywhere."""
+    for number, build in enumerate(builds):
+        if isinstance(build.cfg, dict) and key in build.cfg:
+            around = _place(builds[number:])
+            return f'{around}.{key}={_shown(build.cfg[key])}' if around else None
+    for place, value in _everything():
+        if place.rpartition('.')[2] == key:
+            return f'{place}={_shown(value)}'
+    return None
+
+
+def _with_key(place: str, build: Build, error: BaseException) -> str:
+    """Add the key that an error is about to its dict's place, if it names one."""
+    kind = _name(build.cfg.get('type')) if _is_dict(build) else ''
+    text = f'{error} {_source_line(error)}'
+    named = [key for key in _keys(build) if _has_word(text, key)]
+    if not named:  # a part that was made without a registry
+        for key, value in _locals(error).items():
+            for where, held in _everything() if _has_word(text, key) else ():
+                if where.endswith(f'.{key}') and _equal(held, value):
+                    return f'{where}={_shown(value)}'
+    owner = f' ({kind})' if kind else ''
+    if named:
+        given = ', '.join(f'{place}.{k}={_shown(build.cfg[k])}' for k in named[:3])
+        return f'{given}{owner}'
+    return f'{place}{owner}'
+
+
+def _has_word(text: str, word: str) -> bool:
+    return bool(re.search(rf'\b{re.escape(str(word))}\b', text))
+
+
+def _innermost(error: BaseException) -> FrameType | None:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return None if trace is None else trace.tb_frame
+
+
+def _locals(error: BaseException) -> dict[str, Any]:
+    frame = _innermost(error)
+    return {} if frame is None else dict(frame.f_locals)
+
+
+def _source_line(error: BaseException) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    if not frames:
+        return ''
+    last = frames[-1]
+    return linecache.getline(last.filename, last.lineno or 0).strip()
+
+
+def _reason(error: BaseException) -> str:
+    """Put an error into a line."""
+    text = str(error)
+    if isinstance(error, KeyError) and error.args:  # whose str() has quotes around it
+        text = str(error.args[0])
+    text = ' '.join(WRAPPED.sub('', text).split())
+    line = _source_line(error)
+    if not text and line.startswith('assert '):
+        return f'refused, since this does not hold: {line.removeprefix("assert ")}'
+    name = type(error).__name__
+    if isinstance(error, (ValueError, AssertionError)) and text:
+        return shorten(text)
+    return f'{name}: {shorten(text)}' if text else f'{name} in "{line}"'
+
+
+def shorten(text: str, most: int = 300) -> str:
+    """Cut a message that lists much more than its reader wants."""
+    return text if len(text) <= most else f'{text[:most]}...'
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= LONGEST else f'{text[: LONGEST - 3]}...'

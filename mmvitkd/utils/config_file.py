@@ -1,0 +1,184 @@
+"""Reading a config file, and changing it by options: what fails is told in a line."""
+
+from __future__ import annotations
+
+import ast
+import re
+import traceback
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.config.config import DELETE_KEY
+from mmengine.hub import get_config
+from mmengine.utils import import_modules_from_strings
+
+from .built import shorten
+from .errors import ConfigError
+from .spelling import suggest
+
+DICTS = (
+    'model',
+    'train_dataloader',
+    'val_dataloader',
+    'test_dataloader',
+    'train_cfg',
+    'val_cfg',
+    'test_cfg',
+    'optim_wrapper',
+    'default_hooks',
+    'data_preprocessor',
+    'env_cfg',
+    'randomness',
+    'auto_scale_lr',
+    'custom_imports',
+)
+
+
+def open_config(path: str | Path) -> Config:
+    """Read a config file, whatever is in it.
+
+    Raises:
+        ConfigError: If there is none, or it can't be read; the message has the line.
+    """
+    file = Path(path)
+    if not file.is_file():
+        folder = file.parent
+        beside = [f.name for f in folder.glob('*.py')] if folder.is_dir() else []
+        raise ConfigError(f"config '{path}' does not exist{suggest(file.name, beside)}")
+    try:
+        return Config.fromfile(path)
+    except Exception as error:  # whatever a config's own code raises
+        raise ConfigError(f"config '{path}': {_reason(error, file)}") from error
+
+
+def require_dicts(cfg: Config) -> None:
+    """Refuse parts of a config that are no dict where everybody expects one.
+
+    Raises:
+        ConfigError: If there is such a part.
+    """
+    places: list[tuple[str, Any]] = [(key, cfg.get(key)) for key in DICTS]
+    model = cfg.get('model')
+    if isinstance(model, dict):
+        places += [(f'model.{k}', model.get(k)) for k in ('teacher', 'teachers')]
+    for place, held in places:
+        if held is not None and not isinstance(held, dict):
+            raise ConfigError(f'{place} must be a dict, got {held!r}')
+
+
+def find_config(name: str) -> Config:
+    """Read a config by its ``package::`` name.
+
+    Raises:
+        ConfigError: If there is none of this name.
+    """
+    try:
+        return get_config(name)
+    except Exception as error:
+        raise ConfigError(f"config '{name}': {_of_package(error)}") from error
+
+
+def _of_package(error: Exception) -> str:
+    """Put an error about a package's configs, which may list them all, into a line."""
+    text = ' '.join(str(error).split())
+    found = re.search(r'Expected configs: dict_keys\((.*)\), but got (\S+)', text)
+    missing = re.search(r'"(.*/configs/)([^"]+)" does not exist', text)
+    if missing:
+        top = Path(missing[1])
+        known = [str(file.relative_to(top)) for file in top.rglob('*.py')]
+        return f"the package has no '{missing[2]}'{suggest(missing[2], known)}"
+    if not found:
+        return shorten(f'{type(error).__name__}: {text}')
+    near = suggest(found[2], re.findall(r"'([^']+)'", found[1]))
+    return f"the package has no '{found[2]}'{near}"
+
+
+def _reason(error: Exception, file: Path) -> str:
+    """Say what is wrong in a file, and in which line."""
+    if isinstance(error, SyntaxError) and error.lineno:
+        code = (error.text or '').strip()
+        return f'line {error.lineno}: {error.msg}{f": {code}" if code else ""}'
+    if 'Expected configs' in str(error) or '/.mim/configs/' in str(error):
+        return _of_package(error)
+    text = ' '.join(str(error).split()).partition(', the current sys.path is')[0]
+    text = shorten(text)
+    if isinstance(error, UnicodeDecodeError):
+        return f'it is not UTF-8: {text}'
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    at = f'line {last.lineno}: ' if Path(last.filename) == file else ''
+    name = type(error).__name__
+    return f'{at}{name}: {text}' if text else f'{at}{name}'
+
+
+def read_option(text: str) -> tuple[str, Any]:
+    """Read ``KEY=VALUE``, by MMEngine's rules; a value with braces as Python has it.
+
+    Raises:
+        ConfigError: If it is none.
+    """
+    from mmengine.config import DictAction
+
+    key, equals, value = text.partition('=')
+    if not equals or not key or not all(key.split('.')):
+        raise ConfigError(
+            f"--cfg-options '{text}' is no KEY=VALUE, such as train_cfg.max_epochs=10; "
+            'without spaces around the =, or in quotes'
+        )
+    try:
+        if '{' in value:
+            return key, ast.literal_eval(value.strip('"'))
+        return key, DictAction._parse_iterable(value)
+    except (SyntaxError, ValueError, AssertionError, RecursionError) as error:
+        raise ConfigError(
+            f"--cfg-options {key}={value}: the value can't be read; lists are "
+            'key="[a,b]", dicts key="{\'a\': 1}"'
+        ) from error
+
+
+def merge_options(cfg: Config, options: dict[str, Any]) -> None:
+    """Change settings by their dotted names.
+
+    Raises:
+        ConfigError: If a name leads through a value that is no dict or list, or out of
+            a list.
+    """
+    for option, value in options.items():
+        held: Any = cfg
+        *above, last = option.split('.')
+        for number, key in enumerate([*above, last]):
+            place = '.'.join([*above, last][:number])
+            if isinstance(held, (list, tuple)):
+                held = _item(held, key, place, option)
+            elif isinstance(held, (dict, Config)):
+                if key not in held:
+                    break
+                held = held[key]
+            else:
+                raise ConfigError(
+                    f'--cfg-options {option}: {place} is {held!r}, which has no keys: '
+                    f'set {place} itself'
+                )
+        try:
+            if isinstance(value, dict) and not last.isdigit():
+                value = {DELETE_KEY: True, **value}  # it is what the setting becomes
+            cfg.merge_from_dict({option: value})
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+            text = shorten(' '.join(str(error).split()))
+            raise ConfigError(f'--cfg-options {option}={value!r}: {text}') from error
+    if any(option.split('.')[0] == 'custom_imports' for option in options):
+        try:
+            import_modules_from_strings(**cfg.custom_imports)
+        except (ImportError, TypeError) as error:
+            raise ConfigError(
+                f'custom_imports={cfg.custom_imports}: {error}'
+            ) from error
+
+
+def _item(held: list | tuple, key: str, place: str, option: str) -> Any:
+    if not key.isdigit() or int(key) >= len(held):
+        raise ConfigError(
+            f'--cfg-options {option}: {place} is a list of {len(held)}, whose items '
+            f"are numbered from 0: there is no '{key}'"
+        )
+    return held[int(key)]

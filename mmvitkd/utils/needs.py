@@ -1,0 +1,119 @@
+"""The files and addresses that a run needs, looked for before anything is built."""
+
+from __future__ import annotations
+
+import inspect
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from mmvitkd.registry import DATASETS
+
+from .config_names import walk
+from .download import find_downloaded
+from .errors import ConfigError
+from .types import class_of
+
+PATIENCE = 10  # seconds for a server to answer
+GONE = (404, 410)
+
+
+def check_needs(cfg: Config) -> None:
+    """Look for all weights and image folders of a training run, in seconds.
+
+    Raises:
+        ConfigError: If some are missing, or their server does not answer; the message
+            names all of them, and where in the config each one is.
+    """
+    wanted = dict(_weights(cfg))
+    with ThreadPoolExecutor(8) as pool:
+        missing = list(pool.map(_missing_weights, wanted.values()))
+    lines = [
+        f"{place}: checkpoint '{source}' {reason}"
+        for (place, source), reason in zip(wanted.items(), missing, strict=True)
+        if reason
+    ]
+    lines += _missing_folders(cfg)
+    if lines:
+        raise ConfigError('; '.join(lines))
+
+
+def _weights(cfg: Config) -> Iterator[tuple[str, str]]:
+    """List the checkpoints that training will read, by their place in the config."""
+    model = cfg.get('model') or {}
+    for place, value in walk(model, 'model'):
+        parts = place.split('.')
+        if parts[-1] != 'checkpoint' or not isinstance(value, str):
+            continue
+        taught = parts[1] in ('teacher', 'teachers')
+        # only the teacher's own file is read, none of what its config began with
+        if not taught or (_is_asked(model, parts) and 'cfg' not in parts):
+            yield place, value
+    if cfg.get('load_from') and not cfg.get('resume'):
+        yield 'load_from', str(cfg.load_from)
+
+
+def _is_asked(model: Any, parts: list[str]) -> bool:
+    """Whether a term taps the teacher that a place belongs to."""
+    terms = model.get('terms')
+    terms = terms.values() if isinstance(terms, dict) else ()
+    taps = [term.get('teacher') for term in terms if isinstance(term, dict)]
+    paths = [str(tap.get('path') if isinstance(tap, dict) else tap) for tap in taps]
+    if parts[1] == 'teacher' or len(model.get('teachers') or {}) == 1:
+        return bool(paths)
+    return any(path.startswith(f'{parts[2]}:') for path in paths)
+
+
+def _missing_weights(source: str) -> str:
+    """Say why weights can't be read, or nothing."""
+    if source.startswith(('http://', 'https://')):
+        return '' if find_downloaded(source) else _unreachable(source)
+    if '://' in source:  # of a storage of its own
+        return ''
+    there = Path(source).expanduser().exists()
+    return '' if there else f'does not exist (looked in {Path.cwd()})'
+
+
+def _unreachable(url: str) -> str:
+    agent = {'User-Agent': 'mmvitkd'}
+    request = urllib.request.Request(url, headers=agent, method='HEAD')
+    try:
+        with urllib.request.urlopen(request, timeout=PATIENCE):
+            return ''
+    except urllib.error.HTTPError as error:
+        # others may refuse the question alone
+        return f'is not on its server ({error})' if error.code in GONE else ''
+    except (OSError, ValueError) as error:
+        reason = getattr(error, 'reason', None) or error
+        return (
+            f"can't be reached ({reason}), and was not downloaded before: without a "
+            'network, give the path of a file'
+        )
+
+
+def _missing_folders(cfg: Config) -> list[str]:
+    """Name image folders that are not there, of what training and validating read."""
+    lines = []
+    for name in ('train_dataloader', 'val_dataloader'):
+        for place, part in walk(cfg.get(name), name):
+            root = part.get('data_root') if isinstance(part, dict) else None
+            if not isinstance(root, str) or not root or '://' in root:
+                continue
+            remote = part.get('backend_args') or _downloads(part.get('type'))
+            if not remote and not Path(root).expanduser().is_dir():
+                lines.append(f"{place}.data_root: there is no folder '{root}'")
+    return lines
+
+
+def _downloads(kind: Any) -> bool:
+    """Whether a data set fetches its images by itself."""
+    found = class_of(kind, DATASETS)
+    try:
+        return found is None or 'download' in inspect.signature(found).parameters
+    except (TypeError, ValueError):
+        return True

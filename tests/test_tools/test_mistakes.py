@@ -1,0 +1,293 @@
+"""Every mistake in a config or on the command line is one line that mends it."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from mmengine.hooks import Hook
+from mmengine.registry import DefaultScope
+
+from mmvitkd.registry import HOOKS
+from tests.test_tools.runs import config, message, run
+
+OPTIONS = {
+    # arguments that nothing takes
+    'model.task_wieght=0': "ViTKDDistiller takes no argument 'task_wieght': did you "
+    "mean 'task_weight'?",
+    'model.teacher.chekpoint=a.pth': "model.teacher.chekpoint='a.pth': Teacher takes "
+    "no argument 'chekpoint': did you mean 'checkpoint'?",
+    'train_dataloader.batchsize=4': "train_dataloader.batchsize=4: DataLoader takes no "
+    "argument 'batchsize': did you mean 'batch_size'?",
+    'train_cfg.maxepochs=4': "train_cfg.maxepochs=4: EpochBasedTrainLoop takes no "
+    "argument 'maxepochs': did you mean 'max_epochs'?",
+    'param_scheduler.0.startfactor=0.1': 'param_scheduler.0.startfactor=0.1: ',
+    'model.student.backbone.img_sise=3': "did you mean 'img_size'?",
+    'model.terms.nkd.loss.loss_weigth=1': 'model.terms.nkd.loss.loss_weigth=1: NKDLoss '
+    "takes no argument 'loss_weigth': did you mean 'loss_weight'?",
+    'optim_wrapper.clip_gard=3': 'optim_wrapper.clip_gard=3: OptimWrapper takes no '
+    "argument 'clip_gard': did you mean 'clip_grad'?",
+    'data_preprocessor.maen=3': "data_preprocessor.maen=3: ClsDataPreprocessor takes "
+    "no argument 'maen': did you mean 'mean'?",
+    'train_dataloader.dataset.pipeline.0.scal=3': "train_dataloader.dataset.pipeline.0"
+    ".scal=3: Resize takes no argument 'scal': did you mean 'scale'?",
+    'default_hooks.monitr.interval=3': "did you mean 'monitor'?",
+    'default_hooks.checkpoint.intervl=3': "did you mean 'interval'?",
+    # names that no registry has
+    'model.student.train_cfg.augments.type=MixUp': 'model.student.train_cfg.augments'
+    ".type='MixUp': there is no such batch augment: did you mean 'Mixup'?",
+    'optim_wrapper.optimizer.type=AdmW': "did you mean 'AdamW'?",
+    'param_scheduler.0.type=CosineLR': "param_scheduler.0.type='CosineLR': there is no "
+    'such parameter scheduler',
+    'train_dataloader.dataset.type=Digit': "did you mean 'Digits'?",
+    'val_evaluator.type=Acuracy': "did you mean 'Accuracy'?",
+    'custom_hooks.0.type=KilHook': "did you mean 'KillHook'?",
+    'model.type=ViTKDDistiler': "did you mean 'ViTKDDistiller'?",
+    'default_scope=mmpretrian': "did you mean 'mmpretrain'?",
+    # values that a constructor refuses
+    'model.student.train_cfg.augments.alpha=-1': 'model.student.train_cfg.augments'
+    '.alpha=-1 (Mixup): ',
+    'model.student.train_cfg.probs=[2.0]': 'model.student.train_cfg.probs=[2.0]: The '
+    'total probability',
+    'model.student.backbone.arch=xx': "model.student.backbone.arch='xx'",
+    'model.student.head.num_classes=a': "model.student.head.num_classes='a' "
+    '(VisionTransformerClsHead): TypeError: ',
+    'optim_wrapper.optimizer.lr=-1': 'optim_wrapper.optimizer.lr=-1 (AdamW): Invalid '
+    'learning rate: -1',
+    'model.task_weight=half': 'model.task_weight: task_weight must be a number',
+    'model.terms.nkd.loss.loss_weight=3e-5x': 'model.terms.nkd.loss.loss_weight: ',
+    'model.terms.nkd.loss=NKDLoss': "term 'nkd': loss must be a dict with its type",
+    'model.student=None': "student must be a classifier's config",
+    'model=None': 'has no model',
+    'model=7': 'model must be a dict, got 7',
+    'randomness.seed=a': "randomness.seed='a': ",
+    'log_level=FOO': 'log_level: KeyError: FOO',
+    # numbers that make no run
+    'train_cfg.max_epochs=0': 'train_cfg.max_epochs=0: it must be a whole number of at '
+    'least 1',
+    'train_cfg.val_interval=0': 'train_cfg.val_interval=0: ',
+    'train_dataloader.batch_size=0': 'train_dataloader.batch_size=0: ',
+    'train_dataloader.num_workers=-1': 'train_dataloader.num_workers=-1: ',
+    'param_scheduler.0.begin=5': 'param_scheduler.0 begins at epoch 5, but training '
+    'ends at epoch 2: train longer (train_cfg.max_epochs), or shorten what comes '
+    'before it, such as a warm-up; train --try',
+    # options that are none
+    'abc': "--cfg-options 'abc' is no KEY=VALUE",
+    '=3': "--cfg-options '=3' is no KEY=VALUE",
+    'a..b=3': "--cfg-options 'a..b=3' is no KEY=VALUE",
+    'model.x=[1,(2]': "--cfg-options model.x=[1,(2]: the value can't be read",
+    "model.x={'a': 1": "the value can't be read",
+    'model.type.foo=3': "--cfg-options model.type.foo: model.type is 'ViTKDDistiller', "
+    'which has no keys: set model.type itself',
+    'param_scheduler.5.type=a': 'param_scheduler is a list of 1, whose items are '
+    "numbered from 0: there is no '5'",
+    'param_scheduler.x=1': "there is no 'x'",
+    'custom_imports.imports=[nope_x]': 'Failed to import nope_x',
+    "model.terms.nkd.loss={'type': 'KDLoss', 'temprature': 1}": 'model.terms.nkd.loss'
+    ".temprature=1: KDLoss takes no argument 'temprature': did you mean 'temperature'?",
+    # files that are not there
+    'model.teacher.cfg=a.py': "model.teacher: teacher config 'a.py' does not exist",
+    'model.teacher.cfg=mmpretrain::deit/deit-tinny_4xb256_in1k.py': "did you mean "
+    "'deit/deit-tiny_4xb256_in1k.py'?",
+    'model.teacher.checkpoint=none.pth': 'model.teacher.checkpoint: checkpoint '
+    "'none.pth' does not exist",
+    'model.teacher.checkpoint=https://nothing.invalid/a.pth': "model.teacher.checkpoint"
+    ": checkpoint 'https://nothing.invalid/a.pth' can't be reached",
+    'load_from=none.pth': "load_from: checkpoint 'none.pth' does not exist",
+    'train_dataloader.dataset.data_root=none': 'train_dataloader.dataset.data_root: '
+    "there is no folder 'none'",
+}  # fmt: skip
+TERM = "{{'{}': dict(student='head', teacher='head', loss=dict(type='KDLoss'))}}"
+FILES = {
+    'x_a = (1,\nb = 2\n': "line 2: '(' was never closed: x_a = (1,",
+    'x_a = 1\nmodel = dict(type=foo)\n': "line 3: NameError: name 'foo' is not defined",
+    'x_a = 1 / 0\n': 'line 2: ZeroDivisionError: division by zero',
+    "custom_imports = dict(imports=['nope_x'])\n": 'ImportError: Failed to import',
+    'model = [1]\n': 'model must be a dict, got [1]',
+    'model = dict(student=dict(type=3))\n': 'model.student',
+    f'model = dict(terms={TERM.format("a.b")})\n': "a term can not be named 'a.b'",
+    f'model = dict(terms={TERM.format("")})\n': "a term can not be named ''",
+    f'model = dict(terms={TERM.format("keys")})\n': "a term can not be named 'keys'",
+    "model = dict(teacher=dict(cfg='{folder}/broken.py'))\n": 'broken.py\': line 1: ',
+    "model = dict(teacher=dict(_delete_=True, cfg='{folder}/misspelt.py', "
+    "checkpoint='{folder}/teacher.pth'))\n": 'misspelt.py: model.backbone.depht=3: '
+    "VisionTransformer takes no argument 'depht'",
+}  # fmt: skip
+
+
+@pytest.fixture(scope='module')
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A config without a mistake."""
+    return config(tmp_path_factory.mktemp('mistakes'))
+
+
+def mistake(*args) -> str:
+    """Run a command whose user made a mistake; return the line."""
+    DefaultScope._instance_dict.clear()
+    with pytest.raises(SystemExit) as end:
+        run(*args)
+    assert end.value.code == 2
+    return str(end.value)
+
+
+@pytest.mark.parametrize('option', OPTIONS)
+def test_an_option_is_told_with_its_place(option, tiny, tmp_path):
+    told = mistake('train', tiny, '--work-dir', tmp_path, '--cfg-options', option)
+    assert told.startswith('error: ')
+    assert OPTIONS[option] in told
+    assert not list(tmp_path.glob('*.pth'))
+    assert '\n' not in told
+
+
+@pytest.mark.parametrize('text', FILES)
+def test_a_file_is_told_with_its_line(text, tiny):
+    folder = tiny.parent
+    (folder / 'broken.py').write_text('model = dict(')
+    (folder / 'misspelt.py').write_text(
+        "model = dict(type='ImageClassifier', "
+        "backbone=dict(type='VisionTransformer', depht=3))"
+    )
+    file = folder / 'mine.py'
+    text_of = text.replace('{folder}', str(folder))
+    file.write_text(f"_base_ = ['{tiny.name}']\n{text_of}")
+    told = mistake('train', file, '--work-dir', folder / 'run')
+    assert FILES[text] in told
+    assert '\n' not in told
+
+
+def test_files_that_are_no_config(tiny):
+    folder = tiny.parent
+    assert "did you mean 'tiny.py'?" in mistake('train', folder / 'tyni.py')
+    assert 'does not exist' in mistake('train', folder)
+    for name, content, told in (
+        ('latin.py', b'# \xe9\nmodel = dict()\n', 'it is not UTF-8'),
+        ('cut.json', b'{"model": ', 'JSONDecodeError'),
+        ('list.json', b'[1]', "config '"),
+        ('other.txt', b'model', 'Only py/yml/yaml/json'),
+        ('none.py', b'x_a = 1\n', 'has no model'),
+        ('base.py', b"_base_ = ['nothing.py']\n", 'nothing.py'),
+        (
+            'zoo.py',
+            b"_base_ = 'mmpretrain::deit/deit-tinny_4xb256_in1k.py'\n",
+            "did you mean 'deit/deit-tiny_4xb256_in1k.py'?",
+        ),
+    ):
+        (folder / name).write_bytes(content)
+        assert told in mistake('train', folder / name), name
+
+
+def test_debug_shows_the_traceback(tiny, tmp_path):
+    option = 'model.task_wieght=0'
+    with pytest.raises(TypeError, match='task_wieght'):
+        run('train', tiny, '--debug', '--work-dir', tmp_path, '--cfg-options', option)
+
+
+def test_a_term_is_switched_off(tiny, tmp_path):
+    off = ('model.terms.nkd=None', 'train_cfg.max_epochs=1')
+    runner = run('train', tiny, '--work-dir', tmp_path / 'a', '--cfg-options', *off)
+    assert set(runner.model.terms) == {'mimic0', 'gen'}
+    all_off = [f'model.terms.{name}=None' for name in ('nkd', 'gen', 'mimic0')]
+    how = ('--work-dir', tmp_path / 'b', '--cfg-options', 'train_cfg.max_epochs=1')
+    runner = run('train', tiny, *how, *all_off, 'model.teacher.checkpoint=none.pth')
+    assert not runner.model.terms
+    assert 'loss_nkd' not in runner.message_hub.log_scalars
+
+
+@HOOKS.register_module()
+class Unlucky(Hook):
+    """Meet what a machine may come up with, in the third step."""
+
+    def __init__(self, error: str) -> None:
+        self.error = error
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        if runner.iter == 2:
+            raise {
+                'memory': MemoryError(),
+                'gpu': RuntimeError('CUDA out of memory. Tried to allocate 2 GiB'),
+                'handles': OSError(24, 'Too many open files', '/data/a.jpg'),
+                'worker': RuntimeError('received 0 items of ancdata'),
+                'quota': OSError(122, 'Disk quota exceeded', '/data/log'),
+            }[self.error]
+
+
+@pytest.mark.parametrize(
+    ('error', 'told'),
+    [
+        ('memory', 'the machine has not enough memory'),
+        ('gpu', 'the GPU has not enough memory'),
+        ('handles', "'/data/a.jpg': Too many open files: too many files are open"),
+        ('worker', 'Too many open files'),
+        ('quota', "'/data/log': Disk quota exceeded"),
+    ],
+)
+def test_the_machine_is_told_from_a_bug(error, told, tmp_path):
+    hooks = [{'type': 'Unlucky', 'error': error}]
+    cfg = config(tmp_path, custom_hooks=hooks)
+    text = message('train', cfg, '--work-dir', tmp_path / 'run')
+    assert told in text
+    assert 'goes on from the last one with --resume' in text
+
+
+def test_a_file_that_can_not_be_written(tiny, tmp_path):
+    """Too large for the limit, as on a full disk; what was whole stays whole."""
+    resource = pytest.importorskip('resource')
+    import signal
+
+    work_dir = tmp_path / 'run'
+    run(
+        'train', tiny, '--work-dir', work_dir, '--cfg-options', 'train_cfg.max_epochs=1'
+    )
+    before = (work_dir / 'epoch_1.pth').read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, hard))
+    DefaultScope._instance_dict.clear()
+    try:
+        told = message('train', tiny, '--work-dir', work_dir, '--resume')
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, handler)
+    assert f"'{work_dir / 'epoch_2.pth'}': File too large" in told
+    assert (work_dir / 'epoch_1.pth').read_bytes() == before
+    assert not list(work_dir.glob('*.part'))
+
+
+@pytest.mark.parametrize('name', ['file/below', 'a' * 300, 'b/' * 3000])
+def test_a_work_dir_that_can_not_be(name, tiny, tmp_path):
+    (tmp_path / 'file').touch()
+    told = message('train', tiny, '--work-dir', tmp_path / name)
+    assert 'Not a directory' in told or 'File name too long' in told
+    assert len(told) < 1500
+
+
+def test_a_try_of_everything_keeps_nothing(tiny, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(sys.modules['tempfile'], 'tempdir', str(tmp_path))
+    work_dir = tmp_path / 'run'
+    run('train', tiny, '--work-dir', work_dir, '--try')
+    out = capsys.readouterr().out
+    assert 'tried: 3 steps of training, validation, a checkpoint of ' in out
+    assert ', its export, test; nothing was kept' in out
+    assert 'a whole run has 8' in out
+    assert not work_dir.exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_console_has_a_screenful_and_the_file_the_rest(tiny, tmp_path, capsys):
+    how = ('--work-dir', tmp_path, '--cfg-options', 'train_cfg.max_epochs=1')
+    run('train', tiny, *how)
+    lines = capsys.readouterr().out.splitlines()
+    first = next(i for i, line in enumerate(lines) if 'Epoch(train)' in line)
+    assert first < 40
+    before = '\n'.join(lines[:first])
+    for part in ('64 training images', '1 epochs of 4 steps', 'AdamW', str(tmp_path)):
+        assert part in before
+    assert 'What is distilled' in before
+    log = next(tmp_path.glob('*/*.log')).read_text()
+    assert 'System environment' in log
+    assert 'Hooks will be executed' in log
+    assert 'FileClient' not in log
+    DefaultScope._instance_dict.clear()
+    run('test', tiny, tmp_path / 'epoch_1.pth', *how)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) < 5
+    assert 'accuracy/top1' in lines[-1]
