@@ -1,7 +1,7 @@
 # After `bash tools/setup_env.sh dev`, or in an environment that has the tools.
 export PATH := $(CURDIR)/.venv-dev/bin:$(PATH)
 
-.PHONY: format static-checks test lock
+.PHONY: format static-checks test docs lock
 
 format:
 	ruff check --fix .
@@ -15,6 +15,10 @@ static-checks:
 
 test:
 	bash tools/run_tests.sh
+
+# The documentation site; begin at build-docs/index.html.
+docs:
+	python -m sphinx -W --keep-going -q -c docs . build-docs
 
 # Resolves the tested versions of both stacks anew where a requirement changed;
 # what still fits stays. `uv` from `pip install uv`.

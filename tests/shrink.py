@@ -22,8 +22,8 @@ from mmvitkd.registry import MODELS
 from tests.helpers import save_weights
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
-# what tools/train.py takes; tables are for ablate.py, methods for compare_methods.py
-OTHERS = {'_base_', 'ablations', 'comparison', 'downstream'}
+# what `train` takes; tables are for `ablate`, methods for `compare`, tries for `tune`
+OTHERS = {'_base_', 'ablations', 'comparison', 'downstream', 'tuning'}
 RUNNABLE = [
     path
     for path in sorted(CONFIGS.rglob('*.py'))

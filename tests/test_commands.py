@@ -51,11 +51,15 @@ def test_an_unknown_command_offers_the_nearest():
     assert "no command 'trian'; did you mean 'train'?" in str(end.value.code)
 
 
+USING = ('mmvitkd.reporting', 'mmvitkd.experiments', 'mmvitkd.utils.statistics')
+
+
 @pytest.mark.parametrize(
     ('module', 'package', 'command', 'arguments'),
     [
         ('jinja2', 'jinja2', 'report', ['none']),
-        ('scipy.stats', 'scipy', 'report', ['none']),
+        ('scipy.stats', 'scipy>=1.15', 'report', ['none']),
+        ('tabulate', 'tabulate', 'ablate', ['table5', '--gpus', '0']),
         ('timm', 'timm', 'analyse', [*ANALYSE, 'timm:vit_tiny_patch16_224']),
         (PROCESSORS, 'transformers<5', 'analyse', [*ANALYSE, 'hf:none']),
     ],
@@ -64,7 +68,7 @@ def test_a_missing_library_is_named_with_how_to_get_it(
     module, package, command, arguments, monkeypatch
 ):
     for name in list(sys.modules):
-        if name.startswith('mmvitkd.reporting'):
+        if name.startswith(USING):
             monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, module, None)
     library = module.split('.')[0]

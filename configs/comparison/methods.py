@@ -1,4 +1,4 @@
-# The methods that tools/compare_methods.py compares on digits, and by which protocol.
+# The methods that `python -m mmvitkd compare` compares on digits, by which protocol.
 # README.md says how to read and to extend this; paths are relative to this file.
 
 title = 'Methods, compared on digits'
@@ -24,7 +24,7 @@ without_factor = (
 )
 
 # whose accuracies (the first two) and step (the last) all are compared with
-alone = 'student alone'
+baseline = 'student alone'
 to_beat = 'KD, long schedule'
 timed_against = 'KD'
 
@@ -184,11 +184,11 @@ methods = [
 
 # Methods that are left out, by how their config's name begins, for the page to say so.
 excluded = {
-    'fitnet-last6': 'as FitNet, on more layers: docs/results/fitnet-weights.md',
-    'fitnet-all12': 'as FitNet, on more layers: docs/results/fitnet-weights.md',
+    'fitnet-last6': 'as FitNet, on more layers: results/fitnet-weights.md',
+    'fitnet-all12': 'as FitNet, on more layers: results/fitnet-weights.md',
     'pkd-skip': 'as PKD-Last, on other layers',
     **dict.fromkeys(
         ('intra-class', 'inter-class', 'self-supervised'),
-        'trains a teacher: docs/results/plan3_contrastive-teachers.md',
+        'trains a teacher: results/plan3_contrastive-teachers.md',
     ),
 }

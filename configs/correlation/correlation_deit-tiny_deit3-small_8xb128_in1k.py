@@ -2,7 +2,7 @@
 # two layers, equation 7 of ViTKD, arXiv:2209.02432
 #   bash tools/dist_train.sh \
 #     configs/correlation/correlation_deit-tiny_deit3-small_8xb128_in1k.py 8
-# Top-1 in the paper's table 8: 74.94 (alone 74.42, teacher 82.76); not yet reproduced.
+# Its figures in the paper are in metafile.yml; not yet reproduced.
 _base_ = '../vitkd/vitkd_deit-tiny_deit3-small_8xb128_in1k.py'
 
 # the paper gives no weight for it: that of mimicking is our choice

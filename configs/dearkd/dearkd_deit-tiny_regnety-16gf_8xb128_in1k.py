@@ -2,7 +2,7 @@
 # arXiv:2204.12997
 #   CONFIG=configs/dearkd/dearkd_deit-tiny_regnety-16gf_8xb128_in1k.py
 #   bash tools/dist_train.sh $CONFIG 8
-# Top-1 in the paper: 74.80 (alone 72.20); not reproducible from public facts.
+# Its figures in the paper are in metafile.yml; not reproducible from public facts.
 _base_ = ['../vitkd/vitkd_deit-tiny_deit3-small_8xb128_in1k.py', './_base_/dearkd.py']
 
 model = dict(

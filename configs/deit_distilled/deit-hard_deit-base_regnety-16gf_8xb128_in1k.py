@@ -1,7 +1,7 @@
 # RegNetY-16GF teaches DeiT-Base's distillation token by hard labels, arXiv:2012.12877
 #   bash tools/dist_train.sh \
 #     configs/deit_distilled/deit-hard_deit-base_regnety-16gf_8xb128_in1k.py 8
-# Top-1 in the paper: 83.40 (alone 81.80, teacher 82.90); not yet reproduced.
+# Its figures in the paper are in metafile.yml; not yet reproduced.
 _base_ = [
     '../vitkd/vitkd_deit-base_deit3-large_8xb128_in1k.py',
     './_base_/regnety-16gf.py',

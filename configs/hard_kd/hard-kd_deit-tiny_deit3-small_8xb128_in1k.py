@@ -1,7 +1,7 @@
 # DeiT III-Small (ImageNet-21K) teaches DeiT-Tiny by hard labels, arXiv:2012.12877
 #   bash tools/dist_train.sh \
 #     configs/hard_kd/hard-kd_deit-tiny_deit3-small_8xb128_in1k.py 8
-# Top-1 in ViTKD's table 2: 76.08 (alone 74.42, teacher 82.76); not yet reproduced.
+# Its figures in the paper are in metafile.yml; not yet reproduced.
 _base_ = '../vitkd/vitkd_deit-tiny_deit3-small_8xb128_in1k.py'
 
 # half the weight each, as in DeiT

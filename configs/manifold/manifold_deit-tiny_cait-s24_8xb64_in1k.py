@@ -1,7 +1,7 @@
 # CaiT-S24 teaches DeiT-Tiny by fine-grained manifold distillation, arXiv:2107.01378
 #   bash tools/dist_train.sh \
 #     configs/manifold/manifold_deit-tiny_cait-s24_8xb64_in1k.py 8
-# Top-1 in the paper: 76.50 (alone 72.20, teacher 83.40); not yet reproduced.
+# Its figures in the paper are in metafile.yml; not yet reproduced.
 _base_ = './manifold_deit-tiny_deit3-small_8xb128_in1k.py'
 
 # timm's CaiT has 24 blocks before its class token joins

@@ -1,6 +1,6 @@
 # DeiT III-Small (ImageNet-21K) teaches DeiT-Tiny by MGD, arXiv:2205.01529
 #   bash tools/dist_train.sh configs/mgd/mgd_deit-tiny_deit3-small_8xb128_in1k.py 8
-# Top-1 in ViTKD's table 2: 74.53 (alone 74.42, teacher 82.76); not yet reproduced.
+# Its figures in the paper are in metafile.yml; not yet reproduced.
 _base_ = '../vitkd/vitkd_deit-tiny_deit3-small_8xb128_in1k.py'
 
 # mask ratio and weight as released for ImageNet's CNNs

@@ -1,7 +1,7 @@
 # CaiT-S24 teaches DeiT-Tiny by SpectralKD, arXiv:2412.19055
 #   bash tools/dist_train.sh \
 #     configs/spectral_kd/spectral-kd_deit-tiny_cait-s24_2xb256-400e_in1k.py 2
-# Top-1 in the paper: 77.40 (alone 72.20); not yet reproduced.
+# Its figures in the paper are in metafile.yml; not yet reproduced.
 _base_ = '../kd/kd_deit-tiny_deit3-small_8xb128_in1k.py'
 
 # As released: alpha = 0.9 is of the soft labels, and the spectral loss is the mean over

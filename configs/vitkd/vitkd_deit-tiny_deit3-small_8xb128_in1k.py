@@ -1,6 +1,6 @@
 # DeiT III-Small (ImageNet-21K) teaches DeiT-Tiny by ViTKD, arXiv:2209.02432
 #   bash tools/dist_train.sh configs/vitkd/vitkd_deit-tiny_deit3-small_8xb128_in1k.py 8
-# Top-1 in the paper's table 2: 76.06 (alone 74.42, teacher 82.76); not yet reproduced.
+# Its figures in the paper are in metafile.yml; not yet reproduced.
 _base_ = [
     'mmpretrain::deit/deit-tiny_4xb256_in1k.py',
     '../_base_/terms/vitkd_vit.py',

@@ -1,6 +1,6 @@
 # Swin-Base (ImageNet-21K) teaches Swin-Tiny by ViTKD, arXiv:2209.02432
 #   bash tools/dist_train.sh configs/vitkd/vitkd_swin-tiny_swin-base_8xb128_in1k.py 8
-# Top-1 in the paper's table 3: 81.70 (alone 81.18); not yet reproduced.
+# Its figures in the paper are in metafile.yml; not yet reproduced.
 _base_ = [
     'mmpretrain::swin_transformer/swin-tiny_16xb64_in1k.py',
     '../_base_/terms/vitkd_swin.py',

@@ -21,6 +21,9 @@ COMMANDS = {
     'analyse': 'see what models do with images, layer by layer',
     'advise': 'advise which layers to distil, and write a config',
     'ablate': 'run tables of ablations, and write them with their statistics',
+    'compare': 'tune methods by equal tries, test them, and compare them',
+    'tune': 'try settings of a config on the validation split',
+    'benchmark': 'time distillation steps, side by side',
     'quickstart': 'distil on real images, from nothing to a table and a report',
     'draw-scenes': 'draw a small data set for detection and segmentation',
     'compare-scenes': 'fine-tune students on drawn scenes, and compare them',
@@ -49,6 +52,7 @@ def main(command: str | None = None, argv: Sequence[str] | None = None) -> None:
     )
     module.add_arguments(parser)
     args = parser.parse_args(arguments)
+    args.arguments = arguments  # for those that tell how they were called
     if hasattr(module, 'check_arguments'):
         module.check_arguments(parser, args)
     module.run(args)

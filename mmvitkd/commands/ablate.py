@@ -61,7 +61,9 @@ def run(args: argparse.Namespace) -> None:
     prepare_environment()
     with ending_in_words():
         from mmvitkd.experiments.ablation.ablate import ablate
+        from mmvitkd.experiments.ablation.tables import Protocol
         from mmvitkd.experiments.progress import show_failures
 
-        runs = ablate(args, choose_launcher(args))
+        protocol = Protocol(args.dataset)
+        runs = ablate(args, protocol, choose_launcher(args, protocol.gpus))
         sys.exit(bool(show_failures(runs)))

@@ -17,7 +17,8 @@ def add_devices(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--gpus',
         type=int,
-        help='of each run; 0 for the CPU. Default: 1 where there is one',
+        help="of each run; 0 for the CPU. Default: as many as the data set's learning "
+        'rates belong to, which is 1 unless its file says otherwise',
     )
     parser.add_argument(
         '--jobs',
@@ -64,8 +65,12 @@ def check_positive(
             parser.error(f'--{name.replace("_", "-")} must be at least 1, got {value}')
 
 
-def choose_launcher(args: argparse.Namespace) -> 'Launcher':
+def choose_launcher(args: argparse.Namespace, gpus: int = 1) -> 'Launcher':
     """Make what runs are done by, and complete ``args.gpus`` and ``args.jobs``.
+
+    Args:
+        args: As the command line has them.
+        gpus: Of each run, where the command line doesn't say. Defaults to 1.
 
     Raises:
         ValueError: If a device is not there, or an option of Slurm is unknown.
@@ -73,7 +78,7 @@ def choose_launcher(args: argparse.Namespace) -> 'Launcher':
     from mmvitkd.experiments.schedule import Devices, Local, visible_gpus
 
     if args.slurm is not None:
-        args.gpus = 1 if args.gpus is None else args.gpus
+        args.gpus = gpus if args.gpus is None else args.gpus
         args.jobs = args.jobs or 64
         from mmvitkd.experiments.cluster import Cluster
 
@@ -81,7 +86,7 @@ def choose_launcher(args: argparse.Namespace) -> 'Launcher':
         return Cluster(folder, args.gpus, args.jobs, read_options(args.slurm))
     visible = visible_gpus()
     if args.gpus is None:
-        args.gpus = min(1, len(visible))
+        args.gpus = min(gpus, len(visible))
     if not 0 <= args.gpus <= len(visible):
         raise ValueError(f'--gpus {args.gpus}, but there are {len(visible)}')
     most = len(visible) // args.gpus if args.gpus else len(os.sched_getaffinity(0))
@@ -91,6 +96,8 @@ def choose_launcher(args: argparse.Namespace) -> 'Launcher':
             f'--jobs {args.jobs}: at least 1'
             + (f', and {most} at most with --gpus {args.gpus}' if args.gpus else '')
         )
+    if not args.gpus:
+        os.environ['CUDA_VISIBLE_DEVICES'] = ''  # nothing is timed on a GPU either
     return Local(Devices(args.gpus, args.jobs, visible))
 
 
@@ -119,9 +126,14 @@ def prepare_environment() -> None:
 @contextmanager
 def ending_in_words() -> Iterator[None]:
     """End with one line where the user can mend it, or has stopped it."""
+    from mmvitkd.utils.libraries import optional_libraries
+
     try:
-        yield
-    except ValueError as error:
+        with optional_libraries():
+            yield
+    except (ValueError, ImportError) as error:
+        if isinstance(error, ImportError) and type(error) is not ImportError:
+            raise  # of a module, which no one is told to install
         sys.exit(f'error: {error}')
     except KeyboardInterrupt:  # also by SIGTERM
         sys.exit('stopped: give the same command to go on')

@@ -16,7 +16,10 @@ from .worker import PACKAGE, Test, work
 
 # what submitit calls the same for every kind of cluster; others are Slurm's own
 SHARED = frozenset(
-    ('timeout_min', 'mem_gb', 'cpus_per_task', 'nodes', 'tasks_per_node', 'name')
+    (
+        *('timeout_min', 'mem_gb', 'cpus_per_task', 'gpus_per_node', 'nodes', 'name'),
+        'tasks_per_node',
+    )
 )
 JOB = 'slurm.json'
 
@@ -42,8 +45,8 @@ class Cluster:
         folder: For the jobs' scripts and logs, on a disk that all nodes see.
         gpus: Of each run.
         jobs: How many at a time, at most.
-        options: ``partition``, ``timeout_min``, ``cpus_per_task``, ``account`` and
-            the like, as submitit and ``sbatch`` name them.
+        options: ``partition``, ``timeout_min`` (a day by default), ``cpus_per_task``,
+            ``account`` and the like, as submitit and ``sbatch`` name them.
         kind: ``'slurm'``, or ``'local'`` for processes of this machine. Defaults to
             ``'slurm'``.
 
@@ -65,11 +68,14 @@ class Cluster:
         os.environ['PYTHONPATH'] = os.pathsep.join(filter(None, paths))
         try:
             self.executor = submitit.AutoExecutor(folder, cluster=kind)
+            # submitit's own limit is minutes
+            options = {'timeout_min': 24 * 60, **options}
             if kind == 'slurm':
                 options = {'array_parallelism': jobs, **options}
+            if gpus:
+                options = {'gpus_per_node': gpus, **options}
             self.executor.update_parameters(
-                gpus_per_node=gpus,
-                **{k if k in SHARED else f'{kind}_{k}': v for k, v in options.items()},
+                **{k if k in SHARED else f'{kind}_{k}': v for k, v in options.items()}
             )
         except (RuntimeError, NameError, ValueError, AssertionError) as error:
             raise ValueError(f'--slurm: {error}') from error

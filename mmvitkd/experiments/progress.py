@@ -71,9 +71,10 @@ def show_plan(
             note += f'; no estimate: {found}'
         print(f'{note:42}  {group.name}', flush=True)
     count = sum(map(len, left))
+    training /= max(min(jobs, count), 1)
     print(
         f'{count} of {sum(len(group.runs) for group in groups)} runs to do'
-        + (f'; training takes about {duration(training / jobs)}' if training else '')
+        + (f'; training takes about {duration(training)}' if training else '')
         + f', {jobs} at a time',
         flush=True,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,6 +63,11 @@ def measure(setting: Setting, seeds: Iterable[int], root: Path) -> Measured:
             {'seed': run.seed, **result, 'teacher': teacher and teacher.get('top1')}
         )
     return Measured(pd.DataFrame(rows), failures)
+
+
+def accuracy_text(run: Run) -> str:
+    """Say what a finished run measured."""
+    return f'{(run.result() or {})["top1"]:.1f}'
 
 
 def made_by(runs: Iterable[Run]) -> str:
@@ -174,20 +180,24 @@ def markdown_table(columns: Mapping[str, Sequence[str]]) -> str:
     """Lay a table out in Markdown; without rows there is none."""
     rows = list(zip(*columns.values(), strict=True))
     cells = [[cell.replace('|', '/').replace('\n', ' ') for cell in r] for r in rows]
-    return tabulate(cells, [*columns], 'pipe', disable_numparse=True) if rows else ''
+    text = tabulate(cells, [*columns], 'pipe', disable_numparse=True) if rows else ''
+    # without the padding, which one long cell makes wider than any screen
+    return re.sub(r'-{3,}', '---', re.sub(r' {2,}\|', ' |', text))
 
 
 def latex_table(columns: Mapping[str, Sequence[str]]) -> str:
     """Lay a table out in LaTeX, for the package booktabs."""
     rows = list(zip(*columns.values(), strict=True))
     text = tabulate(rows, [*columns], 'latex_booktabs', disable_numparse=True)
-    return text.replace('±', r'$\pm$').replace('**', '') + '\n'
+    text = re.sub(r'\*\*(.+?)\*\*', r'\\textbf{\1}', text)
+    return text.replace('±', r'$\pm$') + '\n'
 
 
 def write_records(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
     """Write a CSV file of every number, a row for each record."""
-    frame = pd.DataFrame.from_records([dict(record) for record in records])
-    rows = frame.astype(object).where(frame.notna(), None).to_numpy().tolist()
+    # as objects, since whole numbers beside a missing one would become floats
+    frame = pd.DataFrame([dict(record) for record in records], dtype=object)
+    rows = frame.where(frame.notna(), None).to_numpy().tolist()
     rounded = [[round(v, 6) if isinstance(v, float) else v for v in r] for r in rows]
     with path.open('w', newline='', encoding='utf-8') as file:
         write_rows(file, [list(frame.columns), *rounded])

@@ -16,11 +16,10 @@ from typing import Any, Protocol
 import mmengine.device.utils
 import torch
 
+from .fork import FORK
 from .run import Run
 from .worker import Test, test_classifier, work
 
-# each run's process inherits the imports of this one, which take longer than some runs
-FORK = multiprocessing.get_context('fork')
 POLL = 0.2  # seconds between two looks at the runs in hand
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from statistics import median
 from time import monotonic, perf_counter, process_time
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from mmengine.config import Config
@@ -22,8 +21,8 @@ from mmvitkd.registry import DATASETS, SCOPE
 from mmvitkd.utils.cli import build_runner, random_teachers
 from mmvitkd.utils.hooks import complete_hooks
 
+from .fork import apart
 from .run import Run, Setting
-from .schedule import FORK
 
 ROUNDS = 5  # steps that an estimate is made from
 
@@ -135,48 +134,30 @@ def step_times(
     Raises:
         ValueError: If it fails, e.g. as the data set is not there.
     """
-    receiver, sender = FORK.Pipe(duplex=False)
-    process = FORK.Process(
-        target=_timing_child, args=(configs, steps + warm_up, clock, sender)
-    )
-    process.start()
-    sender.close()
-    try:
-        answer = receiver.recv()
-    except EOFError:
-        answer = 'the process that measured died'
-    process.join()
-    if isinstance(answer, str):
-        raise ValueError(answer)
-    return {name: times[warm_up:] for name, times in answer.items()}
+    times = apart(1, _time_steps, configs, steps + warm_up, clock)
+    return {name: seconds[warm_up:] for name, seconds in times.items()}
 
 
-def _timing_child(
-    configs: dict[str, Config], steps: int, clock: Callable[[], float], sender: Any
-) -> None:
-    folder = tempfile.mkdtemp()
+def _time_steps(
+    configs: dict[str, Config], steps: int, clock: Callable[[], float]
+) -> dict[str, list[float]]:
+    """Time steps in this process, in silence."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
     os.dup2(null, 2)
-    try:
-        if not torch.cuda.is_available():
-            torch.set_num_threads(1)
+    times: dict[str, list[float]] = {name: [] for name in configs}
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         loops = {name: _steps(name, cfg, Path(folder)) for name, cfg in configs.items()}
-        times: dict[str, list[float]] = {name: [] for name in loops}
         for _ in range(steps):
             for name, loop in loops.items():
                 start = clock()
                 next(loop)
                 times[name].append(clock() - start)
-        sender.send(times)
-    except BaseException as error:  # SystemExit and the like: the parent reports it
-        sender.send(f'{type(error).__name__}: {error}')
-    shutil.rmtree(folder, ignore_errors=True)
-    os._exit(0)
+    return times
 
 
 def _steps(name: str, cfg: Config, folder: Path) -> Iterator[None]:
-    """Train for ever, a step whenever asked."""
+    """Train for ever, a step at a time."""
     if cfg.get('custom_imports'):
         import_modules_from_strings(**cfg.custom_imports)
     cfg = cfg.copy()

@@ -60,11 +60,12 @@ def _train_and_test(run: Run, gpus: int, test: Test) -> None:
     if not run.checkpoint.is_file():
         folder = str(run.folder)
         call('train', [str(config), '--work-dir', folder, '--resume'], gpus)
+    on_gpu = gpus and torch.cuda.is_available()
     line = {
         **test(run, gpus),
         'date': date.today().isoformat(),
         'versions': versions(),
-        'device': torch.cuda.get_device_name() if gpus else 'CPU',
+        'device': torch.cuda.get_device_name() if on_gpu else 'CPU',
     }
     part = run.folder / 'result.json.part'
     part.write_text(json.dumps(line, indent=1))

@@ -41,7 +41,7 @@ RULES = f"""\
 LIMITS = """\
 A heuristic. Rules 1 to 3 are ViTKD's guidelines (tables 5 and 11 of arXiv:2209.02432:
 mimic shallow layers, generate the last one); the thresholds are ours. What they have
-been checked against are our tables 5 and 11 on digits (docs/results): layers 0 and 1
+been checked against are our tables 5 and 11 on digits (results/): layers 0 and 1
 help there, at a CKA of 0.90 to 0.98; layers 5 and 6 do not, at 0.74 to 0.84. Under
 table 11's teacher these reach 0.88, so there rule 2 alone keeps them out. The width
 held 98 % of every layer of these teachers, so that threshold has not been tried, nor

@@ -41,8 +41,8 @@ def curves(groups: list[Group], metric: str, folder: Path) -> Section:
     if others:
         section.blocks.append(
             Text(
-                'In colour: the teacher, the best alone, and the runs that ended best. '
-                f'The other {len(others)} are grey, and in the validations alone.'
+                'In colour: the teacher, the best baseline, and the runs that ended '
+                f'best. The other {len(others)} are grey, and only in the validations.'
             )
         )
     for key in _keys(groups, 'val', metric):
@@ -66,11 +66,11 @@ def choose(groups: list[Group], metric: str) -> tuple[list[Group], list[Group]]:
 
     # in the order of the models that are looked into, so that colours agree
     ranked = sorted((g for g in groups if not g.is_teacher), key=ended, reverse=True)
-    alone = [group for group in ranked if group.is_alone][:1]
-    others = [group for group in ranked if group not in alone]
+    baseline = [group for group in ranked if group.is_baseline][:1]
+    others = [group for group in ranked if group not in baseline]
     others.sort(key=lambda group: not group.is_distilled)
     teachers = [group for group in groups if group.is_teacher][:1]
-    chosen = [*teachers, *[*alone, *others][:SHOWN]]
+    chosen = [*teachers, *[*baseline, *others][:SHOWN]]
     return chosen, [group for group in groups if group not in chosen]
 
 

@@ -6,7 +6,6 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import mean, stdev
 from typing import Any
 
 from .runs import Run
@@ -43,8 +42,8 @@ class Group:
         return bool(self.first.terms)
 
     @property
-    def is_alone(self) -> bool:
-        """Whether it is a student, or any classifier, that learned from labels."""
+    def is_baseline(self) -> bool:
+        """Whether it is a student, or any classifier, that learned from labels only."""
         known = self.first.cfg is not None
         return known and not self.is_distilled and not self.is_teacher
 
@@ -54,7 +53,7 @@ class Group:
             return 'unknown: no config'
         if self.is_distilled:
             return ' + '.join(_joined(list(self.first.terms)))
-        return 'teacher' if self.is_teacher else 'alone'
+        return 'teacher' if self.is_teacher else 'baseline'
 
     def finals(self, metric: str) -> list[float]:
         """Return the last validation of every run that has one."""
@@ -139,20 +138,12 @@ def main_metric(runs: list[Run]) -> str:
     return TOP1 if TOP1 in names or not names else names[0]
 
 
-def spread(values: list[float], digits: int = 1) -> str:
-    """Write mean and standard deviation, the latter of two values or more."""
-    if not values:
-        return ''
-    text = f'{mean(values):.{digits}f}'
-    return f'{text} ± {stdev(values):.{digits}f}' if len(values) > 1 else text
-
-
 def baseline_of(group: Group, groups: list[Group]) -> Group | None:
-    """Return the one group in which the same student learned alone."""
+    """Return the one group that trained the same student without a teacher."""
     if not group.is_distilled:
         return None
     mine = _backbone(group.first)
-    same = [g for g in groups if g.is_alone and _backbone(g.first) == mine]
+    same = [g for g in groups if g.is_baseline and _backbone(g.first) == mine]
     return same[0] if len(same) == 1 else None
 
 

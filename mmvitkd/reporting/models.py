@@ -69,7 +69,7 @@ def read_models(groups: list[Group], metric: str) -> Asked:
 
     able = sorted((g for g in groups if g.best_run(metric)), key=ended, reverse=True)
     distilled = [group for group in able if group.is_distilled][:DISTILLED]
-    alone = [group for group in able if group.is_alone][:1]
+    alone = [group for group in able if group.is_baseline][:1]
     chosen = [*alone, *distilled] or able[:1]
     asked = Asked()
     if not chosen:

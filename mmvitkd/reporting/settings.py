@@ -27,7 +27,7 @@ def settings(groups: list[Group]) -> Section:
     """Compare the configs: every group's with the first's, or the student's alone."""
     section = Section('Settings')
     known = [group for group in groups if group.first.settings]
-    alone = [group for group in known if group.is_alone]
+    alone = [group for group in known if group.is_baseline]
     base = next(iter([*alone, *known]), None)
     if base is None:
         section.blocks.append(Text('No run has a config.', warning=True))

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 from statistics import mean
 
-from mmvitkd.reporting.significance import within_noise
 from mmvitkd.utils import load_checkpoint, weights_of
+from mmvitkd.utils.statistics import (
+    LEVEL,
+    Difference,
+    compare_with_baseline,
+    format_mean,
+)
 
-from .groups import Group, baseline_of, spread
+from .groups import Group, baseline_of
 from .page import Cell, Folded, Section, Table, Text
 from .runs import Run
 
 # of a state dict, what is no parameter
 BUFFERS = ('running_mean', 'running_var', 'num_batches_tracked', 'position_index')
 NUMBERS = frozenset(
-    ('seeds', 'best', 'last', 'to alone', 'test', 'parameters', 'of terms', 'time')
+    (
+        *('seeds', 'best', 'last', 'vs. baseline', 'p', 'test', 'parameters'),
+        *('necks', 'time'),
+    )
 )
 
 
@@ -22,14 +30,15 @@ def summary(groups: list[Group], metric: str) -> Section:
     """Tell accuracy, parameters and time of every group, and what went wrong."""
     section = Section('Summary')
     runs = [run for group in groups for run in group.runs]
-    rows = [_row(group, groups, metric) for group in groups]
+    gains = differences(groups, metric)
+    rows = [_row(group, gains.get(group.name), metric) for group in groups]
     # the numbers first, which a phone shows without scrolling
-    columns = ['run', 'last', 'best', 'to alone', 'test', 'method', 'seeds']
-    columns += ['parameters', 'of terms', 'time', 'state']
+    columns = ['run', 'last', 'best', 'vs. baseline', 'p', 'test', 'method', 'seeds']
+    columns += ['parameters', 'necks', 'time', 'state']
     # a column without a number says nothing
     kept = [i for i, name in enumerate(columns) if _any(rows, i) or name == 'last']
     section.blocks = [
-        *_found(groups, metric),
+        *_found(groups, metric, gains),
         Table(
             'summary',
             f'Validation, {metric}{_seeds_noted(groups)}.',
@@ -41,7 +50,7 @@ def summary(groups: list[Group], metric: str) -> Section:
     ]
     if len(runs) > len(groups):
         section.blocks.append(Folded('Every run', _every_run(groups, metric)))
-    section.blocks.append(Text(_explanation(groups)))
+    section.blocks.append(Text(_explanation(gains)))
     return section
 
 
@@ -54,7 +63,7 @@ def _seeds_noted(groups: list[Group]) -> str:
     return ': mean ± standard deviation over the seeds' if several else ''
 
 
-def _row(group: Group, groups: list[Group], metric: str) -> list[Cell]:
+def _row(group: Group, gain: Difference | None, metric: str) -> list[Cell]:
     finals, bests = group.finals(metric), group.bests(metric)
     tests = [run.tested[metric] for run in group.runs if metric in run.tested]
     student, terms = parameters(group)
@@ -65,7 +74,7 @@ def _row(group: Group, groups: list[Group], metric: str) -> list[Cell]:
         Cell(group.name),
         _number(finals),
         _number(bests),
-        _gain(group, baseline_of(group, groups), metric),
+        *_gain(gain),
         _number(tests),
         Cell(group.method),
         Cell(', '.join(seeds), len(group.runs)),
@@ -78,16 +87,31 @@ def _row(group: Group, groups: list[Group], metric: str) -> list[Cell]:
 
 def _number(values: list[float]) -> Cell:
     digits = 1 if values and max(values) > 2 else 3
-    return Cell(spread(values, digits), mean(values)) if values else Cell('')
+    return Cell(format_mean(values, digits), mean(values)) if values else Cell('')
 
 
-def _gain(group: Group, baseline: Group | None, metric: str) -> Cell:
-    if baseline is None or not (group.finals(metric) and baseline.finals(metric)):
-        return Cell('')
-    ours, alone = group.finals(metric), baseline.finals(metric)
-    gain = mean(ours) - mean(alone)
-    noise = ' (noise)' if within_noise(ours, alone) else ''
-    return Cell(f'{gain:+.1f}{noise}', gain)
+def differences(groups: list[Group], metric: str) -> dict[str, Difference]:
+    """Compare every distilled group with its baseline; those of one are a family."""
+    families: dict[str, tuple[Group, list[Group]]] = {}
+    for group in groups:
+        if baseline := baseline_of(group, groups):
+            families.setdefault(baseline.name, (baseline, []))[1].append(group)
+    found: dict[str, Difference] = {}
+    for baseline, members in families.values():
+        values = {group.name: group.finals(metric) for group in members}
+        found |= compare_with_baseline(values, baseline.finals(metric))
+    return found
+
+
+def _gain(gain: Difference | None) -> tuple[Cell, Cell]:
+    if gain is None:
+        return Cell(''), Cell('')
+    p = Cell('') if gain.p is None else Cell(_p_text(gain.p), gain.p)
+    return Cell(f'{gain.value:+.1f}', gain.value), p
+
+
+def _p_text(p: float) -> str:
+    return '< 0.001' if p < 0.001 else f'{p:.3f}'
 
 
 def _unfinished(group: Group) -> str:
@@ -122,21 +146,25 @@ def parameters(group: Group) -> tuple[int, int]:
     return sum(sizes.values()) - terms, terms
 
 
-def _found(groups: list[Group], metric: str) -> list[Text]:
-    """Say which of the distilled did best, against the same student alone."""
+def _found(
+    groups: list[Group], metric: str, gains: dict[str, Difference]
+) -> list[Text]:
+    """Say which of the distilled did best, against its baseline."""
     able = [g for g in groups if g.is_distilled and g.finals(metric)]
     if not able:
         return []
     best = max(able, key=lambda group: mean(group.finals(metric)))
-    text = f'Best of the distilled: {best.name}, {spread(best.finals(metric))}'
-    baseline = baseline_of(best, groups)
-    if baseline and baseline.finals(metric):
-        gain = _gain(best, baseline, metric).text
-        alone = spread(baseline.finals(metric))
-        text += f'; the same student alone: {alone}; difference: {gain}'
+    text = f'Best distilled student: {best.name}, {format_mean(best.finals(metric))}'
+    baseline, gain = baseline_of(best, groups), gains.get(best.name)
+    if baseline and gain:
+        text += f'; baseline: {format_mean(baseline.finals(metric))}; difference: '
+        text += f'{gain.value:+.1f}'
+        if gain.p is not None:
+            verdict = 'significant' if gain.significant else 'not significant'
+            text += f', {verdict} (p {_p_text(gain.p)})'
     teachers = [g for g in groups if g.is_teacher and g.finals(metric)]
     if len(teachers) == 1:
-        text += f'; its teacher: {spread(teachers[0].finals(metric))}'
+        text += f'; its teacher: {format_mean(teachers[0].finals(metric))}'
     few = min(len(best.runs), len(baseline.runs) if baseline else 2) < 2
     return [Text(text + ('. One seed says nothing about chance.' if few else '.'))]
 
@@ -181,16 +209,19 @@ def _last_and_best(run: Run, metric: str) -> tuple[Cell, Cell]:
     return _number([series[-1][1]]), Cell(f'{best:.1f} ({run.unit} {at})', best)
 
 
-def _explanation(groups: list[Group]) -> str:
+def _explanation(gains: dict[str, Difference]) -> str:
     parts = ['Best and last are of the validations that were logged while training.']
-    if any(baseline_of(group, groups) for group in groups):
+    if gains:
+        tests = sorted({gain.test for gain in gains.values() if gain.test})
         parts.append(
-            'To alone: the last one less that of the same student without a teacher; '
-            "noise: Welch's t-test does not tell it from chance at the 5 % level."
+            'Baseline: the same student, trained without a teacher; the difference is '
+            'that of the last validations.'
+            + (f' p: by {" and ".join(tests)}; below {LEVEL:g} it is significant.')
+            * bool(tests)
         )
     parts.append(
-        'Parameters are those of the student in its checkpoint; of terms: of the necks '
-        'that distillation adds while it trains. Time is by the log, all starts of a '
-        'run together.'
+        'Parameters are those of the student in its checkpoint; necks: the trainable '
+        'parameters of the necks, which distillation adds while it trains. Time is by '
+        'the log, all starts of a run together.'
     )
     return ' '.join(parts)

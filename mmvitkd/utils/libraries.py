@@ -9,7 +9,10 @@ LIBRARIES = {
     'jinja2': 'jinja2',
     'markupsafe': 'markupsafe',
     'matplotlib': 'matplotlib',
-    'scipy': 'scipy',
+    'pandas': 'pandas',
+    'scipy': 'scipy>=1.15',
+    'submitit': 'submitit',
+    'tabulate': 'tabulate',
     'timm': 'timm',
     'transformers': 'transformers<5',
 }

@@ -8,6 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean, stdev, variance
 
+import numpy as np
+from scipy.optimize import brentq
+from scipy.stats import dunnett, levene, nct, t, ttest_ind
+
 LEVEL = 0.05  # of the family: how often chance alone may call anything significant
 POWER = 0.8  # with which the smallest detectable difference would have been found
 DUNNETT = "Dunnett's test"
@@ -97,15 +101,12 @@ def _certain(value: float) -> Difference:
 
 
 def _equal_variances(groups: Groups, baseline: Sequence[float]) -> bool:
-    from scipy.stats import levene
-
-    return bool(levene(baseline, *groups.values(), center='median').pvalue >= LEVEL)
+    # of two values both are as far from their median
+    able = [values for values in (baseline, *groups.values()) if len(values) > 2]
+    return len(able) < 2 or bool(levene(*able, center='median').pvalue >= LEVEL)
 
 
 def _dunnett(groups: Groups, baseline: Sequence[float]) -> dict[str, Difference]:
-    import numpy as np
-    from scipy.stats import dunnett
-
     # its integrals are drawn at random: the same numbers for the same values
     result = dunnett(*groups.values(), control=baseline, rng=np.random.default_rng(0))
     interval = result.confidence_interval(1 - LEVEL)
@@ -129,8 +130,6 @@ def _dunnett(groups: Groups, baseline: Sequence[float]) -> dict[str, Difference]
 
 
 def _welch_holm(groups: Groups, baseline: Sequence[float]) -> dict[str, Difference]:
-    from scipy.stats import t, ttest_ind
-
     each = LEVEL / len(groups)
     found = {}
     for name, values in groups.items():
@@ -185,8 +184,6 @@ def hedges_g(values: Sequence[float], baseline: Sequence[float]) -> float:
 
 def _detectable(critical: float, freedom: float) -> float:
     """Find the difference, in standard errors, that is found with the power."""
-    from scipy.optimize import brentq
-    from scipy.stats import nct
 
     def lacking(shift: float) -> float:
         return float(nct.sf(critical, freedom, shift)) - POWER

@@ -174,16 +174,3 @@ def test_metafile_lists_every_config_once(framework):
         assert 'Weights' not in model
         for result in model.get('Results', []):
             assert all(key.endswith('(paper)') for key in result['Metrics'])
-
-
-def test_readme_and_headers_show_the_metafiles_figures(framework):
-    folder = FOLDER / framework.name
-    rows = (folder / 'README.md').read_text().splitlines()
-    for model in models(framework):
-        name = model['Name']
-        (row,) = (row for row in rows if f']({name}.py)' in row)
-        header = (folder / f'{name}.py').read_text().split('_base_ =')[0]
-        for result in model.get('Results', []):
-            for figure in result['Metrics'].values():
-                assert f'{figure:.2f}' in row
-                assert f'{figure:.2f}' in header

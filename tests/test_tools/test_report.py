@@ -86,9 +86,9 @@ def test_numbers_are_those_of_the_logs(runs, report):
     alone = last_accuracy(runs / 'alone')
     assert float(found['taught']['last']) == pytest.approx(taught)
     assert float(found['alone']['last']) == pytest.approx(alone)
-    assert float(found['taught']['to alone']) == pytest.approx(taught - alone)
+    assert float(found['taught']['vs. baseline']) == pytest.approx(taught - alone)
     assert {name: row['method'] for name, row in found.items()} == {
-        'alone': 'alone',
+        'alone': 'baseline',
         'big': 'teacher',
         'taught': 'gen + mimic0 + nkd',
     }
@@ -101,8 +101,8 @@ def test_parameters_are_the_models_own(report):
         model = build(vit(width))
         size = sum(parameter.numel() for parameter in model.parameters())
         assert int(found[name]['parameters']) == size
-    assert int(found['taught']['of terms']) > 0
-    assert found['alone']['of terms'] == ''
+    assert int(found['taught']['necks']) > 0
+    assert found['alone']['necks'] == ''
 
 
 def test_answers_are_those_that_the_runs_were_validated_by(runs, report):
@@ -437,8 +437,8 @@ def test_a_table_is_sorted_by_mouse_and_keyboard(browser):
     browser.click(button('run'))
     assert column(browser, 'run') == ['alone', 'big', 'taught']
     for _ in range(2):  # whatever the order, what is empty comes last
-        browser.click(button('to alone'))
-        assert column(browser, 'to alone')[1:] == ['', '']
+        browser.click(button('vs. baseline'))
+        assert column(browser, 'vs. baseline')[1:] == ['', '']
 
 
 def test_fits_a_phone(browser):

@@ -2,6 +2,8 @@
 # of configs/vitkd. Teachers have their published weights.
 _base_ = './common.py'
 
+# that the recipes' learning rates belong to, with 128 images each
+gpus = 8
 # a run's last epoch counts, as in the paper
 options = {
     'default_hooks.checkpoint.max_keep_ckpts': 3,

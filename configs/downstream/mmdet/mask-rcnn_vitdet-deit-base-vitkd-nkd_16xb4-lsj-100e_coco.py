@@ -1,5 +1,5 @@
 # As its base, with the DeiT-Base that was distilled by ViTKD and NKD (configs/vitkd)
-# ViTKD's table 14, with "logit-kd": box AP 48.83; not yet reproduced.
+# Its figures in the paper are in metafile.yml; not yet reproduced.
 _base_ = './mask-rcnn_vitdet-deit-base_16xb4-lsj-100e_coco.py'
 
 model = dict(

@@ -2,7 +2,7 @@
 #   bash tools/downstream/dist_train.sh \
 #       configs/downstream/mmdet/mask-rcnn_vitdet-deit-small_16xb4-lsj-100e_coco.py \
 #       16 --amp
-# ViTKD's table 4: box AP 45.07, mask AP 40.14; not yet reproduced.
+# Its figures in the paper are in metafile.yml; not yet reproduced.
 _base_ = ['./_base_/mask-rcnn_vitdet.py', './_base_/lsj-100e.py']
 
 model = dict(

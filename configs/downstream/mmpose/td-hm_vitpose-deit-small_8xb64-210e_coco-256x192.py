@@ -2,7 +2,7 @@
 #   bash tools/downstream/dist_train.sh \
 #       configs/downstream/mmpose/td-hm_vitpose-deit-small_8xb64-210e_coco-256x192.py \
 #       8
-# ViTKD's table 4: pose AP 71.80; not yet reproduced.
+# Its figures in the paper are in metafile.yml; not yet reproduced.
 _base_ = (
     'mmpose::body_2d_keypoint/topdown_heatmap/coco/'
     'td-hm_ViTPose-small_8xb64-210e_coco-256x192.py'

@@ -1,7 +1,7 @@
 # UPerNet, arXiv:1807.10221, on DeiT-Small by mmseg's own recipe; the student alone
 #   bash tools/downstream/dist_train.sh \
 #       configs/downstream/mmseg/upernet_deit-small_8xb2-160k_ade20k-512x512.py 8
-# ViTKD's table 4: mIoU 42.96; not yet reproduced.
+# Its figures in the paper are in metafile.yml; not yet reproduced.
 # The backbone is MMPretrain's: mmseg's has no bias in its patch embedding, and loads
 # whatever fits.
 _base_ = (

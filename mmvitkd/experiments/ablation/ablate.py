@@ -14,7 +14,7 @@ from pathlib import Path
 from mmvitkd.utils.run_lock import lock_dir
 
 from ..progress import Progress, groups_of, show_plan
-from ..results import made_by, teachers_line
+from ..results import accuracy_text, made_by, teachers_line
 from ..run import Run, in_order
 from ..schedule import Launcher, run_all
 from ..timing import epoch_steps, step_times
@@ -25,18 +25,25 @@ from .tables import Protocol, Table, find, kind_of_term, read
 TIMED_ROUNDS = 60  # steps that a table of times is made from
 
 
-def ablate(args: argparse.Namespace, launcher: Launcher) -> list[Run]:
+def ablate(
+    args: argparse.Namespace, protocol: Protocol, launcher: Launcher
+) -> list[Run]:
     """Run tables and write them; return all of their runs.
 
     Args:
         args: As the command reads them.
+        protocol: The data set's.
         launcher: What runs are done by.
 
     Raises:
-        ValueError: If a table or a data set can't be read, or another call works in
+        ValueError: If a table can't be read, or another call works in
             the folder.
     """
-    protocol = Protocol(args.dataset)
+    if args.gpus not in (protocol.gpus, 0):
+        print(
+            f'the learning rates of {protocol.name} belong to {protocol.gpus} GPUs, '
+            f'not {args.gpus}: give --gpus {protocol.gpus}, or options of your own'
+        )
     paths = [path for name in args.table for path in find(name, protocol.name)]
     tables = [read(path, protocol) for path in dict.fromkeys(paths)]
     _require_own_names(tables)
@@ -52,11 +59,6 @@ def ablate(args: argparse.Namespace, launcher: Launcher) -> list[Run]:
         for table in tables:
             _write(table, protocol, args, root)
     return runs
-
-
-def accuracy_text(run: Run) -> str:
-    """Say what a finished run measured."""
-    return f'{(run.result() or {})["top1"]:.1f}'
 
 
 def _require_own_names(tables: Sequence[Table]) -> None:

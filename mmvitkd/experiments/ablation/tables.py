@@ -57,7 +57,7 @@ class Table:
 
     @property
     def argument(self) -> str:
-        """Name it as ``tools/ablate.py`` takes it."""
+        """Name it as the command takes it."""
         return self.name if self.path.parent == FOLDER else str(self.path)
 
     @property
@@ -81,6 +81,11 @@ class Protocol:
                 f"--dataset '{dataset}' is none of {DATASETS} and no file of your own"
             )
         self.cfg = Config.fromfile(self.path)
+
+    @property
+    def gpus(self) -> int:
+        """Return how many GPUs a run's learning rate and batch belong to."""
+        return self.cfg.get('gpus', 1)
 
     def _entry(self, kind: str, name: str) -> ConfigDict:
         entries = self.cfg[kind]

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import resource
 import sys
-import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,7 +16,6 @@ from unittest import mock
 from uuid import uuid4
 
 import torch
-from ablation_lib.runs import FORK
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.runner import Runner
@@ -35,6 +32,7 @@ from mmvitkd.utils.cli import (
 )
 from mmvitkd.utils.hooks import complete_hooks
 
+from ..fork import reason
 from .variants import Variant
 
 SECTIONS = ('data', 'student', 'teacher', 'terms', 'backward', 'optimiser')
@@ -89,7 +87,7 @@ def draw_batch(case: Case, runner: Runner) -> dict[str, Any]:
         runner.cfg.train_dataloader.batch_size = case.batch_size
         complete_dataloader(runner.cfg, 'train_dataloader', False, False)
         return next(iter(runner.build_dataloader(runner.cfg.train_dataloader)))
-    model = unwrap(runner.model)
+    model: Any = unwrap(runner.model)
     size = case.image_size or natural_input_size(model.student) or (224, 224)
     height, width = (size, size) if isinstance(size, int) else size
     draw = torch.Generator().manual_seed(0)
@@ -117,13 +115,13 @@ class Loop:
         if cfg is None:
             raise ValueError('does not apply')
         self.runner = _runner(cfg, case, launcher)
-        self.model = unwrap(self.runner.model)
+        self.model: Any = unwrap(self.runner.model)
         self.clock = case.clock
         self.batch = draw_batch(case, self.runner)
         self.step = self.train if variant.trains else self.teach
         with self.optim_wrapper.optim_context(self.model):
-            data = self.model.data_preprocessor(self.batch, training=True)
-            self.inputs = data['inputs']
+            preprocess: Any = self.model.data_preprocessor
+            self.inputs = preprocess(self.batch, training=True)['inputs']
             if variant.finish is not None:
                 variant.finish(self, case.folder / uuid4().hex)
 
@@ -163,7 +161,8 @@ def _runner(cfg: Config, case: Case, launcher: str) -> Runner:
             teacher.input_size = 'same'
     complete_hooks(cfg)
     runner = build_runner(cfg)
-    for teacher in unwrap(runner.model).teachers.values():
+    model: Any = unwrap(runner.model)
+    for teacher in model.teachers.values():
         if teacher.model is not None and not Path(teacher.checkpoint).is_file():
             file = Path(teacher.checkpoint)
             part = file.with_suffix(f'.{uuid4().hex}')  # of several processes
@@ -179,7 +178,7 @@ def _runner(cfg: Config, case: Case, launcher: str) -> Runner:
 
 
 def time_rounds(
-    loops: dict[str, Callable[[], object]],
+    loops: Mapping[str, Callable[[], object]],
     rounds: int,
     warm_up: int,
     clock: Callable[[], float] = perf_counter,
@@ -245,45 +244,6 @@ def _sections(loop: Loop, seconds: dict[str, float]) -> Iterator[None]:
             call = timed(name, getattr(owner, method))
             patches.enter_context(mock.patch.object(owner, method, call))
         yield
-
-
-def apart(threads: int, function: Callable[..., Any], *args: Any) -> Any:
-    """Call a function in a process of its own, and return what it returns.
-
-    What it needs is gone afterwards, and this process starts neither threads nor CUDA,
-    which would not survive the next fork.
-
-    Raises:
-        ValueError: If it fails.
-    """
-    receiver, sender = FORK.Pipe(duplex=False)
-    process = FORK.Process(target=_child, args=(sender, threads, function, args))
-    process.start()
-    sender.close()
-    try:
-        error, answer = receiver.recv()
-    except EOFError:
-        error, answer = 'its process died; is there enough memory?', None
-    process.join()
-    if error is not None:
-        raise ValueError(error)
-    return answer
-
-
-def _child(
-    sender: Any, threads: int, function: Callable[..., Any], args: tuple[Any, ...]
-) -> None:
-    try:
-        torch.set_num_threads(threads)
-        sender.send((None, function(*args)))
-    except BaseException as error:  # the parent reports it
-        sender.send((reason(error), None))
-    os._exit(0)
-
-
-def reason(error: BaseException) -> str:
-    """Say in a line what went wrong."""
-    return textwrap.shorten(f'{type(error).__name__}: {error}', 400)
 
 
 def time_variants(variants: list[Variant], case: Case) -> dict[str, Any]:

@@ -8,9 +8,9 @@ from multiprocessing.connection import wait
 from typing import Any
 
 import torch
-from ablation_lib.runs import FORK
 
-from .measure import Case, Loop, reason, time_rounds
+from ..fork import FORK, reason
+from .measure import Case, Loop, time_rounds
 from .variants import Variant
 
 
@@ -38,7 +38,7 @@ def time_processes(
 
 
 class _Group:
-    """Processes that train a model together, a step whenever asked."""
+    """Processes that train a model together, a step at a time."""
 
     def __init__(self, variant: Variant, case: Case, count: int) -> None:
         with socket.socket() as free:
@@ -56,25 +56,26 @@ class _Group:
             process.start()
             there.close()
             self.members.append((process, here))
-        self._answers()
+        self._wait()
 
     def step(self) -> None:
         for _, pipe in self.members:
             pipe.send('step')
-        self._answers()
+        self._wait()
 
-    def _answers(self) -> None:
+    def _wait(self) -> None:
         """Wait for all, but for no other once one has failed."""
-        waiting = [pipe for _, pipe in self.members]
+        waiting: list[Any] = [pipe for _, pipe in self.members]
         while waiting:
-            for pipe in wait(waiting):
+            pipes: list[Any] = wait(waiting)
+            for pipe in pipes:
                 waiting.remove(pipe)
                 try:
-                    answer = pipe.recv()
+                    message = pipe.recv()
                 except EOFError:
-                    answer = 'a process died; is there enough memory?'
-                if answer != 'ready':
-                    raise ValueError(answer)
+                    message = 'a process died; is there enough memory?'
+                if message != 'ready':
+                    raise ValueError(message)
 
     def end(self) -> None:
         for process, _ in self.members:

@@ -6,6 +6,8 @@ shuffle, every token through both convolutions, the errors of all tokens times t
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -60,7 +62,8 @@ class ReleasedGenerator(nn.Module):
 
     def forward(self, x: Tensor, hw: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """Map ``(B, N, C_s)`` to ``(B, N, C_t)`` and the mask, 1 where masked."""
-        x = self.align.fc(x)
+        align: Any = self.align
+        x = align.fc(x)
         batch, tokens, channels = x.shape
         kept = int(tokens * (1 - self.mask_ratio))
         shuffle = torch.rand(batch, tokens, device=x.device).argsort(1)

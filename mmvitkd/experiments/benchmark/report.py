@@ -1,4 +1,4 @@
-"""Medians, spreads and ratios of what was measured; tables in Markdown and CSV."""
+"""Medians, quartiles and ratios of what was measured; tables in Markdown and CSV."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import statistics
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mmvitkd.utils.tables import write_rows
-
+from ..results import markdown_table, write_records
 from .measure import SECTIONS
 
 Times = dict[str, list[float]]
@@ -28,7 +27,7 @@ class Spread(NamedTuple):
         return f'{median} ({low} to {high})'
 
 
-def spread(values: list[float]) -> Spread:
+def quartiles(values: list[float]) -> Spread:
     """Return the quartiles; of a single value, that."""
     if len(values) == 1:
         return Spread(*values * 3)
@@ -41,23 +40,24 @@ def ratios(times: Times, name: str, to: tuple[str, ...]) -> Spread | None:
         return None
     sums = [sum(each) for each in zip(*(times[other] for other in to), strict=True)]
     pairs = zip(times[name], sums, strict=True)
-    return spread([mine / theirs for mine, theirs in pairs])
+    return quartiles([mine / theirs for mine, theirs in pairs])
 
 
 def summary(case: Record, name: str) -> Record:
     """Sum up a variant: time, images a second, ratios, memory.
 
-    ``to_sum`` is to a student's step plus the teacher's forward, ``to_student`` to the
-    former alone, ``to_terms`` to a step whose answers cost nothing; the memory's ratio
-    is to the student's training plus the teacher's weights.
+    ``to_sum`` is relative to a student's step plus the teacher's forward,
+    ``to_student`` to the former alone, ``to_terms`` to a step whose teacher outputs
+    cost nothing; the memory's ratio is relative to the student's training plus the
+    teacher's weights.
     """
     times, memory = case['times'], case['memory']
-    median = spread(times[name]).median
+    median = quartiles(times[name]).median
     peak = memory.get(name, {}).get('peak')
-    alone = memory.get('student', {}).get('peak')
+    student = memory.get('student', {}).get('peak')
     weights = memory.get(name, {}).get('teacher', 0)
     return {
-        'seconds': spread(times[name]),
+        'seconds': quartiles(times[name]),
         'images_per_second': case['batch_size'] / median,
         'to_sum': ratios(times, name, ('student', 'teacher')),
         'to_student': ratios(times, name, ('student',)),
@@ -67,7 +67,7 @@ def summary(case: Record, name: str) -> Record:
         if 'released' in times
         else None,
         'peak_bytes': peak,
-        'memory_ratio': peak / (alone + weights) if peak and alone else None,
+        'memory_ratio': peak / (student + weights) if peak and student else None,
     }
 
 
@@ -77,15 +77,12 @@ def _cell(value: Any, digits: int = 2) -> str:
     return value.text(digits) if isinstance(value, Spread) else f'{value:.{digits}f}'
 
 
-def _row(cells: list[str]) -> str:
-    return f'| {" | ".join(cells)} |'
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    cells = zip(*rows, strict=True) if rows else ([] for _ in head)
+    return markdown_table(dict(zip(head, map(list, cells), strict=True)))
 
 
-def _table(head: list[str], rows: list[list[str]]) -> list[str]:
-    return [_row(head), _row(['---'] * len(head)), *map(_row, rows)]
-
-
-def _times_table(case: Record) -> list[str]:
+def _times_table(case: Record) -> str:
     rows = []
     references = [one for one in ('student', 'terms', 'config') if one in case['times']]
     for name in case['times']:
@@ -108,7 +105,7 @@ def _times_table(case: Record) -> list[str]:
     return _table([*head, *to, 'peak MB', 'memory ratio'], rows)
 
 
-def _overview(cases: list[Record]) -> list[str]:
+def _overview(cases: list[Record]) -> str:
     """Lay out what each config as it is costs, one below the other."""
     heads = ['config', 'images/s', 'to student + teacher', 'to student', 'memory ratio']
     rows = []
@@ -127,7 +124,7 @@ def _overview(cases: list[Record]) -> list[str]:
     return _table(heads, rows)
 
 
-def _split_table(case: Record) -> list[str]:
+def _split_table(case: Record) -> str:
     parts = [*SECTIONS, 'other']
     rows = [
         [name, *(f'{1000 * statistics.median(split[part]):.0f}' for part in parts)]
@@ -136,14 +133,16 @@ def _split_table(case: Record) -> list[str]:
     return _table(['ms', *parts], rows)
 
 
-def _processes_table(case: Record) -> list[str]:
+def _processes_table(case: Record) -> str:
     times = case['processes']
     one = min(times, key=int)
     rows = []
     for count, seconds in times.items():
         share = int(count) / int(one)
-        gain = spread([share * a / b for a, b in zip(times[one], seconds, strict=True)])
-        images = int(count) * case['batch_size'] / spread(seconds).median
+        gain = quartiles(
+            [share * a / b for a, b in zip(times[one], seconds, strict=True)]
+        )
+        images = int(count) * case['batch_size'] / quartiles(seconds).median
         rows.append([count, f'{images:.1f}', gain.text(2)])
     return _table(['processes', 'images/s', f'to {one}'], rows)
 
@@ -154,43 +153,39 @@ def markdown(results: Record) -> str:
     threads = f'threads a process: {results["threads"]}'
     precision = 'mixed precision' if results['amp'] else 'float32'
     clock = 'CPU time' if results['cpu_time'] else 'wall-clock time'
-    lines = [
+    parts = [
         '# Performance',
-        '',
         f'`{results["command"]}`; {results["date"]}; {results["device"]}; {threads}; '
         f'{precision}; {clock}; {versions}.',
-        '',
         'Medians, with the quartiles in brackets. Ratios are taken within a round, in '
         'which every variant runs a step. docs/benchmark.md says how to read it.',
     ]
     every = [case for case in results['cases'] if 'config' in case['times']]
     if len(every) > 1:
-        lines += ['', *_overview(every)]
+        parts.append(_overview(every))
     for case in results['cases']:
-        lines += ['', f'## {case["title"]}', '', f'{case["rounds"]} rounds.', '']
-        lines += _times_table(case)
-        for name, reason in case['left_out'].items():
-            lines += ['', f'Left out: {name}, {reason}']
+        parts += [f'## {case["title"]}', f'{case["rounds"]} rounds.']
+        parts.append(_times_table(case))
+        parts += [f'Left out: {n}, {why}' for n, why in case['left_out'].items()]
         if case['split']:
-            lines += ['', 'Where the time goes, in rounds of their own:', '']
-            lines += _split_table(case)
+            parts.append('Where the time goes, in rounds of their own:')
+            parts.append(_split_table(case))
         if case['processes']:
-            lines += ['', 'Several processes, the same batch for each:', '']
-            lines += _processes_table(case)
-    plots = ['', '![Performance](performance.svg)', '']
-    return '\n'.join([*lines, *plots])
+            parts.append('Several processes, the same batch for each:')
+            parts.append(_processes_table(case))
+    return '\n\n'.join([*parts, '![Performance](performance.svg)']) + '\n'
 
 
 def write(results: Record, stem: Path) -> None:
     """Write ``stem.json``, ``stem.md`` and ``stem.csv``."""
     stem.with_suffix('.json').write_text(json.dumps(results, indent=1) + '\n')
     stem.with_suffix('.md').write_text(markdown(results), encoding='utf-8')
-    rows: list[list] = [['case', 'variant', *FIELDS]]
-    for case in results['cases']:
-        for name in case['times']:
-            rows.append([case['title'], name, *_flat(summary(case, name))])
-    with open(stem.with_suffix('.csv'), 'w', newline='', encoding='utf-8') as file:
-        write_rows(file, rows)
+    records = [
+        {'case': case['title'], 'variant': name, **_flat(summary(case, name))}
+        for case in results['cases']
+        for name in case['times']
+    ]
+    write_records(stem.with_suffix('.csv'), records)
 
 
 FIELDS = [
@@ -201,12 +196,12 @@ FIELDS = [
 ]  # fmt: skip
 
 
-def _flat(found: Record) -> list[Any]:
-    """Return a summary's numbers in the order of ``FIELDS``."""
-    flat = []
+def _flat(found: Record) -> Record:
+    """Return a summary's numbers by ``FIELDS``."""
+    flat = {}
     for field in FIELDS:
         name, _, end = field.rpartition('_')
         key, part = (name, end) if end in ('low', 'high') else (field, 'median')
         value = found[key]
-        flat.append(getattr(value, part) if isinstance(value, Spread) else value)
+        flat[field] = getattr(value, part) if isinstance(value, Spread) else value
     return flat

@@ -38,7 +38,7 @@ class Variant:
         trains: Whether it is a training step. Defaults to True.
         finish: Changes the loop that was built, given a folder of its own. Defaults to
             None.
-        when: ``'cpu'`` or ``'cuda'``, where it is timed unless asked for by name;
+        when: ``'cpu'`` or ``'cuda'``, where it is timed unless named;
             None: everywhere. Defaults to None.
     """
 
@@ -204,14 +204,14 @@ VARIANTS = [
     Variant('kd', 'KD on the logits instead', _logits('kd')),
     Variant('nkd', 'NKD on the logits instead', _logits('nkd')),
     Variant('masked-nkd', 'NKD, the teacher sees half of the patches', _masked),
-    Variant('terms', 'no teacher, its answers there', _teacher(), finish=hold),
-    Variant('cached', 'stored answers of the teacher', _teacher(), finish=store),
+    Variant('terms', 'no teacher, its outputs given', _teacher(), finish=hold),
+    Variant('cached', 'stored outputs of the teacher', _teacher(), finish=store),
     Variant('cached-nkd', 'NKD on stored logits', _logits('nkd'), finish=store),
 ]
 
 
 def choose(only: list[str] | None, device: str) -> list[Variant]:
-    """Return the variants that are asked for, or those of the device.
+    """Return the variants that are named, or those of the device.
 
     Raises:
         ValueError: If a name is unknown.

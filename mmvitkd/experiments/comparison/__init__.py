@@ -1,1 +1,1 @@
-"""The parts of compare_methods.py."""
+"""Methods that are tuned by equal tries, and compared by one protocol."""

@@ -1,33 +1,36 @@
-"""Read a comparison of configs/comparison and make the trainings that it asks for."""
+"""Read a comparison of configs/comparison and make the trainings that it names."""
 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ablation_lib.tables import Setting, teachers_of
 from mmengine.config import Config, ConfigDict
 from mmengine.runner import Runner
 
 import mmvitkd.models  # noqa: F401  registers the losses
 from mmvitkd.registry import MODELS
-from mmvitkd.utils.types import class_of
+from mmvitkd.utils.own_configs import own_configs
+from mmvitkd.utils.teacher_cache import sha256
+from mmvitkd.utils.types import class_of, name_of
 
+from ..run import Setting, teachers_of
+from .differences import differences, require_named
+
+FOLDER = own_configs() / 'comparison'
 KEYS = {
     'name', 'config', 'terms_of', 'scale', 'tuned', 'differs', 'options', 'weights',
 }  # fmt: skip
-OURS = 'configs/comparison/methods.py'
 REQUIRED = (
     'title', 'student', 'pair', 'teachers', 'options', 'factors', 'first_tuning_seed',
-    'alone', 'to_beat', 'timed_against', 'without_factor', 'methods',
+    'baseline', 'to_beat', 'timed_against', 'without_factor', 'methods',
 )  # fmt: skip
 # what a training reads; other names of a config are those that others take over
 READ = {*inspect.signature(Runner.__init__).parameters, 'custom_imports'}
-# of a distiller, what makes the method
-OWN = ('type', 'student', 'teacher', 'teachers', 'terms', 'task_weight')
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,7 @@ class Method:
         tuned: The terms that the factor multiplies; none is a training without one.
         differs: By dotted keys, what differs from the training of the student alone.
         weights: Where those at factor 1 are from.
+        depends_on: Digests of the weights of teachers that are not trained here.
     """
 
     name: str
@@ -51,10 +55,12 @@ class Method:
     tuned: tuple[str, ...]
     differs: dict[str, str]
     weights: str
+    depends_on: str = ''
 
     @property
     def student(self) -> ConfigDict:
-        return student_of(self.cfg)
+        """Return its student, or the classifier that is trained alone."""
+        return self.cfg.model.get('student') or self.cfg.model
 
     def setting(self, factor: float = 1.0, tuning: bool = False) -> Setting:
         """Make the training at a factor, to be tested on its split.
@@ -77,6 +83,7 @@ class Method:
             cfg,
             one,
             several_teachers={} if one else self.teachers,
+            depends_on=self.depends_on,
         )
 
 
@@ -90,11 +97,12 @@ class Comparison:
         teachers: The trainings that make teachers.
         factors: The tries of every method.
         first_tuning_seed: The test's are below it.
-        alone: What all are compared with; ``to_beat`` is another one.
-        to_beat: See ``alone``.
+        baseline: The method that all are compared with; ``to_beat`` is another one.
+        to_beat: See ``baseline``.
         timed_against: Whose step is 1.
         without_factor: A sentence on what a training without a factor has instead.
         excluded: By the beginning of a config's name, why it is not compared.
+        added: Methods that the command line named by their configs.
     """
 
     title: str
@@ -102,53 +110,92 @@ class Comparison:
     teachers: list[Setting]
     factors: tuple[float, ...]
     first_tuning_seed: int
-    alone: str
+    baseline: str
     to_beat: str
     timed_against: str
     without_factor: str
     excluded: dict[str, str]
+    added: tuple[str, ...] = ()
 
-    def selected(self, only: list[str] | None) -> list[Method]:
-        """Return those that are asked for, and what they are compared with.
+    @property
+    def references(self) -> dict[str, str]:
+        """What all are compared with: in the words of a heading, the method."""
+        others = {} if self.to_beat == self.baseline else {self.to_beat: self.to_beat}
+        return {'baseline': self.baseline, **others}
+
+    def selected(self, only: Sequence[str] | None) -> list[Method]:
+        """Return those that are wanted, and what they are compared with.
 
         Raises:
             ValueError: If one is unknown.
         """
-        unknown = [name for name in only or [] if name not in self.methods]
-        if unknown:
-            raise ValueError(f'--only {unknown[0]!r}: there are {list(self.methods)}')
-        names = {*(only or self.methods), self.alone, self.to_beat}
+        for name in only or []:
+            if name not in self.methods:
+                hint = '; configs stand before --only' if name.endswith('.py') else ''
+                raise ValueError(f'--only {name!r}: there are {[*self.methods]}{hint}')
+        names = {*(only or self.methods), *self.added, *self.references.values()}
         return [self.methods[name] for name in self.methods if name in names]
 
 
-def read(path: Path, max_epochs: int | None = None) -> Comparison:
+def find(name: str) -> Path:
+    """Find a comparison's file: one of the user's, or by its name among ours.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    for path in (Path(name), FOLDER / f'{name}.py'):
+        if path.is_file():
+            return path
+    # the others in the folder are configs of methods, one for each data set
+    known = sorted(p.stem for p in FOLDER.glob('*.py') if '_' not in p.stem)
+    raise ValueError(f"there is no comparison '{name}': give a file, or one of {known}")
+
+
+def read(
+    path: Path, max_epochs: int | None = None, configs: Sequence[Path] = ()
+) -> Comparison:
     """Read a comparison's file.
 
     Args:
         path: The file.
         max_epochs: Cuts every training, to try the machinery. Defaults to None.
+        configs: Of methods to compare with those of the file, under the names of these
+            files, whatever their trainings differ in. Defaults to none.
 
     Raises:
-        ValueError: If it is missing, or a method can't be read, or its training
-            differs from that of the student alone in what it does not name.
+        ValueError: If a method can't be read, or its training differs from that of the
+            student alone in what the file does not name.
     """
-    if not path.is_file():
-        raise ValueError(f"there is no comparison '{path}'")
     cfg = Config.fromfile(path)
-    missing = [key for key in REQUIRED if key not in cfg]
+    # its former name, which only a user's file still gives
+    cfg.baseline = cfg.get('alone', cfg.get('baseline'))
+    missing = [key for key in REQUIRED if cfg.get(key) is None]
     if missing:
-        raise ValueError(f'{path.name} must give {missing}, as {OURS} does')
-    reader = _Reader(path.parent, cfg, max_epochs)
+        raise ValueError(
+            f'{path.name} must give {missing}, as {FOLDER}/methods.py does'
+        )
+    reader = _Reader(path, cfg, max_epochs)
     methods: dict[str, Method] = {}
-    for entry in cfg.methods:
+
+    def add(entry: ConfigDict, source: str, free: bool = False) -> None:
+        name = entry.get('name')
         try:
-            method = reader.method(entry)
-        except (ValueError, KeyError, FileNotFoundError) as error:
-            raise ValueError(f'{path.name}, {entry.get("name")}: {error}') from error
-        if method.name in methods:
-            raise ValueError(f'{path.name}: two methods are named {method.name!r}')
+            method = reader.method(entry, free)
+        except ImportError as error:  # MMEngine's lists sys.path
+            reason = str(error).partition(', the current sys.path')[0]
+            raise ValueError(f'{source}: {reason}; is it on PYTHONPATH?') from error
+        except (ValueError, KeyError, OSError, SyntaxError) as error:
+            raise ValueError(f'{source}, {name}: {error}') from error
+        if name in methods:
+            raise ValueError(f'{source}: two methods are named {name!r}')
         methods[method.name] = method
-    for role in ('alone', 'to_beat', 'timed_against'):
+
+    for entry in cfg.methods:
+        add(entry, path.name)
+    for config in configs:
+        own = {'name': config.stem, 'config': str(config.absolute())}
+        add(ConfigDict(own, weights="its config's"), str(config), free=True)
+    for role in ('baseline', 'to_beat', 'timed_against'):
         if cfg[role] not in methods:
             raise ValueError(f'{path.name}: {role}={cfg[role]!r} is no method of it')
     return Comparison(
@@ -157,19 +204,20 @@ def read(path: Path, max_epochs: int | None = None) -> Comparison:
         [training for _, training in reader.teachers.values()],
         tuple(sorted(cfg.factors)),
         cfg.first_tuning_seed,
-        cfg.alone,
+        cfg.baseline,
         cfg.to_beat,
         cfg.timed_against,
         cfg.without_factor,
         cfg.get('excluded', {}),
+        tuple(config.stem for config in configs),
     )
 
 
 class _Reader:
     """Makes methods of the entries of a comparison's file."""
 
-    def __init__(self, folder: Path, cfg: Config, max_epochs: int | None) -> None:
-        self.folder = folder
+    def __init__(self, file: Path, cfg: Config, max_epochs: int | None) -> None:
+        self.file = file
         self.max_epochs = max_epochs
         self.cfg = cfg
         self.base = self._training(self.cfg.student, self.cfg.options)
@@ -189,20 +237,34 @@ class _Reader:
             for name, config in self.cfg.teachers.items()
         }
 
+    def _read(self, config: str) -> Config:
+        """Read a config that lies beside the comparison's file, or is ours."""
+        for folder in (self.file.parent, FOLDER):
+            if (folder / config).is_file():
+                return Config.fromfile(folder / config)
+        raise ValueError(
+            f"there is no config '{config}', beside {self.file.name} or in {FOLDER}"
+        )
+
     def _training(self, config: str, options: dict[str, Any]) -> Config:
-        whole = Config.fromfile(self.folder / config).to_dict()
+        whole = self._read(config).to_dict()
         cfg = Config({key: value for key, value in whole.items() if key in READ})
+        imports = cfg.get('custom_imports')
         cfg.merge_from_dict(deepcopy(dict(options)))
+        _add_imports(cfg, imports)
         return cfg
 
     def _cut(self, cfg: Config) -> Config:
         loop = cfg.train_cfg
-        loop.max_epochs = min(loop.max_epochs, self.max_epochs or loop.max_epochs)
-        loop.val_interval = min(loop.val_interval, loop.max_epochs)
+        if 'max_epochs' in loop:
+            loop.max_epochs = min(loop.max_epochs, self.max_epochs or loop.max_epochs)
+            loop.val_interval = min(loop.get('val_interval', 1), loop.max_epochs)
+        elif self.max_epochs:
+            raise ValueError(f'--max-epochs cannot cut train_cfg={dict(loop)}')
         return cfg
 
-    def method(self, entry: ConfigDict) -> Method:
-        """Make a method of its entry."""
+    def method(self, entry: ConfigDict, free: bool) -> Method:
+        """Make a method of its entry; a free one may differ in what it likes."""
         either = ('config' in entry) != ('terms_of' in entry)
         if set(entry) - KEYS or 'name' not in entry or not either:
             raise ValueError(
@@ -212,48 +274,83 @@ class _Reader:
         options = {**self.cfg.options, **entry.get('options', {})}
         cfg = self._training(entry.get('config', self.cfg.pair), options)
         if 'terms_of' in entry:
-            source = Config.fromfile(self.folder / entry.terms_of).model
-            _take_terms(cfg.model, source)
-        differs = dict(entry.get('differs', {}))
+            source = self._read(entry.terms_of)
+            _take_terms(cfg.model, source.model)
+            _add_imports(cfg, source.get('custom_imports'))
+        found = differences(cfg, self.base)
         changed = {
             key: f'{key} = {value}' for key, value in entry.get('options', {}).items()
         }
-        _check_same(cfg, self.base, {*differs, *changed})
+        differs = found if free else {**entry.get('differs', {}), **changed}
+        require_named(found, differs)
         self._cut(cfg)
         terms = cfg.model.get('terms') or {}
         _write_weights(terms, entry.get('scale', 1.0))
-        taught_by = self._take_teachers(cfg.model)
+        beginnings = entry.get('tuned')
+        if free and terms and cfg.model.get('task_weight', 1.0) == 0:
+            beginnings = []
+            differs['task_weight'] = (
+                'it reads no labels, against which a factor would weigh its terms, and '
+                'has no factor'
+            )
+        trained, taught_by, digests = self._take_teachers(cfg.model)
         return Method(
             entry.name,
             cfg,
-            {name: training for name, (_, training) in taught_by.items()},
-            ' and '.join(dict.fromkeys(name for name, _ in taught_by.values())),
-            _tuned(list(terms), entry.get('tuned'), cfg.model),
-            {**differs, **changed},
+            trained,
+            ' and '.join(dict.fromkeys(taught_by)),
+            _tuned(list(terms), beginnings, cfg.model),
+            differs,
             entry.get('weights', ''),
+            ' '.join(digests),
         )
 
-    def _take_teachers(self, model: ConfigDict) -> dict[str, tuple[str, Setting]]:
-        """Give a distiller the teachers that are trained here."""
-        found = {}
-        for name, teacher in teachers_of(model).items():
-            stem = Path(teacher.checkpoint).parent.name
-            if stem not in self.teachers:
+    def _take_teachers(
+        self, model: ConfigDict
+    ) -> tuple[dict[str, Setting], list[str], list[str]]:
+        """Give a distiller the teachers that are trained here.
+
+        Returns:
+            Their trainings, by their names in the config; the names of all, for people;
+            and digests of the files of those that are taken as they are.
+        """
+        trained, names, digests = {}, [], []
+        for key, teacher in teachers_of(model).items():
+            file = teacher.get('checkpoint')
+            stem = Path(file or '').parent.name
+            if stem in self.teachers:
+                name, trained[key] = self.teachers[stem]
+                theirs = trained[key].cfg
+                teacher.cfg = {
+                    key: theirs[key].to_dict() for key in ('model', 'data_preprocessor')
+                }
+            elif not file:  # the model fetches its own weights, or they are stored
+                name = name_of(_model_of(teacher).get('type', 'a teacher'))
+            elif '://' in file or Path(file).is_file():
+                name = f'{stem}/{Path(file).name}'
+                digests += [] if '://' in file else [sha256(Path(file))]
+            else:
                 raise ValueError(
-                    f"its teacher '{teacher.checkpoint}' is of none of "
-                    f'{list(self.cfg.teachers.values())}'
+                    f"its teacher '{file}' is of none of "
+                    f'{list(self.cfg.teachers.values())}, and no file that is there'
                 )
-            found[name] = self.teachers[stem]
-            theirs = found[name][1].cfg
-            teacher.cfg = {
-                key: theirs[key].to_dict() for key in ('model', 'data_preprocessor')
-            }
-        return found
+            names.append(name)
+        return trained, names, digests
 
 
-def student_of(cfg: Config) -> ConfigDict:
-    """Return a distiller's student, or the classifier that is trained alone."""
-    return cfg.model.get('student') or cfg.model
+def _model_of(teacher: ConfigDict) -> dict[str, Any]:
+    cfg = teacher.get('cfg')
+    return cfg.get('model', cfg) if isinstance(cfg, dict) else teacher
+
+
+def _add_imports(cfg: Config, more: dict[str, Any] | None) -> None:
+    """Let a training import what another config does, too."""
+    both = [imports for imports in (more, cfg.get('custom_imports')) if imports]
+    if len(both) == 2 and both[0] != both[1]:
+        names = [[i] if isinstance(i, str) else i for i in (b['imports'] for b in both)]
+        cfg.custom_imports = {**both[1], 'imports': list(dict.fromkeys(sum(names, [])))}
+    elif both:
+        cfg.custom_imports = both[0]
 
 
 def _take_terms(model: ConfigDict, source: ConfigDict) -> None:
@@ -289,51 +386,3 @@ def _tuned(
         if not any(term.startswith(beginning) for term in terms):
             raise ValueError(f"tuned: no term of {terms} begins with '{beginning}'")
     return tuple(term for term in terms if term.startswith(tuple(beginnings)))
-
-
-def _check_same(cfg: Config, base: Config, named: set[str]) -> None:
-    """Refuse differences between two trainings that are not named, and the reverse."""
-    found = differences(cfg, base)
-    secret = [k for k in found if not any(_is_of(k, name) for name in named)]
-    if secret:
-        raise ValueError(
-            f'{secret} differ from the training of the student alone: name them in '
-            'differs, with the reason, if the method needs that'
-        )
-    absent = [n for n in sorted(named) if not any(_is_of(key, n) for key in found)]
-    if absent:
-        raise ValueError(f'{absent} do not differ from the student alone')
-
-
-def _is_of(key: str, name: str) -> bool:
-    return key == name or key.startswith(f'{name}.')
-
-
-def differences(cfg: Config, base: Config) -> list[str]:
-    """List the dotted keys in which two trainings differ, methods apart."""
-    ours, theirs = _flat(_compared(cfg)), _flat(_compared(base))
-    missing = object()
-    return sorted(
-        key
-        for key in {*ours, *theirs}
-        if ours.get(key, missing) != theirs.get(key, missing)
-    )
-
-
-def _compared(cfg: Config) -> dict[str, Any]:
-    whole = cfg.to_dict()
-    model = whole.pop('model')
-    others = {}
-    if 'student' in model:
-        others = {key: value for key, value in model.items() if key not in OWN}
-    return {**whole, 'model': {**others, 'student': model.get('student', model)}}
-
-
-def _flat(value: dict[str, Any], prefix: str = '') -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, inner in value.items():
-        if isinstance(inner, dict) and inner:
-            flat.update(_flat(inner, f'{prefix}{key}.'))
-        else:
-            flat[f'{prefix}{key}'] = inner
-    return flat

@@ -1,73 +1,29 @@
-"""Write a comparison: lines of numbers, and what they say for certain."""
+"""Write a comparison: its tables, and what they say for certain."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from statistics import mean, stdev
 from typing import Any
 
-from ablation_lib.results import Measured, spread
+from mmvitkd.utils.statistics import LEVEL, Difference, format_mean
 
-from mmvitkd.reporting.significance import LEVEL, within_noise
-from mmvitkd.utils.tables import write_rows
+from ..results import (
+    Measured,
+    difference_columns,
+    difference_record,
+    difference_text,
+    latex_table,
+    markdown_table,
+    p_text,
+    statistics_legend,
+    value_record,
+    write_records,
+)
+from .methods import Comparison
+from .plan import Row
 
-from .methods import Comparison, Method
-
-
-@dataclass(frozen=True)
-class Line:
-    """What is known of a method.
-
-    Args:
-        method: Which.
-        factor: The one that was chosen; None while it is not.
-        validated: What the tries gave on the validation split, by factor.
-        test: What the chosen one gave on the test split.
-        costs: Of a step and of the student, as ``measure_costs`` returns them; empty
-            where they are not measured.
-    """
-
-    method: Method
-    factor: float | None
-    validated: dict[float, Measured]
-    test: Measured
-    costs: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        return self.method.name
-
-    @property
-    def at_the_end(self) -> bool:
-        """Whether a factor beyond those tried might be better."""
-        ends = (min(self.validated), max(self.validated)) if self.validated else ()
-        return self.factor in ends
-
-    @property
-    def reason(self) -> str | None:
-        """Say why there is no accuracy, if a run failed."""
-        every = (*self.validated.values(), self.test)
-        reasons = [why for one in every for why in one.failures.values()]
-        return reasons[0] if reasons and not self.test.top1 else None
-
-    def difference(self, other: Line) -> float | None:
-        """Return the mean top-1 against another's, in points."""
-        if not (self.test.top1 and other.test.top1):
-            return None
-        return mean(self.test.top1) - mean(other.test.top1)
-
-    def is_noise(self, other: Line) -> bool | None:
-        """Tell whether chance alone could make it; None with too few seeds."""
-        return within_noise(self.test.top1, other.test.top1)
-
-
-def table(heads: list[str], rows: list[list[str]]) -> list[str]:
-    """Lay a table out in Markdown; with no rows there is none."""
-    if not rows:
-        return []
-    cells = [heads, ['---'] * len(heads), *rows]
-    return [f'| {" | ".join(c.replace("|", "/") for c in row)} |' for row in cells]
+Columns = dict[str, list[str]]  # heading to one text a row
 
 
 def times(factor: float) -> str:
@@ -75,266 +31,274 @@ def times(factor: float) -> str:
     return f'1/{1 / factor:g}' if factor < 1 else f'{factor:g}'
 
 
-def _value(measured: Measured, nothing: str = '-') -> str:
-    text = spread(measured.top1) if measured.top1 else nothing
+def _value(measured: Measured) -> str:
+    text = format_mean(measured.top1)
     for seed, reason in measured.failures.items():
         text += f' (seed {seed} failed: {reason})'
     return text
 
 
-def _top1(line: Line) -> str:
-    if line.factor is None and line.reason:
-        return f'- (tuning failed: {line.reason})'
-    return _value(line.test)
+def _top1(row: Row) -> str:
+    if row.factor is None and row.failures:
+        return f'- (tuning failed: {row.failures[0]})'
+    return _value(row.test)
 
 
-def _difference(line: Line, other: Line) -> str:
-    value = None if line is other else line.difference(other)
-    if value is None:
-        return ''
-    mark = {True: ' (noise)', False: '', None: ' (one seed)'}[line.is_noise(other)]
-    return f'{value:+.1f}{mark}'
+def _difference(difference: Difference | None) -> str:
+    text = difference_text(difference)
+    if difference is None or difference.p is None:
+        return text
+    p = p_text(difference.p)
+    return f'{text} (p {p})' if p.startswith('<') else f'{text} (p = {p})'
 
 
-def _factor(line: Line) -> str:
-    if line.factor is None or not line.validated:
+def _factor(row: Row) -> str:
+    if row.factor is None or not row.validated:
         return '-'
-    return times(line.factor) + (' (end)' if line.at_the_end else '')
+    return times(row.factor) + (' (end)' if row.at_the_end else '')
 
 
-def _ratio(line: Line) -> str:
-    if 'ratio' not in line.costs:
+def _ratio(row: Row) -> str:
+    if 'ratio' not in row.costs:
         return '-'
-    low, middle, high = line.costs['ratio']
+    low, middle, high = row.costs['ratio']
     return f'{middle:.2f} ({low:.2f} to {high:.2f})'
 
 
-def _memory(line: Line) -> str:
-    return f'{line.costs["memory"] / 1e6:.0f}' if 'memory' in line.costs else '-'
+def _memory(row: Row) -> str:
+    return f'{row.costs["memory"] / 1e6:.0f}' if 'memory' in row.costs else '-'
 
 
-def main_table(lines: list[Line], alone: Line, to_beat: Line, timed: str) -> list[str]:
+def main_columns(rows: Sequence[Row], comparison: Comparison) -> Columns:
     """Lay out accuracies, factors and costs."""
-    heads = [
-        'method', 'teacher', 'top-1', f'to {alone.name}', f'to {to_beat.name}',
-        'seeds', 'factor', f'a step, to {timed}', 'memory, MB',
-    ]  # fmt: skip
-    rows = [
-        [
-            line.name,
-            line.method.taught_by,
-            _top1(line),
-            _difference(line, alone),
-            _difference(line, to_beat),
-            str(len(line.test.top1)),
-            _factor(line),
-            _ratio(line),
-            _memory(line),
-        ]
-        for line in lines
-    ]
-    return table(heads, rows)
-
-
-def significance(lines: list[Line], other: Line) -> dict[str, list[str]]:
-    """Sort methods by what Welch's test says of them against another.
-
-    Returns:
-        Names and differences: ``'above'`` and ``'below'`` it beyond the noise,
-        ``'noise'``, and ``'untested'`` with fewer than two seeds.
-    """
-    found: dict[str, list[str]] = {
-        k: [] for k in ('above', 'noise', 'below', 'untested')
+    return {
+        'method': [row.name for row in rows],
+        'teacher': [row.method.taught_by for row in rows],
+        'top-1': [_top1(row) for row in rows],
+        **{
+            f'vs. {head}': [_difference(row.differences.get(name)) for row in rows]
+            for head, name in comparison.references.items()
+        },
+        'seeds': [str(len(row.test.top1)) for row in rows],
+        'factor': [_factor(row) for row in rows],
+        f'a step, relative to {comparison.timed_against}': [_ratio(r) for r in rows],
+        'memory, MB': [_memory(row) for row in rows],
     }
-    for line in lines:
-        value = None if line is other else line.difference(other)
-        if value is None:
+
+
+def significance(rows: Iterable[Row], reference: str) -> dict[str, list[Row]]:
+    """Sort the methods by what the test says of them against a reference."""
+    found: dict[str, list[Row]] = {kind: [] for kind in TEMPLATES}
+    for row in rows:
+        difference = row.differences.get(reference)
+        if difference is None:
             continue
-        noise = line.is_noise(other)
-        kind = 'above' if value > 0 else 'below'
-        if noise is not False:
-            kind = 'untested' if noise is None else 'noise'
-        found[kind].append(f'{line.name} ({value:+.1f})')
+        kind = 'above' if difference.value > 0 else 'below'
+        if not difference.significant:
+            kind = 'untested' if difference.significant is None else 'neither'
+        found[kind].append(row)
     return found
 
 
 TEMPLATES = {
-    'above': 'Beyond the noise above {}',
-    'noise': 'Not told apart from {}',
-    'below': 'Beyond the noise below {}',
-    'untested': 'Too few seeds to tell from {}',
+    'above': 'Significantly above {}',
+    'neither': 'Not significantly different from {}{}',
+    'below': 'Significantly below {}',
+    'untested': 'Not tested against {}, as one seed is too few',
 }
 
 
-def words(lines: list[Line], alone: Line, to_beat: Line) -> list[str]:
+def _detectable(differences: Iterable[Difference]) -> str:
+    """Name the smallest difference that would have been found, or their range."""
+    values = [one.detectable for one in differences if one.detectable is not None]
+    ends = dict.fromkeys(f'{end:.1f}' for end in (min(values), max(values)))
+    return f' (smallest detectable difference: {" to ".join(ends)} points)'
+
+
+def summary(rows: Sequence[Row], comparison: Comparison) -> list[str]:
     """Say in words what is certain."""
-    tested = [x for x in lines if x.method.tuned and x.is_noise(to_beat) is not None]
-    tested = [line for line in tested if line is not to_beat]
-    above = len(significance(tested, to_beat)['above'])
-    said = (
-        [f'- {above} of {len(tested)} methods beat {to_beat.name} beyond the noise.']
-        if tested
-        else []
-    )
-    for other in (to_beat, alone):
-        for kind, names in significance(lines, other).items():
-            if names:
-                said.append(
-                    f'- {TEMPLATES[kind].format(other.name)}: {", ".join(names)}.'
+    to_beat = comparison.to_beat
+    kinds = significance([row for row in rows if row.method.tuned], to_beat)
+    tested = sum(len(found) for kind, found in kinds.items() if kind != 'untested')
+    lines = []
+    if tested:
+        above = len(kinds['above'])
+        lines += [f'- {above} of {tested} methods are significantly above {to_beat}.']
+    for name in reversed(comparison.references.values()):
+        for kind, found in significance(rows, name).items():
+            differences = [row.differences[name] for row in found]
+            if found:
+                note = _detectable(differences) if kind == 'neither' else ''
+                each = ', '.join(
+                    f'{r.name} ({r.differences[name].value:+.1f})' for r in found
                 )
-    ends = [line.name for line in lines if line.at_the_end]
+                lines.append(f'- {TEMPLATES[kind].format(name, note)}: {each}.')
+    ends = [row.name for row in rows if row.at_the_end]
     if ends:
-        said.append(
+        lines.append(
             '- The factor lies at an end of the range, so that one beyond it might be '
             f'better, of: {", ".join(ends)}.'
         )
-    return said
+    return lines
 
 
-def students_table(lines: list[Line], alone: Line) -> list[str]:
-    """Lay out the students that are not the others', beside the one that is."""
-    shown = [
-        line
-        for line in lines
-        if line.costs and (line is alone or line.method.student != alone.method.student)
-    ]
-    rows = [
-        [
-            line.name,
-            line.method.differs.get('model.student', ''),
-            f'{line.costs["parameters"]:,}',
-            f'{line.costs["multiply_adds"] / 1e6:.2f} M',
-        ]
-        for line in shown
-    ]
-    heads = ['student of', 'what is its own', 'parameters', 'multiply-adds an image']
-    return table(heads, rows if len(rows) > 1 else [])
+def students_columns(rows: Sequence[Row], comparison: Comparison) -> Columns:
+    """Lay out the students that are not the baseline's, beside the one that is."""
+    usual = comparison.methods[comparison.baseline].student
+    others = [row for row in rows if row.costs and row.method.student != usual]
+    if not others:
+        return {}
+    some = [row for row in rows if row.costs and row.name == comparison.baseline]
+    some += others
+    return {
+        'student of': [row.name for row in some],
+        'what is its own': [_own_student(row) for row in some],
+        'parameters': [f'{row.costs["parameters"]:,}' for row in some],
+        'multiply-adds an image': [
+            f'{row.costs["multiply_adds"] / 1e6:.2f} M' for row in some
+        ],
+    }
 
 
-def tuning_table(lines: list[Line], factors: tuple[float, ...]) -> list[str]:
+def _own_student(row: Row) -> str:
+    found = [why for key, why in row.method.differs.items() if _is_students(key)]
+    return found[0] if len(found) == 1 else 'see above' if found else ''
+
+
+def _is_students(key: str) -> bool:
+    return key == 'model.student' or key.startswith('model.student.')
+
+
+def tuning_columns(rows: Sequence[Row], factors: Sequence[float]) -> Columns:
     """Lay out the validation split's accuracies."""
-    tuned = [line for line in lines if line.method.tuned]
-    rows = []
-    for line in tuned:
-        terms = line.method.cfg.model.terms
-        left = [name for name in terms if name not in line.method.tuned]
-        rows.append(
-            [
-                line.name,
-                *(_value(line.validated[factor]) for factor in factors),
-                line.method.weights,
-                f'all but {", ".join(left)}' if left else 'all',
-            ]
-        )
-    tried = [f'x {times(factor)}' for factor in factors]
-    return table(['method', *tried, 'weights at x 1', 'terms with it'], rows)
+    tuned = [row for row in rows if row.method.tuned]
+    return {
+        'method': [row.name for row in tuned],
+        **{
+            f'x {times(factor)}': [_value(row.validated[factor]) for row in tuned]
+            for factor in factors
+        },
+        'weights at x 1': [row.method.weights for row in tuned],
+        'terms with it': [_tuned(row) for row in tuned],
+    }
 
 
-def page(comparison: Comparison, lines: list[Line], facts: list[str], stem: str) -> str:
+def _tuned(row: Row) -> str:
+    terms = row.method.cfg.model.terms
+    left = [name for name in terms if name not in row.method.tuned]
+    return f'all but {", ".join(left)}' if left else 'all'
+
+
+def _statistics(rows: Sequence[Row], comparison: Comparison) -> list[str]:
+    """Lay out every test, a table for each reference."""
+    parts = []
+    for head, name in comparison.references.items():
+        some = [row for row in rows if name in row.differences]
+        if some:
+            columns = {'method': [row.name for row in some]}
+            found = [row.differences[name] for row in some]
+            parts.append(markdown_table(columns | difference_columns(found, head)))
+    return parts
+
+
+def markdown(
+    comparison: Comparison, rows: Sequence[Row], facts: Sequence[str], stem: str
+) -> str:
     """Write the page in Markdown.
 
     Args:
         comparison: The methods' file.
-        lines: In its order.
+        rows: In its order.
         facts: Paragraphs on what made the page.
         stem: The name of the page's files, without suffix.
     """
-    by_name = {line.name: line for line in lines}
-    alone, to_beat = by_name[comparison.alone], by_name[comparison.to_beat]
     excluded = [f'- `{name}`: {why}.' for name, why in comparison.excluded.items()]
-    blocks = [
-        [f'# {comparison.title}'],
-        *([fact] for fact in facts),
-        main_table(lines, alone, to_beat, comparison.timed_against),
-        [_legend(any(line.costs.get('cpu_time') for line in lines))],
-        [f'![{comparison.title}]({stem}.svg)'],
-        ['## In words'],
-        words(lines, alone, to_beat) or ['Nothing is certain yet.'],
-        ['## What is not equal'],
-        [f'All have the training of {alone.name}, but for:'],
-        _differences(lines) or ['- nothing.'],
-        students_table(lines, alone),
-        ['## Tuning'],
-        [
-            'Top-1 on the validation split, mean ± standard deviation over the seeds. '
-            f'{comparison.without_factor}'
-        ],
-        tuning_table(lines, comparison.factors),
-        ['## Not compared'] if excluded else [],
-        excluded,
+    parts = [
+        f'# {comparison.title}',
+        *facts,
+        markdown_table(main_columns(rows, comparison)),
+        _legend(rows, comparison.baseline),
+        f'![{comparison.title}]({stem}.svg)',
+        '## In words',
+        '\n'.join(summary(rows, comparison)) or 'Nothing is certain yet.',
+        '## What is not equal',
+        f'All have the training of {comparison.baseline}, but for:',
+        '\n'.join(_differences(rows)) or '- nothing.',
+        markdown_table(students_columns(rows, comparison)),
+        '## Statistics',
+        *_statistics(rows, comparison),
+        statistics_legend(d for row in rows for d in row.differences.values()),
+        '## Tuning',
+        'Top-1 on the validation split, mean ± standard deviation over the seeds. '
+        f'{comparison.without_factor}',
+        markdown_table(tuning_columns(rows, comparison.factors)),
+        '## Not compared' if excluded else '',
+        '\n'.join(excluded),
     ]
-    return '\n\n'.join('\n'.join(block) for block in blocks if block) + '\n'
+    return '\n\n'.join(part for part in parts if part) + '\n'
 
 
-def _legend(cpu_time: bool) -> str:
+def _legend(rows: Sequence[Row], baseline: str) -> str:
+    cpu_time = any(row.costs.get('cpu_time') for row in rows)
     clock = "the process's CPU seconds" if cpu_time else 'seconds'
     return (
-        'Top-1 on the test split: mean ± standard deviation over the seeds. "noise": '
-        f"Welch's t-test does not tell the difference from chance at the {LEVEL:.0%} "
-        'level; where nothing differs, one comparison in twenty passes all the same. '
-        '"factor": what the weights of the terms are multiplied by, chosen on the '
-        'validation split; "end": it lies at an end of the range. A step: the median, '
-        'and quartiles, of quotients within a round that runs a step of each, in '
-        f'{clock}. Memory: the peak of a few steps, beyond that of the imports; on a '
-        'CPU it is resident memory. A dash was not measured.'
+        'Top-1 on the test split: mean ± standard deviation over the seeds. The '
+        f'baseline is {baseline}. Bold: a significant difference, p below {LEVEL:g}, '
+        'adjusted for the number of methods. "factor": what the weights of the terms '
+        'are multiplied by, chosen on the validation split; "end": it lies at an end '
+        'of the range. A step: the median, and quartiles, of quotients within a round '
+        f'that runs a step of each on the same images, in {clock}. Memory: the peak of '
+        'a few steps, beyond that of the imports; on a CPU it is resident memory. A '
+        'dash was not measured.'
     )
 
 
-def _differences(lines: list[Line]) -> list[str]:
-    """List how trainings differ; students have a table of their own."""
+def _differences(rows: Sequence[Row]) -> list[str]:
+    """List how trainings differ; what students are called is in a table of its own."""
     return [
-        f'- {line.name}: {why}.'
-        for line in lines
-        for key, why in line.method.differs.items()
+        f'- {row.name}: {why}.'
+        for row in rows
+        for key, why in row.method.differs.items()
         if key != 'model.student'
     ]
 
 
-def write_csv(path: Path, comparison: Comparison, lines: list[Line]) -> None:
-    """Write every number, those of single seeds included."""
-    by_name = {line.name: line for line in lines}
-    others = {
-        'alone': by_name[comparison.alone],
-        'to_beat': by_name[comparison.to_beat],
+def record(row: Row, comparison: Comparison) -> dict[str, Any]:
+    """Return every number of a row, those of single seeds included."""
+    low, middle, high = row.costs.get('ratio', (None, None, None))
+    loop = row.method.cfg.train_cfg
+    validated = {
+        f'validated_x{factor:g}': row.validated.get(factor, Measured()).mean()
+        for factor in comparison.factors
     }
-    rows = [_record(line, others, comparison.factors) for line in lines]
-    with path.open('w', newline='', encoding='utf-8') as file:
-        write_rows(file, [list(rows[0]), *(list(row.values()) for row in rows)])
-
-
-def _record(
-    line: Line, others: dict[str, Line], factors: tuple[float, ...]
-) -> dict[str, Any]:
-    values = line.test.top1
-    low, middle, high = line.costs.get('ratio', (None, None, None))
-    record: dict[str, Any] = {
-        'method': line.name,
-        'teacher': line.method.taught_by,
-        'epochs': line.method.cfg.train_cfg.max_epochs,
-        'mean': mean(values) if values else None,
-        'stdev': stdev(values) if len(values) > 1 else None,
-        'seeds': len(values),
-    }
-    for key, other in others.items():
-        record[f'minus_{key}'] = line.difference(other)
-        record[f'minus_{key}_within_noise'] = line.is_noise(other)
-    record.update(factor=line.factor, factor_at_the_end=line.at_the_end)
-    for factor in factors:
-        found = line.validated.get(factor, Measured()).top1
-        record[f'validated_x{factor:g}'] = mean(found) if found else None
-    record.update(
-        step_ratio=middle,
-        step_ratio_low=low,
-        step_ratio_high=high,
+    return {
+        'method': row.name,
+        'teacher': row.method.taught_by,
+        'epochs': loop.get('max_epochs'),
+        **value_record(row.test),
+        **difference_record(row.differences.get(comparison.baseline), 'baseline'),
+        **difference_record(row.differences.get(comparison.to_beat), 'to_beat'),
+        'factor': row.factor,
+        'factor_at_the_end': row.at_the_end,
+        **validated,
+        'step_ratio': middle,
+        'step_ratio_low': low,
+        'step_ratio_high': high,
         **{
-            key: line.costs.get(key)
+            key: row.costs.get(key)
             for key in ('seconds', 'memory', 'parameters', 'multiply_adds')
         },
-        values=' '.join(f'{value:.2f}' for value in values),
-        failures='; '.join(
-            why
-            for one in (*line.validated.values(), line.test)
-            for why in one.failures.values()
-        ),
-    )
-    return {k: round(v, 6) if isinstance(v, float) else v for k, v in record.items()}
+        'failures': '; '.join(row.failures),
+    }
+
+
+def write(
+    comparison: Comparison, rows: Sequence[Row], facts: Sequence[str], stem: Path
+) -> None:
+    """Write ``stem.md``, ``stem.tex`` (the first table) and ``stem.csv``."""
+    page = markdown(comparison, rows, facts, stem.name)
+    stem.with_suffix('.md').write_text(page, encoding='utf-8')
+    table = latex_table(main_columns(rows, comparison))
+    stem.with_suffix('.tex').write_text(table, encoding='utf-8')
+    records = [record(row, comparison) for row in rows]
+    write_records(stem.with_suffix('.csv'), records)

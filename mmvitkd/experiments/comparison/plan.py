@@ -2,30 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from pathlib import Path
 from statistics import mean
-from typing import NamedTuple
+from typing import Any
 
-from ablation_lib.results import Measured, measure
-from ablation_lib.tables import Run
+from mmvitkd.utils.statistics import Difference, compare_with_baseline
 
+from ..progress import Group
+from ..results import Measured, measure
+from ..run import Run, in_order
 from .methods import Comparison, Method
-from .page import Line
 
 
-class Group(NamedTuple):
-    """Runs that take equally long.
+@dataclass(frozen=True)
+class Row:
+    """What is known of a method.
 
     Args:
-        name: The method's, or that of a teacher's training.
-        runs: Those that the plan has.
-        possible: Those that it may come to have.
+        method: Which.
+        factor: The one that was chosen; None while it is not.
+        validated: What the tries gave on the validation split, by factor.
+        test: What the chosen one gave on the test split.
+        differences: From other methods in the test's top-1, by their names.
+        costs: Of a step and of the student, as ``measure_costs`` returns them; empty
+            where they are not measured.
     """
 
-    name: str
-    runs: list[Run]
-    possible: list[Run]
+    method: Method
+    factor: float | None
+    validated: Mapping[float, Measured]
+    test: Measured
+    differences: Mapping[str, Difference] = field(default_factory=dict)
+    costs: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """Return the method's name."""
+        return self.method.name
+
+    @property
+    def at_the_end(self) -> bool:
+        """Whether a factor beyond those tried might be better."""
+        ends = (min(self.validated), max(self.validated)) if self.validated else ()
+        return self.factor in ends
+
+    @property
+    def failures(self) -> list[str]:
+        """List why runs failed."""
+        every = (*self.validated.values(), self.test)
+        return [reason for one in every for reason in one.failures.values()]
 
 
 class Plan:
@@ -46,7 +74,7 @@ class Plan:
     def __init__(
         self,
         comparison: Comparison,
-        only: list[str] | None,
+        only: Sequence[str] | None,
         seeds: int,
         tuning_seeds: int,
         root: Path,
@@ -81,39 +109,40 @@ class Plan:
 
     def tuning(self) -> list[Run]:
         """List all runs that tune, and the teachers'."""
-        return in_order(
+        return _by_seed(
             run for method in self.methods for run in self.tuning_of(method)
         )
 
     def test(self) -> list[Run]:
         """List all runs that test, and the teachers', as far as factors are chosen."""
-        return in_order(
+        return _by_seed(
             run
-            for line in self.lines()
-            if line.factor is not None
-            for run in self.test_of(line.method, line.factor)
+            for row in self.rows()
+            if row.factor is not None
+            for run in self.test_of(row.method, row.factor)
         )
 
     def groups(self) -> list[Group]:
         """List the runs by what they train, at factor 1 while none is chosen."""
         groups = [
-            Group(run.setting.name, [run], [run])
+            Group(run.setting.name, [run])
             for run in self.tuning()
             if run.setting in self.comparison.teachers
         ]
-        for line in self.lines():
-            method, tuning = line.method, self.tuning_of(line.method)
+        for row in self.rows():
+            method, tuning = row.method, self.tuning_of(row.method)
             factors = self.factors(method) or (1.0,)
             possible = [run for one in factors for run in self.test_of(method, one)]
-            test = self.test_of(method, line.factor or 1.0)
-            groups.append(Group(method.name, tuning + test, tuning + possible))
+            test = self.test_of(method, row.factor or 1.0)
+            groups.append(Group(method.name, tuning + test, possible))
         return groups
 
-    def lines(self) -> list[Line]:
+    def rows(self) -> list[Row]:
         """Collect what is finished, without costs."""
-        return [self._line(method) for method in self.methods]
+        rows = [self._row(method) for method in self.methods]
+        return compare(rows, self.comparison.references.values())
 
-    def _line(self, method: Method) -> Line:
+    def _row(self, method: Method) -> Row:
         validated = {
             factor: measure(method.setting(factor, True), self.tuning_seeds, self.root)
             for factor in self.factors(method)
@@ -122,18 +151,26 @@ class Plan:
         test = Measured()
         if factor is not None:
             test = measure(method.setting(factor), self.seeds, self.root)
-        return Line(method, factor, validated, test)
+        return Row(method, factor, validated, test)
 
 
-def in_order(runs: Iterable[Run]) -> list[Run]:
-    """List every run once, seed by seed, each after its teachers."""
-    ordered = sorted(runs, key=lambda run: run.seed)
-    return list(
-        dict.fromkeys(one for run in ordered for one in (*run.teachers.values(), run))
-    )
+def _by_seed(runs: Iterable[Run]) -> list[Run]:
+    return in_order(sorted(runs, key=attrgetter('seed')))
 
 
-def choose(validated: dict[float, Measured], seeds: int) -> float | None:
+def compare(rows: Sequence[Row], references: Iterable[str]) -> list[Row]:
+    """Compare rows with each of the references, whose tests are a family each."""
+    values = {row.name: row.test.top1 for row in rows}
+    found: dict[str, dict[str, Difference]] = {row.name: {} for row in rows}
+    for reference in references:
+        groups = {name: one for name, one in values.items() if name != reference}
+        compared = compare_with_baseline(groups, values[reference])
+        for name, difference in compared.items():
+            found[name][reference] = difference
+    return [replace(row, differences=found[row.name]) for row in rows]
+
+
+def choose(validated: Mapping[float, Measured], seeds: int) -> float | None:
     """Return the factor of the best mean; of equal ones that nearest to 1, the lower.
 
     Args:

@@ -2,81 +2,61 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from statistics import mean, stdev
 
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
 from mmvitkd.inspection.style import GREY, colour, dashes, save, style
 
-from .page import Line
+from ..plot import Values, draw_values
+from .methods import Comparison
+from .plan import Row
 
-OURS = colour(2)
 
-
-def draw(lines: list[Line], alone: Line, to_beat: Line, timed: str, stem: Path) -> None:
+def draw(comparison: Comparison, rows: Sequence[Row], stem: Path) -> None:
     """Write ``stem.svg`` and ``stem.png``.
 
     Args:
-        lines: From top to bottom.
-        alone: Drawn as a line down the figure, as ``to_beat`` is.
-        to_beat: See ``alone``.
-        timed: The name of the method whose step is 1.
-        stem: The file's path without suffix.
+        comparison: What all are compared with is a line down the figure each.
+        rows: From top to bottom.
+        stem: The files' path without suffix.
     """
     with style():
         figure, (left, right) = plt.subplots(
             1,
             2,
-            figsize=(8.5, 1.5 + 0.24 * len(lines)),
+            figsize=(8.5, 1.5 + 0.24 * len(rows)),
             sharey=True,
             width_ratios=(2, 1),
         )
-        _accuracies(left, lines, to_beat)
-        for index, other in enumerate((alone, to_beat), start=4):
-            if other.test.top1:
-                where = mean(other.test.top1)
+        draw_values(left, [_values(row, comparison.to_beat) for row in rows])
+        for row in rows:
+            if row.name in comparison.references.values() and row.test.top1:
+                index = 4 + (row.name == comparison.to_beat)
                 look = {'color': colour(index), 'dashes': dashes(index)}
-                left.axvline(where, lw=1, label=other.name, zorder=0, **look)
+                left.axvline(row.test.mean(), lw=1, label=row.name, zorder=0, **look)
         if left.get_legend_handles_labels()[0]:
             figure.legend(loc='outside lower center', ncols=2)
-        _steps(right, lines)
-        right.set_xlabel(f'a step, to {timed}')
-        left.set_yticks(range(len(lines)), [line.name for line in lines])
-        left.set_ylim(len(lines) - 0.5, -0.5)
+        left.set_title(f'hollow: not significantly different from {comparison.to_beat}')
+        left.set_xlabel('top-1 on the test split, %')
+        _draw_steps(right, rows)
+        right.set_xlabel(f'a step, relative to {comparison.timed_against}')
         save(figure, stem)
 
 
-def _accuracies(axes: Axes, lines: list[Line], to_beat: Line) -> None:
-    """Draw seeds, mean and spread; hollow where it is not told from ``to_beat``."""
-    for y, line in enumerate(lines):
-        values = line.test.top1
-        if not values:
-            note = 'failed' if line.reason else ''
-            where = axes.get_yaxis_transform()
-            axes.text(0.02, y, note, transform=where, va='center', color=GREY)
-            continue
-        axes.plot(values, [y] * len(values), '|', color=OURS, alpha=0.5, ms=7)
-        told_apart = line is to_beat or line.is_noise(to_beat) is False
-        axes.errorbar(
-            mean(values),
-            y,
-            xerr=stdev(values) if len(values) > 1 else 0,
-            fmt='o',
-            color=OURS,
-            capsize=3,
-            mfc=OURS if told_apart else 'white',
-        )
-    axes.set_title(f'hollow: not told apart from {to_beat.name}')
-    axes.set_xlabel('top-1 on the test split, %')
-    axes.grid(axis='x')
+def _values(row: Row, to_beat: str) -> Values:
+    difference = row.differences.get(to_beat)
+    significant = difference is not None and bool(difference.significant)
+    note = 'failed' if row.failures else ''
+    return Values(row.name, row.test.top1, significant or row.name == to_beat, note)
 
 
-def _steps(axes: Axes, lines: list[Line]) -> None:
-    for y, line in enumerate(lines):
-        if 'ratio' in line.costs:
-            low, middle, high = line.costs['ratio']
+def _draw_steps(axes: Axes, rows: Sequence[Row]) -> None:
+    for y, row in enumerate(rows):
+        if 'ratio' in row.costs:
+            low, middle, high = row.costs['ratio']
             axes.plot([low, high], [y, y], color=GREY)
             axes.plot(middle, y, 'o', color=GREY)
     axes.axvline(1, color=GREY, lw=1, ls=':', zorder=0)

@@ -31,11 +31,15 @@ class TeacherProtocol(Protocol):
     softmax_only: bool = False
     stop_early: bool = False
 
+    # those that do nothing return, since a body without a statement is abstract to
+    # type checkers
     def load(self) -> None:
         """Read the weights, or whatever training needs; may be called again."""
+        return
 
     def check(self, tap: Tap) -> None:
         """Refuse a tap that it can't yield, by a ValueError that offers others."""
+        return
 
     def describe(self) -> str:
         """Tell in a few words what it is, for the log."""
@@ -44,6 +48,7 @@ class TeacherProtocol(Protocol):
 
     def apply(self, fn: Callable) -> None:
         """Move to another device or precision, as ``nn.Module._apply`` does."""
+        return
 
     def prepare(self, inputs: Tensor, preprocessor: nn.Module) -> Tensor:
         """Make of the student's images ``(B, C, H, W)`` those that the model gets."""

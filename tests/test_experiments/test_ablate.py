@@ -1,0 +1,209 @@
+"""``python -m mmvitkd ablate``: tables that are run for real."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+from mmvitkd.utils.run_lock import lock_dir
+from tests.shrink import CONFIGS
+from tests.test_experiments.tiny import write_dataset, write_table
+
+ROOT = CONFIGS.parent
+
+
+def ablate(folder: Path, *args, **env) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [
+            sys.executable,
+            ROOT / 'tools' / 'ablate.py',
+            *map(str, args),
+            *('--dataset', folder / 'tiny.py', '--work-dir', folder / 'work'),
+            *('--gpus', '0'),
+        ],
+        cwd=folder,
+        env={**os.environ, 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1', **env},
+        capture_output=True,
+        text=True,
+        timeout=400,
+    )
+
+
+ROWS = [
+    {'row': 'baseline', 'terms': [], 'paper': 70.0},
+    {'row': 'mimicking', 'terms': ['mimic0'], 'teacher': 'T', 'paper': 71.5},
+    {
+        'row': 'impossible',
+        'terms': ['gen'],
+        'teacher': 'T',
+        'change': {'gen.neck.mask_ratio': 2.0},
+        'paper': 72.0,
+    },
+    {'row': 'badly taught', 'terms': ['gen'], 'teacher': 'Broken'},
+    {'row': 'elsewhere', 'absent': 'not implemented', 'paper': 73.0},
+]
+
+
+@pytest.fixture(scope='module')
+def ran(tmp_path_factory):
+    """A folder in which a table of two seeds was run, and what was printed."""
+    folder = tmp_path_factory.mktemp('ablate')
+    write_dataset(folder / 'tiny.py')
+    write_table(folder / 'first.py', ROWS, 'S')
+    dry = ablate(folder, 'first.py', '--seeds', 2, '--dry-run')
+    assert not (folder / 'work').exists()
+    return folder, dry, ablate(folder, 'first.py', '--seeds', 2, '--jobs', 2)
+
+
+def finished(folder: Path) -> dict[str, dict]:
+    """What every finished run measured, by what was trained, and the seed."""
+    found = {}
+    for file in folder.glob('work/tiny/*/seed*/result.json'):
+        cfg = Config.fromfile(file.parent / 'config.json')
+        alone = 'teacher' if cfg.optim_wrapper.optimizer.lr == 2e-3 else 'alone'
+        name = '+'.join(cfg.model.get('terms', ())) or alone
+        found[f'{name} {file.parent.name}'] = json.loads(file.read_text())
+    return found
+
+
+def cells(folder: Path, table: str = 'first') -> dict[str, dict]:
+    with open(folder / 'work' / 'tiny' / 'results' / f'{table}.csv') as file:
+        return {row['row']: row for row in csv.DictReader(file)}
+
+
+def test_dry_run_lists_the_runs_and_about_how_long(ran):
+    _, dry, _ = ran
+    assert dry.returncode == 0, dry.stderr
+    lines = {line.split('  ')[-1].strip(): line for line in dry.stdout.splitlines()}
+    assert lines['S: alone'].startswith('  2 of 2 runs to do, about ')
+    assert lines['teacher T'].startswith('  1 of 1 runs to do, about ')
+    assert 's each' in lines['S: mimic0, T']
+    assert 'no estimate: ' in lines['teacher Broken']
+    assert '10 of 10 runs to do; training takes about' in dry.stdout
+
+
+def test_what_can_run_is_measured(ran):
+    folder, _, done = ran
+    runs = finished(folder)
+    names = {'alone', 'mimic0'}
+    assert set(runs) == {f'{n} seed{s}' for n in names for s in (0, 1)} | {
+        'teacher seed0'
+    }
+    for run in runs.values():
+        assert 0 < run['top1'] < 100
+        assert run['top1'] <= run['top5']
+        assert run['nll'] > 0
+    assert done.returncode == 1
+
+
+def test_a_failed_run_leaves_its_reason_in_its_cell(ran):
+    folder, _, done = ran
+    page = (folder / 'work' / 'tiny' / 'results' / 'first.md').read_text()
+    (row,) = (line for line in page.splitlines() if line.startswith('| impossible'))
+    assert 'seed 0 failed' in row
+    assert 'mask_ratio must be in [0, 1), got 2.0' in row
+    (row,) = (line for line in page.splitlines() if line.startswith('| badly'))
+    assert 'its teacher failed' in row
+    assert 'failed: S: gen gen.mask_ratio=2.0, T, seed 0' in done.stdout
+
+
+def test_a_page_tells_its_command_and_its_weights(ran):
+    folder, _, _ = ran
+    page = (folder / 'work' / 'tiny' / 'results' / 'first.md').read_text()
+    data = folder / 'tiny.py'
+    assert f'`python -m mmvitkd ablate first.py --dataset {data} --seeds 2`; ' in page
+    assert 'multiplied here: gen 100, mimic 100.' in page
+
+
+def test_cells_hold_what_was_measured_and_nothing_else(ran):
+    folder, _, _ = ran
+    runs, found = finished(folder), cells(folder)
+    ours = [runs[f'mimic0 seed{s}']['top1'] for s in (0, 1)]
+    alone = [runs[f'alone seed{s}']['top1'] for s in (0, 1)]
+    row = found['mimicking']
+    assert float(row['mean']) == pytest.approx(sum(ours) / 2, abs=1e-3)
+    assert float(row['minus_baseline']) == pytest.approx(
+        (sum(ours) - sum(alone)) / 2, abs=1e-3
+    )
+    assert float(row['paper_difference']) == pytest.approx(1.5)
+    for name in ('impossible', 'badly taught', 'elsewhere'):
+        assert found[name]['mean'] == found[name]['minus_baseline'] == ''
+        assert found[name]['seeds'] == '0'
+    assert found['elsewhere']['failures'] == 'not implemented'
+    for suffix in ('svg', 'png'):
+        plot = folder / 'work' / 'tiny' / 'results' / f'first.{suffix}'
+        assert plot.stat().st_size > 5000
+    latex = (folder / 'work' / 'tiny' / 'results' / 'first.tex').read_text()
+    assert '\\begin{tabular}' in latex
+    assert f'{sum(alone) / 2:.1f} $\\pm$' in latex
+
+
+def test_another_table_shares_baseline_and_teacher_and_goes_on_after_a_kill(ran):
+    """A run that SIGKILL ended before its sixth step goes on from its first epoch."""
+    folder, _, _ = ran
+    before = {p: p.stat().st_mtime_ns for p in folder.glob('work/tiny/*/*/result.json')}
+    rows = [ROWS[0], {'row': 'gen', 'terms': ['gen'], 'teacher': 'T'}]
+    write_table(folder / 'second.py', rows, 'S')
+    killed = ablate(folder, 'second.py', '--seeds', 1, KILL_BEFORE_ITER='6')
+    assert killed.returncode == 1
+    assert '1 of 3 runs to do; training takes about' in killed.stdout
+    assert 'its process ended with code -9' in killed.stdout
+    assert cells(folder, 'second')['gen']['mean'] == ''
+
+    again = ablate(folder, 'second.py', '--seeds', 1)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert cells(folder, 'second')['gen']['mean'] != ''
+    (done,) = folder.glob('work/tiny/S-gen-T-*/seed0/result.json')
+    log = done.with_name('console.log').read_text()
+    assert 'epoch_1.pth' in log.split("resuming from '")[1].split("'")[0]
+    assert before == {p: p.stat().st_mtime_ns for p in before}
+
+
+def test_the_students_alone_may_have_more_seeds(ran):
+    folder, _, _ = ran
+    rows = [ROWS[0], {'row': 'mimicking', 'terms': ['mimic0'], 'teacher': 'T'}]
+    write_table(folder / 'third.py', rows, 'S')
+    done = ablate(folder, 'third.py', '--seeds', 1, '--baseline-seeds', 3)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = cells(folder, 'third')
+    assert [found[row]['seeds'] for row in ('baseline', 'mimicking')] == ['3', '1']
+    page = (folder / 'work' / 'tiny' / 'results' / 'third.md').read_text()
+    assert '--seeds 1 --baseline-seeds 3`; ' in page
+    assert float(found['mimicking']['baseline_mean']) == float(
+        found['baseline']['mean']
+    )
+
+
+def test_a_second_call_on_the_same_folder_is_refused(ran):
+    folder, _, _ = ran
+    with lock_dir(folder / 'work' / 'tiny'):
+        refused = ablate(folder, 'first.py', '--seeds', 1)
+        written = ablate(folder, 'first.py', '--seeds', 1, '--report-only')
+    assert 'first.md' in written.stdout
+    assert refused.returncode == 1
+    assert refused.stderr.strip().splitlines()[-1].startswith('error: another run')
+
+
+def test_epochs_are_timed_side_by_side(ran):
+    folder, _, _ = ran
+    rows = [
+        {'row': 'baseline', 'terms': []},
+        {'row': 'gen', 'terms': ['gen'], 'teacher': 'T', 'paper_minutes': 7.6},
+    ]
+    write_table(folder / 'timed.py', rows, 'S', time_an_epoch=True)
+    done = ablate(folder, 'timed.py', '--seeds', 1)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = cells(folder, 'timed')
+    assert all(float(row['seconds_an_epoch']) > 0 for row in found.values())
+    assert float(found['gen']['ratio']) == 1
+    times = {row: float(found[row]['seconds_an_epoch']) for row in found}
+    written = ablate(folder, 'timed.py', '--seeds', 1, '--report-only')
+    assert written.returncode == 0, written.stderr
+    again = cells(folder, 'timed')
+    assert {row: float(again[row]['seconds_an_epoch']) for row in again} == times
+    assert float(found['baseline']['ratio']) != 1

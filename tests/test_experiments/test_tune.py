@@ -1,0 +1,65 @@
+"""``python -m mmvitkd tune``: tries that are run for real."""
+
+import csv
+import json
+
+import pytest
+from mmengine.config import Config
+
+from mmvitkd.commands import main
+from mmvitkd.experiments.tuning import read
+from tests.shrink import CONFIGS
+from tests.test_experiments.tiny import write_dataset
+
+TUNING = CONFIGS / 'tuning'
+
+
+@pytest.mark.parametrize('name', ['student', 'vitkd', 'vitkd-nkd'])
+def test_every_arm_has_as_many_tries_and_no_test_split(name):
+    settings = read(TUNING / f'digits-{name}.py', None, None)
+    assert len({setting.folder for setting in settings}) == 16
+    for setting in settings:
+        assert setting.cfg.test_dataloader == setting.cfg.val_dataloader
+        assert setting.cfg.test_dataloader.dataset.split == 'val'
+        assert (setting.teacher is None) == (name == 'student')
+
+
+def write_tries(folder):
+    """Write two tries of the student, small enough to run."""
+    small = Config.fromfile(write_dataset(folder / 'tiny.py'))
+    shared = {**small.options, **small.students.S.options}
+    tries = [{**shared.to_dict(), 'optim_wrapper.optimizer.lr': lr} for lr in (1e-4, 1)]
+    path = folder / 'tries.py'
+    config = CONFIGS / 'digits' / 'digits_student.py'
+    path.write_text(f'config = {str(config)!r}\ntries = {tries!r}')
+    return path
+
+
+def test_tries_are_run_once_and_ordered(tmp_path, capsys):
+    arguments = [str(write_tries(tmp_path)), '--seeds', '7', '8', '--gpus', '0']
+    arguments += ['--work-dir', str(tmp_path / 'work'), '--max-epochs', '1']
+    with pytest.raises(SystemExit) as end:
+        main('tune', arguments)
+    assert end.value.code == 0
+    results = sorted((tmp_path / 'work').glob('*/seed*/result.json'))
+    assert [file.parent.name for file in results] == ['seed7', 'seed8'] * 2
+    with (tmp_path / 'work' / 'results' / 'tries.csv').open() as file:
+        rows = list(csv.DictReader(file))
+    means = [float(row['mean']) for row in rows]
+    assert means == sorted(means, reverse=True)
+    measured = {json.loads(file.read_text())['top1'] for file in results}
+    assert {float(row[f'seed{s}']) for row in rows for s in (7, 8)} == {
+        round(value, 6) for value in measured
+    }
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        main('tune', [*arguments, '--dry-run'])
+    assert '0 of 4 runs to do' in capsys.readouterr().out
+
+
+def test_a_file_without_tries_is_refused(tmp_path):
+    (tmp_path / 'empty.py').write_text('config = "a.py"\ntries = []')
+    with pytest.raises(SystemExit, match='must give config and a list of tries'):
+        main('tune', [str(tmp_path / 'empty.py'), '--gpus', '0'])
+    with pytest.raises(SystemExit, match='no file of tries'):
+        main('tune', [str(tmp_path / 'no.py'), '--gpus', '0'])
