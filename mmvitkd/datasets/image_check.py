@@ -24,6 +24,7 @@ MANY = 200_000
 NAME = '.mmvitkd-images.json'
 SHOWN = 20
 PROGRESS = 10  # lines of it
+LEAST = 1000  # images between two
 
 
 class Unreadable(NamedTuple):
@@ -128,16 +129,17 @@ def _look_at(
     paths: list[str], problem: Callable[[str], str | None]
 ) -> list[Unreadable]:
     """Ask what is wrong with files, in parallel; the log tells how far it is."""
-    step = max(1000, -(-len(paths) // PROGRESS))
-    found = []
+    step = max(LEAST, -(-len(paths) // PROGRESS))
+    found: list[Unreadable] = []
     # decoders let other threads work
     with _any_size(), ThreadPoolExecutor(os.cpu_count()) as pool:
-        answers = zip(paths, pool.map(problem, paths), strict=True)
-        for number, (path, reason) in enumerate(answers, 1):
-            if reason is not None:
-                found.append(Unreadable(path, reason))
-            if number % step == 0:
-                print_log(f'{number} of {len(paths)} images looked at', 'current')
+        for start in range(0, len(paths), step):
+            part = paths[start : start + step]
+            answers = zip(part, pool.map(problem, part), strict=True)
+            found += [Unreadable(path, why) for path, why in answers if why is not None]
+            if len(paths) > step:
+                done = min(start + step, len(paths))
+                print_log(f'{done} of {len(paths)} images looked at', 'current')
     return found
 
 

@@ -1,6 +1,7 @@
 """What ``python -m mmvitkd train`` does."""
 
 import argparse
+import inspect
 from pathlib import Path
 
 from mmengine.config import Config
@@ -76,6 +77,8 @@ def set_input_size(cfg: Config) -> None:
     """Tell a distiller how large the images of its training are, unless it is told."""
     kind = class_of(cfg.model.get('type'), MODELS)
     if not (isinstance(kind, type) and issubclass(kind, ViTKDDistiller)):
+        return
+    if 'input_size' not in inspect.signature(kind).parameters:  # of a user's own
         return
     dataset = (cfg.get('train_dataloader') or {}).get('dataset')
     if dataset is None or cfg.model.get('input_size') is not None:

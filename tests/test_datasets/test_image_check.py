@@ -88,6 +88,15 @@ def test_of_many_files_the_beginnings_are_looked_at(tmp_path, monkeypatch):
     assert len(find_unreadable(paths_in(tmp_path), LOADER, whole=True)) == 2
 
 
+def test_the_log_tells_how_far_it_is(tmp_path, monkeypatch, log):
+    paths = [str(picture(tmp_path / f'{i}.png')) for i in range(5)]
+    monkeypatch.setattr(image_check, 'LEAST', 2)
+    (tmp_path / '4.png').write_text('no image')
+    assert [found.path for found in find_unreadable(paths, LOADER)] == [paths[4]]
+    lines = [record.message for record in log.records]
+    assert lines == [f'{done} of 5 images looked at' for done in (2, 4, 5)]
+
+
 class Counting(LoadImageFromFile):
     read = 0
 

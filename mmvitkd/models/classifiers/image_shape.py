@@ -21,8 +21,10 @@ SIZES = ('init_input_size', 'img_size', 'image_size')  # mmcv's, timm's, Hugging
 def natural_input_size(model: nn.Module) -> Grid | None:
     """Return the ``(H, W)`` that a model's patch embedding was made for, if any."""
     patch_embed = find_patch_embed(model)
+    if patch_embed is None:
+        return None
     # Hugging Face's CLIP and SigLIP tell it of what is around
-    around = [m for m in model.modules() if patch_embed in m.children()]
+    around = [m for m in model.modules() if patch_embed in set(m.children())]
     for module in (patch_embed, *around):
         for name in SIZES:
             size = getattr(module, name, None)
@@ -55,14 +57,14 @@ def find_image_shape(student: nn.Module, size: Any = None) -> Shape:
             failed[shape] = error
         else:
             return shape
-    shape, error = next(iter(failed.items()))
-    first = next(iter(str(error).splitlines()), '')
+    shape, reason = next(iter(failed.items()))
+    first = next(iter(str(reason).splitlines()), '')
     more = f', nor on {len(failed) - 1} other shapes' if len(failed) > 1 else ''
     raise ValueError(
         f'the student does not run on a blank image of {shape} (channels, height, '
-        f'width): {type(error).__name__}: {first}{more}. If its images have another '
+        f'width): {type(reason).__name__}: {first}{more}. If its images have another '
         'size, give the distiller input_size=(height, width)'
-    ) from error
+    ) from reason
 
 
 def _candidates(student: Any, size: Any) -> Iterator[Shape]:

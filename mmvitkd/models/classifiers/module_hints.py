@@ -45,7 +45,7 @@ def near_paths(model: nn.Module, path: str) -> list[str]:
         found = [n for n, _ in outside if n.rpartition('.')[2] in HEADS][:1]
     return (
         found
-        or difflib.get_close_matches(path, known, n=SHOWN, cutoff=0.4)
+        or difflib.get_close_matches(path, sorted(known), n=SHOWN, cutoff=0.4)
         or blocks[:1]
         or [next(iter(paths.values()), '')]
     )
