@@ -11,6 +11,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.registry import FUNCTIONS, DefaultScope
 
 from mmvitkd.datasets import ReplayedDataset
+from mmvitkd.datasets.image_check import require_readable
 from mmvitkd.engine.hooks.distillation_check_hook import check_classes
 from mmvitkd.models.classifiers.cached_feature_spec import (
     CachedFeatureSpec,
@@ -98,6 +99,7 @@ def read_source(cfg: Config, seed: int | None, device: torch.device) -> Source:
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope', SCOPE)):
         dataset = DATASETS.build(deepcopy(dataset_cfg))
     teacher.load()
+    require_readable([dataset])
     errors, _ = check_classes(model, dataset)
     if errors:
         raise ValueError('\n'.join(errors))

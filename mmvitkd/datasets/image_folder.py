@@ -4,11 +4,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from mmcv.transforms import LoadImageFromFile
 from mmengine.logging import print_log
 from mmpretrain.datasets import CustomDataset
 from mmpretrain.datasets.custom import get_samples
 
 from mmvitkd.registry import DATASETS
+
+from .image_check import (
+    MAX_PIXELS,
+    describe_unreadable,
+    find_unreadable,
+    say_unreadable,
+)
 
 EXTENSIONS = ('.bmp', '.jpeg', '.jpg', '.pgm', '.png', '.ppm', '.tif', '.tiff', '.webp')
 # what systems leave in folders, beside hidden files
@@ -55,12 +63,15 @@ class ImageFolder(CustomDataset):
         extensions: Which files are images.
         allow_empty: Whether classes of ``train`` may have no images. Defaults to
             False.
+        skip_unreadable: Leave out images that can't be read, up to so many; they are
+            looked for when it is above 0. Defaults to 0.
+        max_pixels: Of a picture; larger ones can't be read. Defaults to 100 million.
         **kwargs: Other arguments of MMPretrain's ``BaseDataset``.
 
     Raises:
         ValueError: If a folder is missing, the number of classes differs, the split
             has classes that ``train`` has not, there are no images, or, of ``train``,
-            none of some classes.
+            none of some classes; or more can't be read than are to be skipped.
     """
 
     def __init__(
@@ -71,11 +82,15 @@ class ImageFolder(CustomDataset):
         pipeline: Sequence[Any] = (),
         extensions: Sequence[str] = EXTENSIONS,
         allow_empty: bool = False,
+        skip_unreadable: int = 0,
+        max_pixels: int = MAX_PIXELS,
         **kwargs: Any,
     ) -> None:
         root = Path(data_root).expanduser()
         train = root / 'train'
         classes = subfolders(train)
+        self.skip_unreadable = skip_unreadable
+        self.max_pixels = max_pixels
         self._must_have_all = root / split == train and not allow_empty
         if len(classes) != num_classes:
             raise ValueError(
@@ -103,11 +118,18 @@ class ImageFolder(CustomDataset):
                 f'{unknown}'
             )
         self._skipped: Counter[str] = Counter()
-        samples, _ = get_samples(
-            self.img_prefix,
-            {name: numbers[name] for name in found},
-            is_valid_file=self.is_valid_file,
-        )
+        try:
+            samples, _ = get_samples(
+                self.img_prefix,
+                {name: numbers[name] for name in found},
+                is_valid_file=self.is_valid_file,
+            )
+        except OSError as error:  # a loop of links, or no permission
+            raise ValueError(
+                f"'{self.img_prefix}' can not be listed: {error.strerror}: "
+                f"'{error.filename}'"
+            ) from error
+        samples = self._leave_out_unreadable(samples)
         skipped = self._say_what_was_skipped()
         if not samples:
             raise ValueError(
@@ -148,6 +170,35 @@ class ImageFolder(CustomDataset):
         text = f'skipped {number} {files} by their extension: {kinds}'
         self._say(text)
         return f'; {text}'
+
+    def _leave_out_unreadable(
+        self, samples: list[tuple[str, int]]
+    ) -> list[tuple[str, int]]:
+        """Leave out up to ``skip_unreadable`` images.
+
+        Raises:
+            ValueError: If there are more; all are named.
+        """
+        if not self.skip_unreadable:
+            return samples
+        steps = getattr(self.pipeline, 'transforms', None) or []
+        loaders = [step for step in steps if isinstance(step, LoadImageFromFile)]
+        root = Path(self.img_prefix)
+        found = find_unreadable(
+            [str(root / name) for name, _ in samples],
+            loaders[0] if loaders else LoadImageFromFile(),
+            self.max_pixels,
+            whole=True,
+        )
+        if len(found) > self.skip_unreadable:
+            raise ValueError(
+                f"'{root}' has {len(found)} images that can not be read, more than "
+                f'skip_unreadable={self.skip_unreadable}:\n{describe_unreadable(found)}'
+            )
+        if found:
+            say_unreadable(found, f"'{root}'")
+        bad = {path for path, _ in found}
+        return [(name, label) for name, label in samples if str(root / name) not in bad]
 
     def _check_classes(self, labels: set[int], skipped: str) -> None:
         """Refuse classes without training images; tell of those of other splits."""

@@ -19,24 +19,24 @@ def count_labels(dataset: Any) -> Counter[int] | None:
         The counts by label; None where the data set does not tell labels, or its
         samples have none.
     """
-    annotations = _annotations(dataset)
+    annotations = annotations_of(dataset)
     if annotations is None:
         return None
     return Counter(chain.from_iterable(map(_labels, annotations))) or None
 
 
-def _annotations(dataset: Any) -> Iterable[Any] | None:
+def annotations_of(dataset: Any) -> Iterable[Any] | None:
     """Return every sample's annotation, or its bare label."""
     if isinstance(dataset, IterableDataset):
         return None
     if hasattr(dataset, 'full_init'):
         dataset.full_init()
     if hasattr(dataset, 'datasets'):  # concatenated
-        parts = [_annotations(part) for part in dataset.datasets]
+        parts = [annotations_of(part) for part in dataset.datasets]
         known = [part for part in parts if part is not None]
         return chain.from_iterable(known) if len(known) == len(parts) else None
     if hasattr(dataset, 'dataset'):  # repeated, balanced, replayed, folds, a subset
-        inner = _annotations(dataset.dataset)
+        inner = annotations_of(dataset.dataset)
         indices = getattr(dataset, 'indices', None)
         if inner is None or indices is None:
             return inner

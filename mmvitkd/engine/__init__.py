@@ -4,12 +4,17 @@ from .hooks import (
     DistillationCheckHook,
     DistillationMonitorHook,
     ExactResumeHook,
+    ImageCheckHook,
     LabelCheckHook,
     ResumeOptimHook,
     SafeCheckpointHook,
     TermWeightHook,
 )
-from .optimizers import BackboneLayerDecayConstructor, Bfloat16OptimWrapper
+from .optimizers import (
+    BackboneLayerDecayConstructor,
+    Bfloat16OptimWrapper,
+    LayerDecayConstructor,
+)
 from .strategies import DeepSpeedStrategy, FSDPStrategy
 
 __all__ = [
@@ -22,7 +27,9 @@ __all__ = [
     'DistillationMonitorHook',
     'ExactResumeHook',
     'FSDPStrategy',
+    'ImageCheckHook',
     'LabelCheckHook',
+    'LayerDecayConstructor',
     'ResumeOptimHook',
     'SafeCheckpointHook',
     'TermWeightHook',

@@ -1,13 +1,16 @@
 """What ``python -m mmvitkd train`` does."""
 
 import argparse
+import inspect
 from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 
-from mmvitkd.registry import OPTIM_WRAPPERS
+from mmvitkd.datasets.pipeline_size import pipeline_size
+from mmvitkd.models import ViTKDDistiller
+from mmvitkd.registry import MODELS, OPTIM_WRAPPERS, SCOPE
 from mmvitkd.utils import cli
 from mmvitkd.utils.cli import (
     check_checkpoint,
@@ -72,6 +75,22 @@ def apply_args(cfg: Config, args: argparse.Namespace) -> None:
         complete_dataloader(
             cfg, name, not args.no_pin_memory, not args.no_persistent_workers
         )
+    set_input_size(cfg)
+
+
+def set_input_size(cfg: Config) -> None:
+    """Tell a distiller how large the images of its training are, unless it is told."""
+    kind = class_of(cfg.model.get('type'), MODELS)
+    if not (isinstance(kind, type) and issubclass(kind, ViTKDDistiller)):
+        return
+    if 'input_size' not in inspect.signature(kind).parameters:  # of a user's own
+        return
+    dataset = (cfg.get('train_dataloader') or {}).get('dataset')
+    if dataset is None or cfg.model.get('input_size') is not None:
+        return
+    size = pipeline_size(dataset, cfg.get('default_scope', SCOPE))
+    if size is not None:
+        cfg.model.input_size = size
 
 
 def enable_amp(cfg: Config) -> None:

@@ -16,7 +16,6 @@ from mmvitkd.models.classifiers.cached_feature_spec import (
     record_dtype,
 )
 from mmvitkd.models.classifiers.tap import Tap, record
-from mmvitkd.models.classifiers.teacher import natural_input_size
 from mmvitkd.registry import MODELS, SCOPE
 from mmvitkd.utils.cli import random_teachers
 from mmvitkd.utils.costs import count_parameters
@@ -90,7 +89,7 @@ def estimate(cfg: Config) -> Cost:
         teacher.checkpoint = teacher.get('checkpoint') or 'none'  # nor is it read
     with DefaultScope.overwrite_default_scope(SCOPE):
         model = MODELS.build({'data_preprocessor': preprocessor, **cfg.model})
-    images = torch.zeros(BATCH, 3, *(natural_input_size(model.student) or (224, 224)))
+    images = torch.zeros(BATCH, *model.image_shape)
     samples = [DataSample().set_gt_label(0) for _ in range(BATCH)]
     with record(model.student, model.student_taps) as seen:
         model.student(images)

@@ -1,4 +1,4 @@
-"""A model's repeated parts."""
+"""A model's parts, whichever library it is of."""
 
 from torch import nn
 
@@ -18,6 +18,13 @@ def find_blocks(model: nn.Module) -> list[nn.Module]:
         if any(True for _ in item.parameters())
         and not any(_is_row(m) for m in item.modules())
     ]
+
+
+def input_channels(model: nn.Module) -> int | None:
+    """Return how many channels a model's first convolution takes, if it has one."""
+    convs = (m for m in model.modules() if isinstance(m, nn.Conv2d))
+    first = next(convs, None)
+    return None if first is None else first.in_channels
 
 
 def _is_row(module: nn.Module) -> bool:

@@ -6,6 +6,8 @@ import numpy as np
 from mmengine.analysis import FlopAnalyzer
 from torch import nn
 
+from .blocks import input_channels
+
 
 def count_parameters(model: nn.Module) -> int:
     """Count all parameters."""
@@ -27,7 +29,8 @@ def count_flops(model: nn.Module, image_size: tuple[int, int]) -> int:
         # queries times keys, then weights times values
         return 2 * int(np.prod(query)) * key[-2]
 
-    image = next(model.parameters()).new_zeros(1, 3, *image_size)
+    channels = input_channels(model) or 3
+    image = next(model.parameters()).new_zeros(1, channels, *image_size)
     counter = FlopAnalyzer(model, (image,))
     counter.set_op_handle('aten::scaled_dot_product_attention', attention)
     # it names what costs nothing beside the products: sums, activations

@@ -19,7 +19,11 @@ DEFAULT = {
     'checkpoint': 'CheckpointHook',
 }
 # those that every run has besides
-ALWAYS = {'resume': 'mmvitkd.ExactResumeHook', 'labels': 'mmvitkd.LabelCheckHook'}
+ALWAYS = {
+    'resume': 'mmvitkd.ExactResumeHook',
+    'labels': 'mmvitkd.LabelCheckHook',
+    'images': 'mmvitkd.ImageCheckHook',
+}
 # and those of a distillation
 WATCHING = {
     'check': 'mmvitkd.DistillationCheckHook',

@@ -3,6 +3,7 @@ from .check_seg_maps_hook import CheckSegMapsHook
 from .distillation_check_hook import DistillationCheckHook
 from .distillation_monitor_hook import DistillationMonitorHook
 from .exact_resume_hook import ExactResumeHook
+from .image_check_hook import ImageCheckHook
 from .label_check_hook import LabelCheckHook
 from .overview_hook import OverviewHook
 from .resume_optim_hook import ResumeOptimHook
@@ -15,6 +16,7 @@ __all__ = [
     'DistillationCheckHook',
     'DistillationMonitorHook',
     'ExactResumeHook',
+    'ImageCheckHook',
     'LabelCheckHook',
     'OverviewHook',
     'ResumeOptimHook',

@@ -4,7 +4,6 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mmvitkd.models.classifiers.tap import Feature, Grid, Tap
-from mmvitkd.models.classifiers.teacher import natural_input_size
 from mmvitkd.registry import HOOKS
 from mmvitkd.utils.class_names import compare_classes, dataset_classes
 from mmvitkd.utils.cli import unwrap
@@ -163,7 +162,7 @@ def check_classes(model: Any, dataset: Any) -> tuple[list[str], list[str]]:
 
 def measure_models(model: Any) -> dict[str, list[str]]:
     """Tell what the student and the teachers with a model cost, by their names."""
-    size = natural_input_size(model.student) or (224, 224)
+    size = model.image_shape[1:]
     sides = {STUDENT: (model.student, size)}
     for name, teacher in model.teachers.items():
         if teacher.model is not None:

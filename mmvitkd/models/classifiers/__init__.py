@@ -1,4 +1,5 @@
 from .cached_teacher import CachedTeacher
+from .hugging_face_model import HuggingFaceModel
 from .masked_teacher import MaskedTeacher
 from .teacher import Teacher
 from .teacher_protocol import TeacherProtocol
@@ -6,6 +7,7 @@ from .vitkd_distiller import ViTKDDistiller
 
 __all__ = [
     'CachedTeacher',
+    'HuggingFaceModel',
     'MaskedTeacher',
     'Teacher',
     'TeacherProtocol',

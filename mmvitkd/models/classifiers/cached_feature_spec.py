@@ -120,7 +120,12 @@ class CachedFeatureSpec(NamedTuple):
         """Read what :meth:`as_setting` wrote."""
         hw = setting['hw']
         return cls(
-            Tap(setting['path'], setting['tokens']),
+            Tap(
+                setting['path'],
+                setting['tokens'],
+                setting.get('grid'),
+                setting.get('output'),
+            ),
             tuple(setting['shape']),
             None if hw is None else (hw[0], hw[1]),
             setting['top_k'],

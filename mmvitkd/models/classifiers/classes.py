@@ -8,6 +8,7 @@ from mmpretrain.structures import DataSample
 from torch import Tensor
 
 from ..utils import MULTI_LABEL_ADVICE
+from .hugging_face_model import HuggingFaceModel
 
 
 def logits_module(classifier: Any) -> Any:
@@ -17,7 +18,9 @@ def logits_module(classifier: Any) -> Any:
 
 
 def count_classes(classifier: Any) -> int | None:
-    """Return the number of classes, where the classifier says it."""
+    """Return the number of classes, where the classifier says it; 0 without a head."""
+    if isinstance(classifier, HuggingFaceModel):  # whose config says 2
+        return 0
     module = logits_module(classifier)
     if isinstance(module, CSRAClsHead):  # it keeps no number
         return int(module.csra_heads[0].head.out_channels)

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from .classes import check_exclusive
+from .image_shape import Shape, find_image_shape
 from .tap import Feature, Tap, find_module, record
-from .teacher import natural_input_size
 from .teacher_protocol import TeacherProtocol
 from .term import DistillTerm, TermSpec
 from .token_order import check_order, dotted_images
@@ -25,7 +25,8 @@ def build_terms(
     teachers: Mapping[str, TeacherProtocol],
     student_taps: list[Tap],
     forward_teachers: Callable[..., dict[str, dict[Tap, Feature]]],
-) -> tuple[nn.ModuleDict, ProbeFeatures]:
+    input_size: Any = None,
+) -> tuple[nn.ModuleDict, ProbeFeatures, Shape | None]:
     """Build the terms from what their taps yield of images without content.
 
     Args:
@@ -34,10 +35,11 @@ def build_terms(
         teachers: By name.
         student_taps: Of the terms, and those that teachers require.
         forward_teachers: The distiller's.
+        input_size: ``(H, W)`` of the images, or one side; None finds it.
 
     Returns:
-        The terms, and of each its taps' features, student's and teacher's, without
-        content.
+        The terms, of each its taps' features, student's and teacher's, without
+        content, and ``(C, H, W)`` of the images.
 
     Raises:
         ValueError: If a term does not fit; it is named.
@@ -45,13 +47,14 @@ def build_terms(
     terms = nn.ModuleDict()
     probe_features: ProbeFeatures = {}
     if not specs:
-        return terms, probe_features
+        return terms, probe_features, None
     for spec in specs:
         with _in_context(f"term '{spec.name}', student"):
             find_module(student, spec.student.path)
         with _in_context(f"term '{spec.name}', teacher"):
             teachers[spec.teacher_name].check(spec.teacher)
-    inputs = dotted_images(3, natural_input_size(student) or (224, 224))
+    shape = find_image_shape(student, input_size)
+    inputs = dotted_images(shape[0], shape[1:])
     seen = probe_student(student, inputs, student_taps)
     require_gradient(student, inputs[:2], specs)
     outputs = forward_teachers(inputs, None)
@@ -63,7 +66,7 @@ def build_terms(
             check_exclusive(student, teachers[spec.teacher_name], term.loss)
         sides = _without_content(ours), _without_content(theirs)
         probe_features[spec.name] = spec, *sides
-    return terms, probe_features
+    return terms, probe_features, shape
 
 
 @contextmanager

@@ -9,7 +9,8 @@ from mmvitkd.registry import MODELS
 from mmvitkd.utils.blocks import find_blocks
 
 from ..utils import check_choice, check_number
-from .tap import MAX_EXTRA_TOKENS, Feature, Tap, find_module
+from .grids import MAX_EXTRA_TOKENS
+from .tap import Feature, Tap, find_module
 from .teacher import Teacher
 
 
@@ -146,6 +147,13 @@ class MaskedTeacher(Teacher):
             answers = self.forward_unmasked(inputs, preprocessor, taps, data_samples)
         except ValueError as error:
             raise ValueError(f'{error}; {_ADVICE}') from error
+        except (RuntimeError, AssertionError, IndexError) as error:
+            raise ValueError(
+                f"the blocks of {self.describe()} can't do with fewer tokens, as those "
+                'with rotary or relative positions, or windows '
+                f'({type(error).__name__}: {error}): a MaskedTeacher must be a ViT '
+                'whose positions are added before its first block; or take a Teacher'
+            ) from error
         finally:
             handle.remove()
         for tap, answer in answers.items():

@@ -124,10 +124,16 @@ def describe(preprocessor: nn.Module) -> str:
 
 
 def renormalise(x: Tensor, given: nn.Module, wanted: nn.Module) -> Tensor:
-    """Turn images ``(B, C, H, W)`` of one normalisation into those of another."""
+    """Turn images ``(B, C, H, W)`` of one normalisation into those of another.
+
+    Those of one channel become grey ones of three where there are three means.
+    """
     if is_same(given, wanted):
         return x
     x = _denormalise(x, given)  # 0 .. 255
+    mean = getattr(wanted, 'mean', None)
+    if x.shape[1] == 1 and mean is not None:
+        x = x.expand(-1, len(mean), -1, -1)
     if x.shape[1] == 3 and is_rgb(given) != is_rgb(wanted):
         x = x.flip(1)
     return _normalise(x, wanted)

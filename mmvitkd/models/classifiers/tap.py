@@ -1,19 +1,18 @@
 """Taps: one tensor a forward from a module of an untouched model."""
 
-import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-Grid = tuple[int, int]
+from .grids import MAX_EXTRA_TOKENS, Grid, fitting_grid, has_channels_last
+from .module_hints import near_paths
 
 TOKENS = ('patch', 'cls', 'all')
-PATCH_EMBEDDINGS = ('patch_embed', 'patch_embeddings')
-# class, distillation and register tokens; more means that the grid is wrong
-MAX_EXTRA_TOKENS = 16
+KEYS = ('path', 'tokens', 'grid', 'output')
+PATCH_EMBEDDINGS = ('patch_embed', 'patch_embeddings', 'patch_embedding')
 
 
 class Feature(NamedTuple):
@@ -37,19 +36,39 @@ class Tap:
     Args:
         path: As in ``model.named_modules()``, e.g. ``'backbone.layers.0'``.
         tokens: ``'patch'``, ``'cls'`` or ``'all'``. Defaults to ``'patch'``.
+        grid: ``(H, W)`` of its patch tokens, where the model does not show it. Defaults
+            to None.
+        output: Which tensor of a module that yields several. Defaults to None: it
+            yields one.
 
     Raises:
-        ValueError: If ``tokens`` is none of these.
+        ValueError: If one of them is out of range.
     """
 
     path: str
     tokens: str = 'patch'
+    grid: Grid | None = None
+    output: int | None = None
 
     def __post_init__(self) -> None:
         if self.tokens not in TOKENS:
             raise ValueError(
                 f"tap '{self.path}': tokens must be one of {TOKENS}, "
                 f"got '{self.tokens}'"
+            )
+        if self.grid is not None:
+            if not _is_grid(self.grid) or min(self.grid) < 1:
+                raise ValueError(
+                    f"tap '{self.path}': grid must be (rows, columns), such as "
+                    f'(7, 7), got {self.grid!r}'
+                )
+            # a config has lists, which can't be keys
+            object.__setattr__(self, 'grid', tuple(self.grid))
+        whole = isinstance(self.output, int) and not isinstance(self.output, bool)
+        if self.output is not None and not whole:
+            raise ValueError(
+                f"tap '{self.path}': output must be the number of a tensor, from 0 on, "
+                f'got {self.output!r}'
             )
 
     @classmethod
@@ -61,14 +80,11 @@ class Tap:
         """
         if isinstance(spec, str):
             return cls(spec)
-        if (
-            isinstance(spec, dict)
-            and 'path' in spec
-            and set(spec) <= {'path', 'tokens'}
-        ):
+        if isinstance(spec, dict) and 'path' in spec and set(spec) <= set(KEYS):
             return cls(**spec)
         raise ValueError(
-            f'a tap is a module path or dict(path=..., tokens={TOKENS}), got {spec!r}'
+            f'a tap is a module path or dict(path=..., tokens={TOKENS}, grid=(H, W), '
+            f'output=number), all but the path optional, got {spec!r}'
         )
 
 
@@ -85,11 +101,9 @@ def find_module(model: nn.Module, path: str) -> nn.Module:
         module = model
     if module is not model:
         return module
-    paths = dict(model.named_modules())
-    near = difflib.get_close_matches(path, paths, n=3, cutoff=0.4)
+    near = ' or '.join(map(repr, near_paths(model, path)))
     raise ValueError(
-        f"tap '{path}': {type(model).__name__} has no such module; "
-        f'did you mean {" or ".join(map(repr, near)) or repr("backbone")}?'
+        f"tap '{path}': {type(model).__name__} has no such module; did you mean {near}?"
     )
 
 
@@ -124,8 +138,9 @@ def record(
             output can't be read as tokens or logits.
     """
     seen: dict[Tap, Feature] = {}
-    raw: dict[str, tuple[Tensor, Grid | None]] = {}
-    patches: list[tuple[int, Grid]] = []  # number of images, and the grid
+    raw: dict[str, tuple[Any, list[Grid]]] = {}  # outputs, and the inputs' grids
+    images: list[tuple[int, Grid]] = []  # how many, and their size
+    patches: list[Grid] = []
 
     def keep(path: str) -> Any:
         def hook(_: nn.Module, args: tuple, kwargs: dict, output: Any) -> None:
@@ -134,19 +149,29 @@ def record(
                     f"tap '{path}' fired twice in one forward: tap a module that "
                     'runs once, such as the block around it'
                 )
-            raw[path] = _tensor_and_grid(path, (*args, *kwargs.values()), output)
+            raw[path] = output, _grids_in((*args, *kwargs.values()))
             if stop and len(raw) == len(paths) and (patches or not convs):
                 raise _AllFired
 
         return hook
 
     def keep_grid(_: nn.Module, __: tuple, output: Tensor) -> None:
-        patches[:] = [(len(output), (output.shape[-2], output.shape[-1]))]
+        patches[:] = [(output.shape[-2], output.shape[-1])]
+
+    def keep_size(_: nn.Module, args: tuple, kwargs: dict) -> None:
+        for x in (*args, *kwargs.values()):
+            if isinstance(x, Tensor) and x.ndim == 4 and not images:
+                images.append((len(x), (x.shape[-2], x.shape[-1])))
 
     taps = list(dict.fromkeys(taps))
     paths = dict.fromkeys(tap.path for tap in taps)
     modules = {path: find_module(model, path) for path in paths}
+    # a classifier's loss() runs its parts, but not the classifier itself
     handles = [
+        module.register_forward_pre_hook(keep_size, with_kwargs=True)
+        for module in (model, *model.children())
+    ]
+    handles += [
         module.register_forward_hook(keep(path), with_kwargs=True)
         for path, module in modules.items()
     ]
@@ -161,37 +186,23 @@ def record(
     finally:
         for handle in handles:
             handle.remove()
-    seen.update(_read(model, taps, raw, patches))
-
-
-def _read(
-    model: nn.Module,
-    taps: list[Tap],
-    raw: dict[str, tuple[Tensor, Grid | None]],
-    patches: list[tuple[int, Grid]],
-) -> dict[Tap, Feature]:
-    """Make of what the modules yielded what the taps ask for.
-
-    Args:
-        model: Whose modules they are.
-        taps: What is asked.
-        raw: Every path's output, and its grid if it hands one along.
-        patches: How many images the patch embedding saw, and their grid, if any.
-    """
-    silent = list(dict.fromkeys(tap.path for tap in taps if tap.path not in raw))
+    silent = [path for path in paths if path not in raw]
     if silent:
         raise ValueError(f'these taps did not fire in the forward: {silent}')
-    images, patch_grid = patches[0] if patches else (None, None)
-    seen = {}
+    number, size = images[0] if images else (None, None)
     for tap in taps:
-        tensor, grid = raw[tap.path]
+        output, handed = raw[tap.path]
+        tensor = _tensor_of(tap, output)
+        one_each = number in (None, len(tensor))
         if tensor.ndim == 4:
-            tensor, grid = _flatten(model, find_module(model, tap.path), tensor)
-        seen[tap] = _choose(tap, tensor, grid or patch_grid)
-        if images not in (None, len(tensor)):  # it counts windows
+            tensor, grid = _flatten(model, find_module(model, tap.path), tensor, size)
+            grids = [grid]
+        else:
+            grids = [*_grids_in(output), *handed, *patches]
+        seen[tap] = _choose(tap, tensor, grids, size, one_each)
+        if not one_each:  # it counts windows
             shift = _window_shift(model, tap.path)
             seen[tap] = seen[tap]._replace(shift=shift)
-    return seen
 
 
 def _is_grid(value: Any) -> bool:
@@ -202,27 +213,55 @@ def _is_grid(value: Any) -> bool:
     )
 
 
-def _tensor_and_grid(
-    path: str, inputs: tuple, output: Any
-) -> tuple[Tensor, Grid | None]:
-    """Read a module's output; Swin hands its grid along, in or beside it."""
+def _grids_in(values: Any) -> list[Grid]:
+    """List the grids that a module hands along, as Swin's do: a pair, or two."""
+    found = []
+    for value in values if isinstance(values, (tuple, list)) else ():
+        pairs = [value]
+        if isinstance(value, (tuple, list)) and len(value) == 4:
+            pairs = [value[:2], value[2:]]  # Hugging Face's, before and after merging
+        found += [(pair[0], pair[1]) for pair in pairs if _is_grid(pair)]
+    return found
+
+
+def _tensor_of(tap: Tap, output: Any) -> Tensor:
+    """Take the tap's tensor out of what its module yields."""
     parts = output if isinstance(output, (tuple, list)) else (output,)
+    if isinstance(output, Mapping):  # Hugging Face's
+        parts = tuple(output.values())
     tensors = [part for part in parts if isinstance(part, Tensor)]
-    if len(tensors) != 1 or tensors[0].ndim not in (2, 3, 4):
-        found = [tuple(t.shape) for t in tensors] or type(output).__name__
+    if tap.output is not None:
+        if not 0 <= tap.output < len(tensors):
+            raise ValueError(
+                f"tap '{tap.path}' has no output {tap.output}: it yields "
+                f'{_shapes(tensors, output)}, numbered from 0 on'
+            )
+        tensors = [tensors[tap.output]]
+    if len(tensors) > 1:
         raise ValueError(
-            f"tap '{path}' must yield one tensor, logits (B, K), tokens (B, N, C) or "
-            f'a map (B, C, H, W), but yields {found}'
+            f"tap '{tap.path}' yields several tensors, {_shapes(tensors, output)}: "
+            f"choose one by its number, dict(path='{tap.path}', output=0)"
         )
-    grids = [part for part in (*parts, *inputs) if _is_grid(part)]
-    return tensors[0], (grids[0][0], grids[0][1]) if grids else None
+    if not tensors or tensors[0].ndim not in (2, 3, 4):
+        raise ValueError(
+            f"tap '{tap.path}' must yield a tensor, logits (B, K), tokens (B, N, C) or "
+            f'a map (B, C, H, W), but yields {_shapes(tensors, output)}'
+        )
+    return tensors[0]
 
 
-def _flatten(model: nn.Module, module: nn.Module, x: Tensor) -> tuple[Tensor, Grid]:
+def _shapes(tensors: list[Tensor], output: Any) -> str:
+    return ', '.join(str(tuple(t.shape)) for t in tensors) or type(output).__name__
+
+
+def _flatten(
+    model: nn.Module, module: nn.Module, x: Tensor, image: Grid | None
+) -> tuple[Tensor, Grid]:
     """Turn a map into tokens: ``(B, C, H, W)``, or timm's ``(B, H, W, C)``."""
     formats = (str(getattr(m, 'output_fmt', '')) for m in model.modules())
-    last = any(fmt.endswith('NHWC') for fmt in formats)
-    if last and not isinstance(module, nn.Conv2d):
+    usual = any(fmt.endswith('NHWC') for fmt in formats)
+    usual &= not isinstance(module, nn.Conv2d)
+    if has_channels_last(tuple(x.shape), image, usual):
         return x.flatten(1, 2), (x.shape[1], x.shape[2])
     return x.flatten(2).transpose(1, 2), (x.shape[2], x.shape[3])
 
@@ -237,8 +276,18 @@ def _window_shift(model: nn.Module, path: str) -> Grid | None:
     return None
 
 
-def _choose(tap: Tap, x: Tensor, hw: Grid | None) -> Feature:
-    """Take the tap's tokens; how many extra ones lead is seen, not assumed."""
+def _choose(
+    tap: Tap, x: Tensor, grids: list[Grid], image: Grid | None, one_each: bool
+) -> Feature:
+    """Take the tap's tokens; how many extra ones lead is seen, not assumed.
+
+    Args:
+        tap: Whose they are.
+        x: What its module yields, ``(B, L, C)`` or ``(B, K)``.
+        grids: Those that modules tell.
+        image: ``(H, W)`` of the images.
+        one_each: Whether there are as many of ``x`` as images.
+    """
     if x.ndim == 2:
         if tap.tokens != 'patch':
             raise ValueError(
@@ -248,20 +297,24 @@ def _choose(tap: Tap, x: Tensor, hw: Grid | None) -> Feature:
         return Feature(x, None)
     if tap.tokens == 'all':
         return Feature(x, None)
-    if hw is None:
+    if not one_each:
         raise ValueError(
-            f"tap '{tap.path}': the grid of its {x.shape[1]} tokens is not known, as "
-            f'the model has no patch embedding named {" or ".join(PATCH_EMBEDDINGS)}; '
-            'tap a module whose output is a map (B, C, H, W)'
+            f"tap '{tap.path}' yields {tuple(x.shape)}, which are not the tokens of "
+            "whole images: the tokens of single windows are tokens='all'"
+        )
+    hw = fitting_grid(x.shape[1], [tap.grid] if tap.grid else grids, image)
+    if tap.grid not in (None, hw):
+        hw = None
+    if hw is None:
+        known = [tap.grid] if tap.grid else list(dict.fromkeys(grids))
+        said = ' or '.join(f'{h}x{w} = {h * w}' for h, w in known)
+        unlike = f'which the grid {said} does not match' if said else 'of no known grid'
+        raise ValueError(
+            f"tap '{tap.path}' yields {x.shape[1]} tokens, {unlike} (up to "
+            f'{MAX_EXTRA_TOKENS} of them may be extra ones): tap a module that keeps '
+            f"the grid, or give it, dict(path='{tap.path}', grid=(rows, columns))"
         )
     extra = x.shape[1] - hw[0] * hw[1]
-    if not 0 <= extra <= MAX_EXTRA_TOKENS:
-        raise ValueError(
-            f"tap '{tap.path}' yields {x.shape[1]} tokens, which the grid "
-            f'{hw[0]}x{hw[1]} = {hw[0] * hw[1]} does not match: tap a module that '
-            "keeps the grid, or one that hands its own on (Swin: 'backbone.stages.3'); "
-            "the tokens of single windows are tokens='all'"
-        )
     if tap.tokens == 'patch':
         return Feature(x[:, extra:], hw)
     if extra == 0:

@@ -14,14 +14,16 @@ from torch import Tensor, nn
 
 from mmvitkd.registry import MODELS, SCOPE
 from mmvitkd.utils import load_checkpoint, load_strictly, weights_of
-from mmvitkd.utils.blocks import find_blocks
+from mmvitkd.utils.blocks import find_blocks, input_channels
 from mmvitkd.utils.class_names import checkpoint_classes, model_classes
 from mmvitkd.utils.config_file import find_config, open_config
 from mmvitkd.utils.teacher_weights import find_constants, find_wrong_numbers, require
 
+from .image_shape import natural_input_size, pair
+from .positions import interpolate_when_run, resize_positions
 from .preprocessing import describe as describe_normalisation
 from .preprocessing import find_preprocessing, renormalise
-from .tap import Feature, Grid, Tap, find_module, find_patch_embed, record
+from .tap import Feature, Grid, Tap, find_module, record
 from .teacher_protocol import TeacherProtocol
 
 
@@ -99,6 +101,8 @@ class Teacher(TeacherProtocol):
             what = describe_normalisation(own.preprocessor)
             self._normalised = f'normalised by {what}, from {own.source}'
         self.input_size = _input_size(self.model, input_size)
+        if input_size is not None:
+            interpolate_when_run(self.model)
         self.dtype = _precision(dtype)
         for name, module in self.model.named_children():
             if self.dtype is not None and name != 'data_preprocessor':
@@ -128,13 +132,20 @@ class Teacher(TeacherProtocol):
             checkpoint = load_checkpoint(self.checkpoint, self.weights_only)
             weights = weights_of(checkpoint, self.prefix)
             require(f'teacher {name}', find_wrong_numbers(self.model, weights))
+            weights = resize_positions(self.model, weights, str(self.checkpoint))
             problems = load_strictly(self.model, weights)
+            if problems and not self.prefix and any(map(_is_students, weights)):
+                problems.insert(
+                    0,
+                    "It is the checkpoint of a distillation run: prefix='student.' "
+                    'takes its student',
+                )
             fits = f'teacher {name} does not fit {type(self.model).__name__}'
             require(fits, problems)
             self.classes = checkpoint_classes(checkpoint) or self.classes
         require(f'teacher {name}', find_constants(self.model))
         self._loaded = True
-        source = self.checkpoint or "the model's own, pretrained=True"
+        source = self.checkpoint or f'{_origin(self.model)}, by pretrained=True'
         print_log(
             f'Teacher weights: {source}; its pixels are {self._normalised}',
             logger='current',
@@ -164,8 +175,8 @@ class Teacher(TeacherProtocol):
         """Yield the features of the student's images.
 
         Args:
-            inputs: ``(B, 3, H, W)`` after the student's preprocessing, Mixup and
-                CutMix included.
+            inputs: ``(B, C, H, W)`` after the student's preprocessing, Mixup and
+                CutMix included; of one channel, a teacher of three gets grey ones.
             preprocessor: The student's, whose normalisation is taken back.
             taps: What to record.
             data_samples: For teachers whose outputs are stored; this one looks.
@@ -199,9 +210,21 @@ class Teacher(TeacherProtocol):
                 block.forward = torch.compile(block.forward)
 
     def prepare(self, inputs: Tensor, preprocessor: nn.Module) -> Tensor:
-        """Normalise ``(B, 3, H, W)`` and resize it as the teacher was trained."""
+        """Normalise ``(B, C, H, W)`` and resize it as the teacher was trained.
+
+        Raises:
+            ValueError: If it takes images of fewer channels.
+        """
         if self.preprocessor is not None:
             inputs = renormalise(inputs, preprocessor, self.preprocessor)
+        channels = input_channels(self.model) or inputs.shape[1]
+        if inputs.shape[1] == 1 != channels:
+            inputs = inputs.expand(-1, channels, -1, -1)
+        if inputs.shape[1] != channels:
+            raise ValueError(
+                f'the teacher takes images of {channels} channels and the student of '
+                f'{inputs.shape[1]}: take a teacher for those of the student'
+            )
         if self.input_size not in (None, tuple(inputs.shape[-2:])):
             inputs = F.interpolate(
                 inputs, self.input_size, mode='bilinear', antialias=True
@@ -277,18 +300,17 @@ def _our_type(kind: Any) -> Any:
     return f'{SCOPE}.{name}'
 
 
-def natural_input_size(model: nn.Module) -> Grid | None:
-    """Return the ``(H, W)`` that a model's patch embedding was made for, if any."""
-    patch_embed = find_patch_embed(model)
-    for name in ('init_input_size', 'img_size', 'image_size'):  # mmcv, timm, HF
-        size = getattr(patch_embed, name, None)
-        if size is not None:
-            return _pair(size)
-    return None
+def _is_students(name: str) -> bool:
+    return name.startswith('student.')
 
 
-def _pair(size: Any) -> Grid:
-    return (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
+def _origin(model: Any) -> str:
+    """Tell where a library took a pretrained model from."""
+    inner = getattr(model, 'model', None)
+    name = getattr(getattr(inner, 'config', None), 'name_or_path', '')
+    cfg = getattr(inner, 'pretrained_cfg', None) or {}
+    tag = '.'.join(filter(None, (cfg.get('architecture'), cfg.get('tag'))))
+    return name or tag or "the model's own"
 
 
 def _input_size(model: nn.Module, size: Any) -> Grid | None:
@@ -298,7 +320,7 @@ def _input_size(model: nn.Module, size: Any) -> Grid | None:
         return natural_input_size(model)
     if isinstance(size, str):
         raise ValueError(f"input_size must be a size, 'same' or None, got '{size}'")
-    return _pair(size)
+    return pair(size)
 
 
 def _precision(name: str | None) -> torch.dtype | None:

@@ -13,6 +13,7 @@ from mmvitkd.registry import MODELS, SCOPE
 from .classes import labels_of
 from .dry_run import build_terms
 from .finite import check_finite
+from .layer_depth import layer_depth
 from .preprocessing import find_preprocessing
 from .student import build_preprocessor, keep_names, one_of
 from .tap import Feature, Tap, record
@@ -40,10 +41,9 @@ class ViTKDDistiller(BaseClassifier):
                     neck=dict(type='LinearProjector'),
                     loss=dict(type='ViTKDMimicLoss'))))
 
-    It knows no method by name: one forward of the student, one of every teacher
-    that an active term taps, and the terms; one whose ``loss_weight`` is 0 is not
-    active. A checkpoint holds ``student.*`` and ``terms.*``; predicting, testing and
-    exporting need no teacher's weights.
+    One forward of the student, one of every teacher that an active term taps, and the
+    terms; one whose ``loss_weight`` is 0 is not active. A checkpoint holds
+    ``student.*`` and ``terms.*``; predicting, testing and exporting need no teacher.
 
     Args:
         student: An ordinary MMPretrain classifier.
@@ -58,9 +58,12 @@ class ViTKDDistiller(BaseClassifier):
         train_cfg: Batch augments (Mixup, CutMix), as ``ImageClassifier`` takes
             them. Defaults to the student's own.
         data_preprocessor: As for ``ImageClassifier``. Defaults to the student's.
+        input_size: ``(H, W)`` of the student's images. Defaults to None: the
+            training pipeline's, or the model's own.
         init_cfg: MMEngine's initialisation config. Defaults to None.
 
     Attributes:
+        image_shape: ``(C, H, W)`` of the dry run's images; None without terms.
         observers: Called with the losses of a step, the teachers' outputs and the
             labels, before the backward pass; a hook adds itself.
         probe_features: Of every term, its taps' features in the dry run, student's and
@@ -83,6 +86,7 @@ class ViTKDDistiller(BaseClassifier):
         task_weight: float = 1.0,
         train_cfg: dict | None = None,
         data_preprocessor: dict | nn.Module | None = None,
+        input_size: int | tuple[int, int] | None = None,
         init_cfg: dict | None = None,
     ) -> None:
         if not isinstance(student, (dict, nn.Module)):
@@ -118,17 +122,18 @@ class ViTKDDistiller(BaseClassifier):
                 # so that necks start alike whatever a teacher drew, stored ones nothing
                 torch.default_generator.manual_seed(seed)
                 self._specs = parse_terms(terms, tuple(self._teachers))
-                self.terms, self.probe_features = self._build_terms()
+                built = self._build_terms(input_size)
+                self.terms, self.probe_features, self.image_shape = built
 
-    def _build_terms(self) -> tuple[nn.ModuleDict, dict]:
+    def _build_terms(self, input_size: Any) -> tuple:
         """List the taps of both sides, and build the terms by a dry run."""
         self.teacher_taps = taps_by_teacher(self._specs)
         self._required = {
             name: self._teachers[name].required_student_taps(self.student)
             for name in self.teacher_taps
         }
-        self.student_taps = [spec.student for spec in self._specs]
-        self.student_taps += [tap for taps in self._required.values() for tap in taps]
+        required = [tap for taps in self._required.values() for tap in taps]
+        self.student_taps = [spec.student for spec in self._specs] + required
         self._loaded = False
         return build_terms(
             self._specs,
@@ -136,6 +141,7 @@ class ViTKDDistiller(BaseClassifier):
             self._teachers,
             self.student_taps,
             self.forward_teachers,
+            input_size,
         )
 
     def forward_teachers(
@@ -276,14 +282,11 @@ class ViTKDDistiller(BaseClassifier):
         }
 
     def get_layer_depth(self, param_name: str) -> tuple[int, int]:
-        """Return a parameter's depth and the number of depths, for layer decay.
-
-        The necks count as the last layer.
-        """
+        """Return a parameter's depth and the number of depths; necks are the last."""
         name = param_name.removeprefix('student.')
         if name != param_name:
-            return self.student.get_layer_depth(name)
-        depths = self.student.get_layer_depth('head')[1]
+            return layer_depth(self.student, name)
+        depths = layer_depth(self.student, 'head')[1]
         return depths - 1, depths
 
 

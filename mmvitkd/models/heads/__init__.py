@@ -1,15 +1,19 @@
 from .contrast import Contrast
 from .contrastive_head import ContrastiveClsHead
+from .efficientformer_head import EfficientFormerClsHead
 from .extra_token_head import ExtraTokenClsHead
 from .inter_class_contrast import InterClassContrast
 from .intra_class_contrast import IntraClassContrast
+from .levit_head import LeViTClsHead
 from .self_supervised_contrast import SelfSupervisedContrast
 
 __all__ = [
     'Contrast',
     'ContrastiveClsHead',
+    'EfficientFormerClsHead',
     'ExtraTokenClsHead',
     'InterClassContrast',
     'IntraClassContrast',
+    'LeViTClsHead',
     'SelfSupervisedContrast',
 ]

@@ -118,9 +118,9 @@ def test_swin_hands_its_grid_on():
     assert last.value.shape == (2, 6, 64)
 
 
-def test_swin_norm_without_a_grid():
-    with pytest.raises(ValueError, match='4 tokens, which the grid 16x16 = 256'):
-        tapped(build(SWIN), (64, 64), Tap('backbone.norm3'))
+def test_swin_norm_has_the_proportions_of_the_image():
+    (norm,) = tapped(build(SWIN), (64, 96), Tap('backbone.norm3'))
+    assert norm.hw == (2, 3)
 
 
 def test_swin_windows_and_their_shift():

@@ -3,7 +3,6 @@ import pickle
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.logging import MMLogger
 
 from mmvitkd.models import Teacher
 from mmvitkd.models.classifiers.tap import Tap
@@ -168,15 +167,6 @@ def test_huggingface_teacher_fetches_its_own_weights(tmp_path):
     for made in (own, file):
         answer = made(images, preprocessor(), [tap])[tap].value
         assert torch.allclose(answer, reference(images).logits, atol=1e-6)
-
-
-@pytest.fixture
-def log(caplog):
-    """What the models write to MMEngine's log."""
-    logger = MMLogger.get_current_instance()
-    logger.addHandler(caplog.handler)
-    yield caplog
-    logger.removeHandler(caplog.handler)
 
 
 HALF = {'mean': [127.5] * 3, 'std': [127.5] * 3, 'to_rgb': True}

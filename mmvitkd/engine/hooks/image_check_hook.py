@@ -1,0 +1,37 @@
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from mmvitkd.datasets.image_check import MAX_PIXELS, require_readable
+from mmvitkd.registry import HOOKS
+
+
+@HOOKS.register_module()
+class ImageCheckHook(Hook):
+    """Read every image of the training and the validation data before the first epoch.
+
+    What can't be read would stop the training when its turn comes. The result is kept
+    beside the data, so that later runs look at new files only.
+
+    Args:
+        max_pixels: A larger picture is refused, which would take 3 bytes of memory for
+            each. Defaults to 100 million.
+        whole: Decode the files, or look at their beginnings only, which finds what is
+            empty, missing or too large. Defaults to None: decode up to 200,000 new
+            files.
+
+    Raises:
+        ValueError: Before training, if files can't be read; all are named.
+    """
+
+    priority = 'ABOVE_NORMAL'  # before hooks that show the model some images
+
+    def __init__(self, max_pixels: int = MAX_PIXELS, whole: bool | None = None) -> None:
+        self.max_pixels = max_pixels
+        self.whole = whole
+
+    def before_train(self, runner: Runner) -> None:
+        """Look at the files of both data sets."""
+        sets = [runner.train_dataloader.dataset]
+        if runner.val_loop is not None:
+            sets.append(runner.val_dataloader.dataset)
+        require_readable(sets, self.max_pixels, self.whole)
