@@ -257,6 +257,20 @@ def model_cfg_of(cfg: str | Path | dict) -> ConfigDict:
     return in_our_scope(model)
 
 
+def student_config(student: Any) -> dict:
+    """Return a student's config in our scope; empty if it is built already.
+
+    Raises:
+        ValueError: If it is neither a config nor a module.
+    """
+    if not isinstance(student, (dict, nn.Module)):
+        raise ValueError(
+            "student must be a classifier's config, dict(type='ImageClassifier', ...), "
+            f'got {student!r}'
+        )
+    return in_our_scope(dict(student)) if isinstance(student, dict) else {}
+
+
 def in_our_scope(cfg: dict) -> dict:
     """Have a model built in our scope, where the corrected types come first.
 

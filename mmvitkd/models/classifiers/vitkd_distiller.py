@@ -17,7 +17,7 @@ from .layer_depth import layer_depth
 from .preprocessing import find_preprocessing
 from .student import build_preprocessor, keep_names, one_of
 from .tap import Feature, Tap, record
-from .teacher import in_our_scope
+from .teacher import student_config
 from .teacher_protocol import TeacherProtocol, build_teachers
 from .term import NONE_GIVEN, TermSpec, parse_terms, taps_by_teacher
 
@@ -89,12 +89,7 @@ class ViTKDDistiller(BaseClassifier):
         input_size: int | tuple[int, int] | None = None,
         init_cfg: dict | None = None,
     ) -> None:
-        if not isinstance(student, (dict, nn.Module)):
-            raise ValueError(
-                "student must be a classifier's config, dict(type='ImageClassifier', "
-                f'...), got {student!r}'
-            )
-        student_cfg = in_our_scope(dict(student)) if isinstance(student, dict) else {}
+        student_cfg = student_config(student)
         train_cfg = one_of('train_cfg', train_cfg, student_cfg.pop('train_cfg', None))
         data_preprocessor = one_of(
             'data_preprocessor',
