@@ -98,13 +98,13 @@ class Pair:
                     f'shallow, middle and last layers apart, which takes {SHALLOW}'
                 )
 
-    def update(self, images: list[Image], answers: list[Captured]) -> None:
+    def update(self, images: list[Image], outputs: list[Captured]) -> None:
         """Take a batch, and what teacher and student answer to it.
 
         Raises:
             ValueError: If a model's blocks differ in width or grid.
         """
-        for role, answer in zip(('teacher', 'student'), answers, strict=True):
+        for role, answer in zip(('teacher', 'student'), outputs, strict=True):
             shapes = [layer.tokens.value.shape[1:] for layer in answer.layers]
             if len(set(shapes)) > 1:
                 raise ValueError(
@@ -115,7 +115,7 @@ class Pair:
         teacher, student = (
             _layers(model, norm, answer)
             for model, norm, answer in zip(
-                (self.teacher, self.student), self._norms, answers, strict=True
+                (self.teacher, self.student), self._norms, outputs, strict=True
             )
         )
         self._meter.update(teacher)

@@ -52,16 +52,16 @@ def advise(
     check(teacher, student, out, count, batch_size)
     models = load(teacher, teacher_checkpoint), load(student, student_checkpoint)
     pair = advice.Pair(*models)
-    shown = load_for(models, images, data, count)
-    right = measure(pair, shown, batch_size)
+    samples = load_for(models, images, data, count)
+    right = measure(pair, samples, batch_size)
     rows = pair.judge()
     notes = advice.warnings_of(pair, rows)
-    logits = heads(pair, shown[:2])
+    logits = heads(pair, samples[:2])
     if logits is None:
         notes.append('The two have not the same classes: no logits are distilled.')
-    elif shown[0].label is not None and right[0] <= right[1]:
+    elif samples[0].label is not None and right[0] <= right[1]:
         notes.append(
-            f'The teacher is right on {right[0]} of {len(shown)} images and the '
+            f'The teacher is right on {right[0]} of {len(samples)} images and the '
             f'student on {right[1]}: it has little to teach, or wrong weights or class '
             'order.'
         )
@@ -127,9 +127,9 @@ def measure(pair: advice.Pair, images: list[Image], batch_size: int) -> list[int
     batches = -(-len(images) // batch_size)
     for places in np.array_split(np.arange(len(images)), batches):
         batch = [images[i] for i in places]
-        answers = [model.answer(batch) for model in models]
-        pair.update(batch, answers)
-        for i, answer in enumerate(answers):
+        outputs = [model.capture(batch) for model in models]
+        pair.update(batch, outputs)
+        for i, answer in enumerate(outputs):
             found = answer.logits.argmax(1).tolist()
             right[i] += sum(a == b.label for a, b in zip(found, batch, strict=True))
         print_rank0([f'{places[-1] + 1} of {len(images)} images'])
@@ -152,7 +152,7 @@ def find_head(model: Model, images: list[Image]) -> tuple[str, int]:
     Raises:
         ValueError: If there is none.
     """
-    logits = model.answer(images).logits
+    logits = model.capture(images).logits
     last = f'{model.blocks[-1]}.'
     for path, module in model.classifier.named_modules():
         widths = {getattr(part, 'out_features', None) for part in module.modules()}
@@ -161,7 +161,7 @@ def find_head(model: Model, images: list[Image]) -> tuple[str, int]:
             continue
         try:
             with record(model.classifier, [Tap(path)]) as seen:
-                model.answer(images)
+                model.capture(images)
         except ValueError:  # it did not fire, or not on its own
             continue
         if torch.equal(seen[Tap(path)].value, logits):

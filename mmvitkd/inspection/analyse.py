@@ -50,24 +50,24 @@ def analyse(
         ValueError: If a model or the images can't be read, or there are too few.
     """
     models = load_models(specs)
-    shown = load_for(models, images, data, count)
-    if len(shown) < FEWEST:
-        raise ValueError(f'{len(shown)} images are too few: take {FEWEST} at least')
+    samples = load_for(models, images, data, count)
+    if len(samples) < FEWEST:
+        raise ValueError(f'{len(samples)} images are too few: take {FEWEST} at least')
     parts = {name: SECTIONS[name](models, layers, overlays) for name in sections}
-    classes = ask(models, split(shown, batch_size), list(parts.values()))
-    labels = [image.label for image in shown]
+    classes = run_models(models, split(samples, batch_size), list(parts.values()))
+    labels = [image.label for image in samples]
     right = [
         None if None in labels else [a == b for a, b in zip(found, labels, strict=True)]
         for found in classes
     ]
     out.mkdir(parents=True, exist_ok=True)
     written = {name: section.write(out) for name, section in parts.items()}
-    written['answers'] = answers_written(out, shown, models, classes)
+    written['predictions'] = predictions_written(out, samples, models, classes)
     analysis = {
         'mmvitkd': __version__,
         'source': data or images,
         'models': [describe(*one) for one in zip(models, specs, right, strict=True)],
-        'images': len(shown),
+        'images': len(samples),
         'sections': {name: part.as_dict() for name, part in written.items()},
     }
     (out / 'analysis.json').write_text(json.dumps(analysis, indent=1) + '\n')
@@ -100,17 +100,17 @@ def split(images: list[Image], size: int) -> list[list[Image]]:
     return [[images[i] for i in batch] for batch in places]
 
 
-def ask(
+def run_models(
     models: list[Model], batches: list[list[Image]], sections: list[Section]
 ) -> list[list[int]]:
     """Show every batch to every model and section; return every model's classes."""
     classes: list[list[int]] = [[] for _ in models]
     for batch in batches:
-        answers = [model.answer(batch) for model in models]
+        outputs = [model.capture(batch) for model in models]
         for section in sections:
-            section.update(batch, answers)
-        for found, answer in zip(classes, answers, strict=True):
-            found += answer.logits.argmax(1).tolist()
+            section.update(batch, outputs)
+        for found, output in zip(classes, outputs, strict=True):
+            found += output.logits.argmax(1).tolist()
         print_rank0([f'{len(classes[0])} images'])
     return classes
 
@@ -132,17 +132,17 @@ def describe(model: Model, spec: list[str], right: list[bool] | None) -> dict[st
     }
 
 
-def answers_written(
+def predictions_written(
     out: Path, images: list[Image], models: list[Model], classes: list[list[int]]
 ) -> Written:
     """Write which class every model gives to every image."""
     written = Written('Answers')
     rows = zip(images, *classes, strict=True)
     written.add_table(
-        ([image.name, image.label, *answers] for image, *answers in rows),
+        ([image.name, image.label, *outputs] for image, *outputs in rows),
         ['image', 'label', *(model.name for model in models)],
         out,
-        'answers',
+        'predictions',
         'Label of every image, and what the models say',
     )
     return written

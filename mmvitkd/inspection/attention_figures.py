@@ -55,10 +55,10 @@ class AttentionFigures:
         self._seen = 0
         self._looks: list[tuple[Image, dict[str, Any]]] = []
 
-    def update(self, images: list[Image], answers: list[Captured]) -> None:
+    def update(self, images: list[Image], outputs: list[Captured]) -> None:
         """Add a batch to the means."""
         looks: list[dict[str, Any]] = [{} for _ in images]
-        for model, answer in zip(self.models, answers, strict=True):
+        for model, answer in zip(self.models, outputs, strict=True):
             if model.no_maps is not None:
                 continue
             maps = [

@@ -61,11 +61,11 @@ class DistanceFigures:
         self._sums: dict[tuple[str, str], Tensor] = {}
         self._seen = 0
 
-    def update(self, images: list[Image], answers: list[Captured]) -> None:
+    def update(self, images: list[Image], outputs: list[Captured]) -> None:
         """Add a batch to the means."""
-        theirs = _tokens(answers[0])
-        their_maps = _maps(self.teacher, answers[0])
-        for model, answer in zip(self.students, answers[1:], strict=True):
+        theirs = _tokens(outputs[0])
+        their_maps = _maps(self.teacher, outputs[0])
+        for model, answer in zip(self.students, outputs[1:], strict=True):
             ours, our_maps = _tokens(answer), _maps(model, answer)
             self._cka[model.name].update(
                 [x.value for x in ours], [y.value for y in theirs]

@@ -39,9 +39,9 @@ class DynamicsFigures:
         self._models = models
         self._meters = {model.name: DynamicsMeter() for model in models}
 
-    def update(self, images: list[Image], answers: list[Captured]) -> None:
+    def update(self, images: list[Image], outputs: list[Captured]) -> None:
         """Measure a batch."""
-        for model, answer in zip(self._models, answers, strict=True):
+        for model, answer in zip(self._models, outputs, strict=True):
             self._meters[model.name].update([layer.tokens for layer in answer.layers])
 
     def write(self, out: Path) -> Written:

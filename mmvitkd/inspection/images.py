@@ -78,7 +78,7 @@ def load_for(
     """Read images of a config, or of a folder, as large as any of the models wants.
 
     Args:
-        models: That will be asked.
+        models: That will be loaded.
         folder: Of :func:`load`.
         data: Of :func:`load_data`; None for the folder.
         count: How many at most.

@@ -112,7 +112,7 @@ class Model:
         return self._attention[block].heads
 
     @torch.no_grad()
-    def answer(self, images: list[Image]) -> Captured:
+    def capture(self, images: list[Image]) -> Captured:
         """Ask about a batch, preprocessed and resized as the model wants it.
 
         Raises:

@@ -23,8 +23,8 @@ from .style import save
 class Section(Protocol):
     """One part of an analysis."""
 
-    def update(self, images: list[Image], answers: list[Captured]) -> None:
-        """Take a batch, and what every model answers to it, in their order."""
+    def update(self, images: list[Image], outputs: list[Captured]) -> None:
+        """Take a batch, and what every model outputs to it, in their order."""
 
     def write(self, out: Path) -> Written:
         """Write the figures and tables into a folder, and return what was written."""

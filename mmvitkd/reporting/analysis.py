@@ -17,7 +17,7 @@ from mmvitkd.utils.cli import print_rank0
 
 from .examples import Examples
 from .groups import Group
-from .models import Asked, read_models
+from .models import LoadedModels, read_models
 from .page import Csv, Downloads, Figure, Notes, Section, Text
 from .runs import Run
 from .strangers import nothing_run, require_registered
@@ -43,42 +43,46 @@ def analysis(
         count: How many images at most.
         folder: Where the figures and tables are written.
     """
-    asked = read_models(groups, metric)
-    if asked.run is None or not asked.models:
-        return [_section('Models', asked.notes)]
-    print_rank0([f'asking {", ".join(model.name for model in asked.models)}'])
+    loaded = read_models(groups, metric)
+    if loaded.run is None or not loaded.models:
+        return [_section('Models', loaded.notes)]
+    print_rank0([f'running {", ".join(model.name for model in loaded.models)}'])
     try:
-        images = load_data(data, count) if data else _own_images(asked.run, count)
+        images = load_data(data, count) if data else _own_images(loaded.run, count)
         if len(images) < FEWEST:
             raise ValueError(f'there are {len(images)}, and {FEWEST} are needed')
     except Exception as error:  # whatever a config or a file of others brings about
         reason = ' '.join(str(error).split())[:300]
-        return [_section('Models', [*asked.notes, f'No images to show them: {reason}'])]
-    examples = Examples(asked, _classes(asked.run))
-    parts = _parts(asked)
-    _ask(asked, images, examples, parts)
+        return [
+            _section('Models', [*loaded.notes, f'No images to show them: {reason}'])
+        ]
+    examples = Examples(loaded, _classes(loaded.run))
+    parts = _parts(loaded)
+    _run_models(loaded, images, examples, parts)
     written = {key: part.write(folder) for key, (_, part) in parts.items()}
     sections = [_laid_out(key, one, folder) for key, one in written.items()]
     sections.append(examples.section())
     for section in sections:
-        section.blocks[:0] = [Text(note, warning=True) for note in asked.notes]
+        section.blocks[:0] = [Text(note, warning=True) for note in loaded.notes]
     return sections
 
 
-def _ask(asked: Asked, images: list[Image], examples: Examples, parts: Parts) -> None:
+def _run_models(
+    loaded: LoadedModels, images: list[Image], examples: Examples, parts: Parts
+) -> None:
     """Show the images to the models: all to those of the examples, some to all."""
     places = set(np.linspace(0, len(images) - 1, min(IMAGES, len(images))).astype(int))
     few = [image for i, image in enumerate(images) if i in places]
     rest = [image for i, image in enumerate(images) if i not in places]
     for batch in split(few, BATCH):
-        models = (*asked.models, *asked.over_training)
-        answers = {model.name: model.answer(batch) for model in models}
-        examples.update(batch, answers)
+        models = (*loaded.models, *loaded.over_training)
+        outputs = {model.name: model.capture(batch) for model in models}
+        examples.update(batch, outputs)
         for names, part in parts.values():
-            part.update(batch, [answers[name] for name in names])
+            part.update(batch, [outputs[name] for name in names])
     for start in range(0, len(rest), BATCH):
         batch = rest[start : start + BATCH]
-        examples.update(batch, {m.name: m.answer(batch) for m in asked.models})
+        examples.update(batch, {m.name: m.capture(batch) for m in loaded.models})
 
 
 def _own_images(run: Run, count: int) -> list[Image]:
@@ -103,15 +107,15 @@ def _classes(run: Run) -> list[str]:
     return list(map(str, classes)) if isinstance(classes, (list, tuple)) else []
 
 
-def _parts(asked: Asked) -> Parts:
+def _parts(loaded: LoadedModels) -> Parts:
     """Build the sections of an analysis that these models allow."""
     parts: Parts = {}
     for key, make in SECTIONS.items():
-        models = asked.models
-        if key in NEED_A_TEACHER and (asked.teacher is None or len(models) < 2):
+        models = loaded.models
+        if key in NEED_A_TEACHER and (loaded.teacher is None or len(models) < 2):
             continue
         if key == 'dynamics':
-            models = [*models, *asked.over_training]
+            models = [*models, *loaded.over_training]
         parts[key] = [model.name for model in models], make(models, None, OVERLAYS)
     return parts
 

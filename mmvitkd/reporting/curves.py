@@ -17,7 +17,7 @@ from mmvitkd.inspection.style import GREY, colour, dashes, save, style
 from .groups import NO_METRICS, Group
 from .page import Csv, Figure, Section, Text, slug
 
-SHOWN = 6  # groups in colour; more can't be told apart
+HIGHLIGHTED = 6  # groups in colour; more can't be distinguished
 POINTS = 400  # of a line; more are averaged
 NO_LOSSES = (*NO_METRICS, 'epoch', 'iter', 'eta', 'memory', 'base_lr')
 SIZE = (5.2, 3.3)
@@ -37,7 +37,7 @@ class Line:
 def curves(groups: list[Group], metric: str, folder: Path) -> Section:
     """Draw everything that was logged over the training; the files go to a folder."""
     section = Section('Curves')
-    shown, others = choose(groups, metric)
+    highlighted, others = choose(groups, metric)
     if others:
         section.blocks.append(
             Text(
@@ -46,9 +46,9 @@ def curves(groups: list[Group], metric: str, folder: Path) -> Section:
             )
         )
     for key in _keys(groups, 'val', metric):
-        section.blocks += _figure(key, 'val', shown, others, folder)
+        section.blocks += _figure(key, 'val', highlighted, others, folder)
     for key in _keys(groups, 'train', 'loss'):
-        section.blocks += _figure(key, 'train', shown, [], folder)
+        section.blocks += _figure(key, 'train', highlighted, [], folder)
     if not section.blocks:
         section.blocks.append(Text('Nothing was logged.', warning=True))
     return section
@@ -70,7 +70,7 @@ def choose(groups: list[Group], metric: str) -> tuple[list[Group], list[Group]]:
     others = [group for group in ranked if group not in baseline]
     others.sort(key=lambda group: not group.is_distilled)
     teachers = [group for group in groups if group.is_teacher][:1]
-    chosen = [*teachers, *[*baseline, *others][:SHOWN]]
+    chosen = [*teachers, *[*baseline, *others][:HIGHLIGHTED]]
     return chosen, [group for group in groups if group not in chosen]
 
 
@@ -90,14 +90,14 @@ def _keys(groups: list[Group], kind: str, first: str) -> list[str]:
 
 
 def _figure(
-    key: str, kind: str, shown: list[Group], others: list[Group], folder: Path
+    key: str, kind: str, highlighted: list[Group], others: list[Group], folder: Path
 ) -> list[Figure]:
-    found = {group.name: line_of(group, key, kind) for group in (*shown, *others)}
+    found = {group.name: line_of(group, key, kind) for group in (*highlighted, *others)}
     lines = {name: line for name, line in found.items() if line is not None}
     if not lines:
         return []
     name = slug(f'{kind}-{key}')
-    drawing = draw(lines, shown, key, _x_label(shown or others, kind))
+    drawing = draw(lines, highlighted, key, _x_label(highlighted or others, kind))
     rows = [
         [line.name, step, *(f'{value:.6g}' for value in values)]
         for line in lines.values()
@@ -109,7 +109,7 @@ def _figure(
     save(drawing, folder / name)
     return [
         Figure(
-            f'{title(key, kind)}{_seeds_noted(shown)}',
+            f'{title(key, kind)}{_seeds_noted(highlighted)}',
             alt(lines, title(key, kind)),
             folder / f'{name}.svg',
             Csv.of(name, [header, *rows]),
@@ -171,18 +171,18 @@ def line_of(group: Group, key: str, kind: str) -> Line | None:
 
 
 def draw(
-    lines: dict[str, Line], shown: list[Group], label: str, x_label: str
+    lines: dict[str, Line], highlighted: list[Group], label: str, x_label: str
 ) -> Drawing:
-    """Draw lines over steps; those that are not shown by name are grey."""
+    """Draw lines over steps; those that are not highlighted are grey."""
     with style():
         drawing, axes = plt.subplots(figsize=SIZE)
-        named = [group.name for group in shown]
+        named = [group.name for group in highlighted]
         for name, line in lines.items():
             if name not in named:
                 axes.plot(line.steps, line.means, color=GREY, alpha=0.25, lw=0.7)
-        for group in shown:
+        for group in highlighted:
             if group.name in lines:
-                _draw_line(axes, lines[group.name], place(group, shown))
+                _draw_line(axes, lines[group.name], place(group, highlighted))
         axes.set(xlabel=x_label, ylabel=label)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(True)
@@ -193,11 +193,11 @@ def draw(
     return drawing
 
 
-def place(group: Group, shown: list[Group]) -> int:
+def place(group: Group, highlighted: list[Group]) -> int:
     """Return a group's place among the colours, of which 0 is the teacher's."""
     if group.is_teacher:
         return 0
-    return 1 + [g.name for g in shown if not g.is_teacher].index(group.name)
+    return 1 + [g.name for g in highlighted if not g.is_teacher].index(group.name)
 
 
 def _draw_line(axes: Axes, line: Line, index: int) -> None:
@@ -225,7 +225,7 @@ def alt(lines: dict[str, Line], label: str) -> str:
     """Say in words what a figure of lines shows."""
     told = [
         f'{line.name} from {line.means[0]:.3g} to {line.means[-1]:.3g}'
-        for line in list(lines.values())[: SHOWN + 1]
+        for line in list(lines.values())[: HIGHLIGHTED + 1]
     ]
     more = len(lines) - len(told)
     rest = f', and {more} more' if more > 0 else ''

@@ -1,4 +1,4 @@
-"""Images to which a student and its teacher give other answers."""
+"""Images on which a student and its teacher disagree."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from PIL import Image as Pillow
 from mmvitkd.inspection.images import Image
 from mmvitkd.inspection.models import Captured
 
-from .models import Asked
+from .models import LoadedModels
 from .page import Cell, Gallery, Picture, Section, Table, Text
 
 EACH = 12  # images of a kind
@@ -20,48 +20,50 @@ WRONG = '✗'
 
 
 class Examples:
-    """Collects the answers of all models, and shows where the best student differs.
+    """Collects the outputs of all models, and shows where the best student differs.
 
     Args:
-        asked: The models.
+        loaded: The models.
         classes: Names of the classes; empty where they are unknown.
     """
 
-    def __init__(self, asked: Asked, classes: list[str]) -> None:
-        self.asked = asked
+    def __init__(self, loaded: LoadedModels, classes: list[str]) -> None:
+        self.loaded = loaded
         self.classes = classes
         self.images: list[Image] = []
-        self.logits: dict[str, list[torch.Tensor]] = {m.name: [] for m in asked.models}
+        self.logits: dict[str, list[torch.Tensor]] = {m.name: [] for m in loaded.models}
 
-    def update(self, images: list[Image], answers: dict[str, Captured]) -> None:
+    def update(self, images: list[Image], outputs: dict[str, Captured]) -> None:
         """Take a batch."""
         self.images += images
         for name, logits in self.logits.items():
-            logits.append(answers[name].logits.float().cpu())
+            logits.append(outputs[name].logits.float().cpu())
 
     def section(self) -> Section:
         """Count agreements, and lay out the images."""
         section = Section('Examples', heading='Where the student differs')
-        teacher = self.asked.teacher
-        shown = self.asked.best
-        if teacher is None or shown not in self.logits:
+        teacher = self.loaded.teacher
+        best = self.loaded.best
+        if teacher is None or best not in self.logits:
             section.blocks.append(
                 Text('A student and its teacher are needed for this.', warning=True)
             )
             return section
         probabilities = {k: torch.cat(v).softmax(1) for k, v in self.logits.items()}
-        answers = {k: v.argmax(1).numpy() for k, v in probabilities.items()}
+        predictions = {k: v.argmax(1).numpy() for k, v in probabilities.items()}
         labels = np.array([-1 if i.label is None else i.label for i in self.images])
         labelled = bool((labels >= 0).all())
-        section.blocks.append(self._agreement(teacher.name, answers, labels, labelled))
         section.blocks.append(
-            Text(f'T is {teacher.name}, S is {shown}; in brackets, how sure each is.')
+            self._agreement(teacher.name, predictions, labels, labelled)
         )
-        theirs, ours = answers[teacher.name], answers[shown]
+        section.blocks.append(
+            Text(f'T is {teacher.name}, S is {best}; in brackets, how sure each is.')
+        )
+        theirs, ours = predictions[teacher.name], predictions[best]
         for what, chosen in _kinds(theirs, ours, labels, labelled).items():
             places = np.flatnonzero(chosen)
             # the surest first
-            names = (teacher.name, shown)
+            names = (teacher.name, best)
             sure = np.sum([probabilities[n].max(1).values.numpy() for n in names], 0)
             places = places[np.argsort(-sure[places], kind='stable')]
             pictures = [
@@ -75,14 +77,14 @@ class Examples:
     def _agreement(
         self,
         teacher: str,
-        answers: dict[str, np.ndarray],
+        predictions: dict[str, np.ndarray],
         labels: np.ndarray,
         labelled: bool,
     ) -> Table:
-        theirs = answers[teacher]
+        theirs = predictions[teacher]
         rows = []
-        for model in self.asked.students:
-            ours = answers[model.name]
+        for model in self.loaded.students:
+            ours = predictions[model.name]
             counts = [ours == theirs]
             if labelled:
                 right, known = ours == labels, theirs == labels
@@ -133,7 +135,7 @@ def _kinds(
 ) -> dict[str, np.ndarray]:
     differ = theirs != ours
     if not labelled:
-        return {'Other answers': differ}
+        return {'Disagreements': differ}
     return {
         'Teacher right, student wrong': differ & (theirs == labels),
         'Student right, teacher wrong': differ & (ours == labels),

@@ -20,12 +20,12 @@ from .strangers import installed_config, nothing_run, require_registered
 
 DISTILLED = 2  # how many of the distilled groups are looked into
 OVER_TRAINING = 5  # how many of a run's checkpoints
-# of a teacher's config, what makes its model; also of one whose answers are stored
+# of a teacher's config, what makes its model; also of one whose outputs are stored
 TEACHER = ('cfg', 'checkpoint', 'prefix', 'input_size')
 
 
 @dataclass
-class Asked:
+class LoadedModels:
     """The models, and the run whose images they are shown.
 
     Args:
@@ -61,7 +61,7 @@ class Asked:
         return [model]
 
 
-def read_models(groups: list[Group], metric: str) -> Asked:
+def read_models(groups: list[Group], metric: str) -> LoadedModels:
     """Read the students that ended best, the same one alone, and their teacher."""
 
     def ended(group: Group) -> float:
@@ -71,23 +71,23 @@ def read_models(groups: list[Group], metric: str) -> Asked:
     distilled = [group for group in able if group.is_distilled][:DISTILLED]
     alone = [group for group in able if group.is_baseline][:1]
     chosen = [*alone, *distilled] or able[:1]
-    asked = Asked()
+    loaded = LoadedModels()
     if not chosen:
-        asked.notes.append('No run has a checkpoint, so no model was looked into.')
-        return asked
+        loaded.notes.append('No run has a checkpoint, so no model was looked into.')
+        return loaded
     best = (distilled or chosen)[0]
-    asked.best, asked.run = best.name, best.best_run(metric)
+    loaded.best, loaded.run = best.name, best.best_run(metric)
     for group in chosen:
         run = group.best_run(metric)
-        asked.students += asked.read(group.name, _student, group.name, run)
-    if best.is_distilled and asked.run is not None:
-        found = asked.read('The teacher', _teacher, asked.run, groups)
-        asked.teacher = next(iter(found), None)
-        for step, file in _kept(asked.run).items():
-            asked.over_training += asked.read(
-                file.name, _student, f'{best.name}@{step}', asked.run, file
+        loaded.students += loaded.read(group.name, _student, group.name, run)
+    if best.is_distilled and loaded.run is not None:
+        found = loaded.read('The teacher', _teacher, loaded.run, groups)
+        loaded.teacher = next(iter(found), None)
+        for step, file in _kept(loaded.run).items():
+            loaded.over_training += loaded.read(
+                file.name, _student, f'{best.name}@{step}', loaded.run, file
             )
-    return asked
+    return loaded
 
 
 def _student(name: str, run: Run, checkpoint: Path | None = None) -> Model:

@@ -35,9 +35,9 @@ def write(
     Args:
         work_dirs: Of runs, or folders of such.
         out: The HTML file.
-        data: Config of the images that models are asked about. Defaults to None: each
+        data: Config of the images that models are run on. Defaults to None: each
             run's own.
-        count: How many images they are asked about at most; 0 leaves the models alone.
+        count: How many images they are run on at most; 0 runs no model.
             Defaults to 1000.
         csvs: Folder for all numbers. Defaults to None, which writes none.
         figures: Folder for all figures. Defaults to None, which writes none.

@@ -111,9 +111,9 @@ def test_everything_that_is_listed_is_there(out):
     analysis = json.loads((out / 'analysis.json').read_text())
     assert [m['name'] for m in analysis['models']] == ['teacher', 'same', 'distilled']
     assert [m['width'] for m in analysis['models']] == [24, 24, 16]
-    answers = rows(out / 'answers.csv')
-    right = sum(row['distilled'] == row['label'] for row in answers)
-    assert (len(answers), analysis['models'][2]['top1']) == (10, 10 * right)
+    predictions = rows(out / 'predictions.csv')
+    right = sum(row['distilled'] == row['label'] for row in predictions)
+    assert (len(predictions), analysis['models'][2]['top1']) == (10, 10 * right)
     sections = analysis['sections']
     parts = sections.values()
     files = [
@@ -140,7 +140,7 @@ def test_a_model_is_as_near_as_can_be_to_itself(out):
 
 def test_means_are_over_all_images_whatever_the_batches(out, folder):
     model = load(str(folder / 'run.py'), str(folder / 'run.pth'))
-    answer = model.answer(image_lib.load_data(folder / 'run.py', 10))
+    answer = model.capture(image_lib.load_data(folder / 'run.py', 10))
     expected = attention_maps(answer.layers[2].qkv, 2).mean((0, 1))
     file = rows(out / 'attention_maps' / 'distilled_layer02.csv')
     found = [[float(row[str(key)]) for key in range(17)] for row in file]
@@ -150,7 +150,7 @@ def test_means_are_over_all_images_whatever_the_batches(out, folder):
 def test_class_attention_of_single_images(out, folder):
     model = load(str(folder / 'teacher.py'), str(folder / 'teacher.pth'))
     image = image_lib.load_data(folder / 'run.py', 10)[0]
-    layers = model.answer([image]).layers
+    layers = model.capture([image]).layers
     maps = [attention_maps(layer.qkv, 2) for layer in layers]
     file = rows(out / 'class_attention.csv')
     for what, expected in (
@@ -207,7 +207,7 @@ def test_other_grids_depths_and_kinds_leave_what_can_be_compared(
 def test_one_model_alone_has_no_distance(folder, tmp_path):
     model = load(str(folder / 'teacher.py'), str(folder / 'teacher.pth'), name='t')
     section = DistanceFigures([model])
-    section.update(noise(), [model.answer(noise())])
+    section.update(noise(), [model.capture(noise())])
     written = section.write(tmp_path)
     assert written.notes == ['t alone: no distance to measure.']
     assert not list(tmp_path.iterdir())
@@ -218,25 +218,25 @@ def test_a_model_preprocesses_as_it_was_trained(folder):
     images = noise()
     model = load(str(folder / 'student.py'), str(folder / 'student.pth'))
     expected = model.classifier(normalised(images))
-    assert torch.allclose(model.answer(images).logits, expected, atol=1e-5)
+    assert torch.allclose(model.capture(images).logits, expected, atol=1e-5)
     fine = load(str(folder / 'fine.py'), str(folder / 'fine.pth'))
     larger = torch.nn.functional.interpolate(
         normalised(images), (64, 64), mode='bilinear', antialias=True
     )
     assert torch.allclose(
-        fine.answer(images).logits, fine.classifier(larger), atol=1e-4
+        fine.capture(images).logits, fine.classifier(larger), atol=1e-4
     )
-    assert fine.answer(images).layers[0].tokens.hw == fine.grid == (8, 8)
+    assert fine.capture(images).layers[0].tokens.hw == fine.grid == (8, 8)
 
 
 def test_a_distillers_student_by_any_of_its_files(folder):
     images = noise()
     ours = load(str(folder / 'run.py'), str(folder / 'run.pth'))
     exported = load(str(folder / 'run.py'), str(folder / 'student.pth'))
-    assert torch.equal(ours.answer(images).logits, exported.answer(images).logits)
+    assert torch.equal(ours.capture(images).logits, exported.capture(images).logits)
     plain = load(str(folder / 'student.py'), str(folder / 'run.pth'))
     expected = load(str(folder / 'student.py'), str(folder / 'student.pth'))
-    assert torch.equal(plain.answer(images).logits, expected.answer(images).logits)
+    assert torch.equal(plain.capture(images).logits, expected.capture(images).logits)
 
 
 def test_layers_are_the_blocks_outputs(folder):
@@ -245,7 +245,7 @@ def test_layers_are_the_blocks_outputs(folder):
     seen = []
     block = model.classifier.backbone.layers[1]
     with block.register_forward_hook(lambda *args: seen.append(args[-1])):
-        layer = model.answer(images).layers[1]
+        layer = model.capture(images).layers[1]
     assert torch.equal(torch.cat([layer.extra, layer.tokens.value], 1), seen[0])
     assert layer.extra.shape == (3, 1, 16)
     assert model.blocks == [f'backbone.layers.{i}' for i in range(3)]
@@ -260,7 +260,7 @@ def test_timm_by_name_normalises_as_timm_does(tmp_path):
     images = noise(2, side=224)
     with torch.no_grad():
         expected = reference(normalised(images, [127.5] * 3, [127.5] * 3))
-    assert torch.allclose(model.answer(images).logits, expected, atol=1e-4)
+    assert torch.allclose(model.capture(images).logits, expected, atol=1e-4)
     assert (model.no_maps, model.grid, model.width) == (None, (14, 14), 192)
 
 
@@ -285,7 +285,7 @@ def test_huggingface_folder(tmp_path):
     x = normalised(images, [0.4 * 255] * 3, [0.3 * 255] * 3)
     with torch.no_grad():
         expected = reference(x, output_attentions=True)
-    answer = model.answer(images)
+    answer = model.capture(images)
     assert torch.allclose(answer.logits, expected.logits, atol=1e-5)
     for layer, maps in zip(answer.layers, expected.attentions, strict=True):
         assert torch.allclose(attention_maps(layer.qkv, 3), maps, atol=1e-6)
@@ -303,7 +303,7 @@ def test_huggingface_folder(tmp_path):
 def test_timm_models_with_maps(name, changes, extra):
     model = Model(name, timm_vit(model_name=name, **changes))
     assert (model.no_maps, model.grid, model.extra_tokens) == (None, (2, 2), extra)
-    answer = model.answer(noise())
+    answer = model.capture(noise())
     assert answer.layers[1].qkv.shape[:2] == (3, 4 + extra)
 
 
@@ -319,14 +319,14 @@ def test_timm_models_with_maps(name, changes, extra):
 def test_other_kinds_of_attention_have_no_maps(name, changes):
     model = Model(name, timm_vit(model_name=name, **changes))
     assert 'is not the plain softmax' in model.no_maps
-    assert model.answer(noise()).layers[0].qkv is None
+    assert model.capture(noise()).layers[0].qkv is None
 
 
 def test_swins_blocks_yield_tokens_on_their_own_grids(folder):
     model = load(str(folder / 'swin.py'), str(folder / 'swin.pth'))
     shapes = [
         (layer.tokens.hw, tuple(layer.tokens.value.shape), layer.qkv)
-        for layer in model.answer(noise()).layers
+        for layer in model.capture(noise()).layers
     ]
     large, small = ((8, 8), (3, 64, 12), None), ((4, 4), (3, 16, 24), None)
     assert shapes == [large, large, small, small]
@@ -410,7 +410,7 @@ def test_images_that_are_none(folder, tmp_path):
     images = [*noise(1, side=32), *noise(1, side=16)]
     model = load(str(folder / 'student.py'), str(folder / 'student.pth'))
     with pytest.raises(ValueError, match=r'\(16, 16\) and \(32, 32\)'):
-        model.answer(images)
+        model.capture(images)
 
 
 def test_a_config_of_data_alone_and_one_of_no_plain_images(tmp_path):

@@ -38,14 +38,14 @@ def analysed(tmp_path_factory) -> tuple[Path, Any, list, list]:
     images = load_data(CONFIGS / 'digits' / 'digits_student.py', 24)
     section = DynamicsFigures(models)
     for batch in (images[:16], images[16:]):
-        section.update(batch, [model.answer(batch) for model in models])
+        section.update(batch, [model.capture(batch) for model in models])
     written = section.write(folder / 'out')
     return folder / 'out', written, models, images
 
 
 def test_batches_measure_what_the_whole_does(analysed):
     _, written, models, images = analysed
-    layers = [layer.tokens for layer in models[0].answer(images).layers]
+    layers = [layer.tokens for layer in models[0].capture(images).layers]
     tokens = [x.value for x in layers]
     found = written.numbers['teacher']['values']
     for name, expected in {

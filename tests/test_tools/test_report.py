@@ -337,9 +337,9 @@ def keys(browser: Browser) -> list[str]:
 def test_opens_without_an_error_or_a_request(report, browser):
     assert not browser.seen('Runtime.exceptionThrown', 'Log.entryAdded')
     assert not browser.seen('Runtime.consoleAPICalled')
-    asked = {e['request']['url'] for e in browser.seen('Network.requestWillBeSent')}
-    asked = {url for url in asked if not url.startswith('data:')}
-    assert asked == {report.as_uri()}
+    loaded = {e['request']['url'] for e in browser.seen('Network.requestWillBeSent')}
+    loaded = {url for url in loaded if not url.startswith('data:')}
+    assert loaded == {report.as_uri()}
     assert (
         browser.js(f'{TABS}.map(tab => tab.textContent)')[: len(NEEDED) - 2]
         == (NEEDED[: len(NEEDED) - 2])

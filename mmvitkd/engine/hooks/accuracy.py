@@ -46,18 +46,18 @@ def watch_logits(model: Any) -> Iterator[dict[str, Tensor]]:
         yield seen
 
 
-def stored_logits(answers: dict, classes: int) -> dict[str, Tensor]:
+def stored_logits(outputs: dict, classes: int) -> dict[str, Tensor]:
     """Find the logits of ``classes`` classes among what the terms tap."""
     return {
         name: tapped.value
-        for name, taps in answers.items()
+        for name, taps in outputs.items()
         for tap, tapped in taps.items()
         if tap.tokens == 'patch' and tapped.value.shape[1:] == (classes,)
     }
 
 
 def rates(logits: dict[str, Tensor], target: Tensor | None) -> dict[str, Tensor]:
-    """Compare the answers on a batch with the labels and with each other.
+    """Compare the predictions on a batch with the labels and with each other.
 
     A teacher of other classes than the student's is left out.
 
@@ -81,9 +81,9 @@ def rates(logits: dict[str, Tensor], target: Tensor | None) -> dict[str, Tensor]
     if target is not None:
         label = hard_labels(target, 'accuracy')
         found = {f'accuracy/{name}': a == label for name, a in chosen.items()}
-    for name, answer in chosen.items():
+    for name, prediction in chosen.items():
         if name != STUDENT:
-            found[f'agreement/{name}'] = answer == chosen[STUDENT]
+            found[f'agreement/{name}'] = prediction == chosen[STUDENT]
     return {name: hits.float().mean() for name, hits in found.items()}
 
 

@@ -21,7 +21,7 @@ class DistillationCheckHook(Hook):
     teachers' accuracy on some training images, as augmented and mixed as in training
     (a ``MaskedTeacher``'s on whole ones), and of every term the taps, their shapes and
     grids, the neck, the loss and its weight. Teachers of other classes than the
-    student's are not tried. It warns of a teacher that always answers the same, of one
+    student's are not tried. It warns of a teacher that always predicts one class, of one
     whose images are normalised to another scale, of one whose classes are named
     otherwise than the data set's, and of a term without weight. Training is the same
     with and without it, bit by bit.
@@ -82,10 +82,10 @@ class DistillationCheckHook(Hook):
 
     def _try_teachers(self, runner: Runner, model: Any) -> Trial:
         """Try the teachers, after saying so: a large one may take minutes."""
-        asked = [n for n in model.teacher_taps if n not in find_untried(model)]
-        if asked and self.num_images:
+        tried = [n for n in model.teacher_taps if n not in find_untried(model)]
+        if tried and self.num_images:
             runner.logger.info(
-                f'Trying {", ".join(asked)} on {self.num_images} training images, '
+                f'Trying {", ".join(tried)} on {self.num_images} training images, '
                 'before the first step (default_hooks.check.num_images)'
             )
         return try_teachers(
@@ -100,12 +100,14 @@ class DistillationCheckHook(Hook):
         errors: list[str],
         warnings: list[str],
     ) -> None:
-        """Say what a teacher's answers show."""
+        """Say what a teacher's predictions show."""
         right, images, classes, always = count
-        same = '' if always is None else f' It answered class {always} on all of them.'
+        same = (
+            '' if always is None else f' It predicted class {always} for all of them.'
+        )
         if not near_chance(right, images, classes):
             if same:
-                warnings.append(f"teacher '{name}' always answers class {always}")
+                warnings.append(f"teacher '{name}' always predicts class {always}")
             return
         text = f'{chance_warning(name, right, images, classes)}.{same}'
         if self.allow_chance:

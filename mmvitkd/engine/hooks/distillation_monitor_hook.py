@@ -138,7 +138,7 @@ class DistillationMonitorHook(Hook):
         logits: dict[str, Tensor],
         scale: float,
         losses: dict[str, Tensor],
-        answers: dict,
+        outputs: dict,
         target: Tensor | None,
     ) -> None:
         """Look at a step between its forward and its backward pass."""
@@ -153,7 +153,7 @@ class DistillationMonitorHook(Hook):
             if STUDENT in logits:
                 images, classes = logits[STUDENT].shape
                 self._batch = images * get_world_size(), classes
-                logits = {**stored_logits(answers, classes), **logits}
+                logits = {**stored_logits(outputs, classes), **logits}
             self._values |= rates(logits, target)
         except Exception as error:  # whatever it is, training must go on
             self._failure = error

@@ -187,17 +187,17 @@ class _EndlessIterator:
     or skip them in a sampler that can; here the batch sampler has done so.
     """
 
-    def __init__(self, loader: DataLoader, asked_before: int) -> None:
+    def __init__(self, loader: DataLoader, begun_before: int) -> None:
         self.loader = loader
-        self.asked_before = asked_before
+        self.begun_before = begun_before
         self._iterator: Any = None
 
     def __iter__(self) -> Iterator[Any]:
         return self
 
     def __next__(self) -> Any:
-        if self.asked_before:
-            self.asked_before -= 1
+        if self.begun_before:
+            self.begun_before -= 1
             return None
         if self._iterator is None:
             self._iterator = iter(self.loader)

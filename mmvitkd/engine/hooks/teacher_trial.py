@@ -1,4 +1,4 @@
-"""What the teachers answer on some training images, before the first step."""
+"""What the teachers predict for some training images, before the first step."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -25,7 +25,7 @@ FAR = 10.0  # how many times the usual is another scale
 class Count(NamedTuple):
     """On how many training images a teacher was right.
 
-    ``always`` is the class that it answered on all of them, if their labels vary.
+    ``always`` is the class that it predicted for all of them, if their labels vary.
     """
 
     right: int
@@ -43,7 +43,7 @@ class Trial(NamedTuple):
 
 
 def find_untried(model: Any) -> dict[str, str]:
-    """Tell of which teachers no answer can be counted, and why."""
+    """Tell of which teachers no prediction can be counted, and why."""
     classes = count_classes(model.student)
     if is_multi_label(model.student):
         reason = 'not tried, as an image may have several classes'
@@ -82,15 +82,15 @@ def logit_terms(model: Any, teacher: str) -> list[str]:
 def try_teachers(loader: DataLoader, model: Any, images: int, epoch: int) -> Trial:
     """Show the teachers some training images, without changing anything.
 
-    Those whose answers can't be counted are not asked.
+    Those whose predictions can't be counted are not run.
     """
     untried = find_untried(model)
     if not images or isinstance(loader.dataset, IterableDataset):
         return Trial({}, untried, [])
     classes = count_classes(model.student) or 0
-    asked = [name for name in model.teacher_taps if name not in untried]
+    tried = [name for name in model.teacher_taps if name not in untried]
     warnings: list[str] = []
-    found: dict[str, list[Tensor]] = {name: [] for name in asked}
+    found: dict[str, list[Tensor]] = {name: [] for name in tried}
     labels: list[Tensor] = []
     gpus = [torch.cuda.current_device()] if torch.cuda.is_available() else []
     with seeded(get_rank()), torch.random.fork_rng(gpus):
@@ -100,31 +100,31 @@ def try_teachers(loader: DataLoader, model: Any, images: int, epoch: int) -> Tri
                 warnings = scale_warnings(model, data['inputs'])
             target = labels_of(data['data_samples'], model.student)
             if target is None:
-                untried |= dict.fromkeys(asked, 'not tried, as images have no labels')
-                asked = []
-            if target is None or not asked:
+                untried |= dict.fromkeys(tried, 'not tried, as images have no labels')
+                tried = []
+            if target is None or not tried:
                 break
             one = has_one_label(target)
             labels.append(hard_labels(target, 'the check')[one])
-            answers = ask_teachers(model, data, classes, asked)
-            for name in list(asked):
-                if name in answers:
-                    found[name].append(answers[name].argmax(1)[one])
+            predictions = predict_teachers(model, data, classes, tried)
+            for name in list(tried):
+                if name in predictions:
+                    found[name].append(predictions[name].argmax(1)[one])
                 else:
-                    asked.remove(name)
+                    tried.remove(name)
                     untried[name] = 'not tried, as it yields no logits'
-    counts = {n: _count(torch.cat(found[n]), torch.cat(labels), classes) for n in asked}
-    for name in asked:
+    counts = {n: _count(torch.cat(found[n]), torch.cat(labels), classes) for n in tried}
+    for name in tried:
         if not counts[name].images:
             del counts[name]
             untried[name] = 'not counted, as no image has one label'
     return Trial(counts, untried, warnings)
 
 
-def _count(answers: Tensor, labels: Tensor, classes: int) -> Count:
-    """Count right answers ``(B,)``, those of all processes together."""
-    right = (answers == labels).sum()
-    chosen = answers.bincount(minlength=classes)
+def _count(predictions: Tensor, labels: Tensor, classes: int) -> Count:
+    """Count right predictions ``(B,)``, those of all processes together."""
+    right = (predictions == labels).sum()
+    chosen = predictions.bincount(minlength=classes)
     shown = labels.bincount(minlength=classes)
     for part in (right, chosen, shown):
         all_reduce(part)
@@ -170,18 +170,18 @@ def draw_batches(loader: DataLoader, images: int, epoch: int) -> Iterator[Any]:
         yield loader.collate_fn(items)
 
 
-def ask_teachers(
+def predict_teachers(
     model: Any, data: dict, classes: int, names: list[str]
 ) -> dict[str, Tensor]:
     """Return the logits ``(B, classes)`` of those of the teachers that have such."""
-    answers = {}
+    outputs = {}
     with watch_logits(model) as logits:
         for name in names:
-            answers[name] = model.teachers[name].forward_unmasked(
+            outputs[name] = model.teachers[name].forward_unmasked(
                 data['inputs'],
                 model.data_preprocessor,
                 model.teacher_taps[name],
                 data['data_samples'],
             )
-    found = {**stored_logits(answers, classes), **logits}
+    found = {**stored_logits(outputs, classes), **logits}
     return {name: value for name, value in found.items() if value.shape[1] == classes}

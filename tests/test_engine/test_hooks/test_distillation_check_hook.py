@@ -201,7 +201,7 @@ def wrong_weights(state):
     return {k: torch.randn_like(v) for k, v in state.items()}
 
 
-def one_answer(state):
+def one_class(state):
     """Whatever it sees, a 3."""
     bias = torch.eye(10)[3] * 1e4
     return {k: bias if k.endswith('head.bias') else v for k, v in state.items()}
@@ -214,7 +214,7 @@ def changed(teacher, folder, change=dict, **meta):
     return folder / 'changed.pth'
 
 
-@pytest.mark.parametrize('change', [wrong_order, wrong_weights, one_answer])
+@pytest.mark.parametrize('change', [wrong_order, wrong_weights, one_class])
 def test_a_teacher_near_chance_is_refused_unless_allowed(tmp_path, teacher, change):
     file = changed(teacher, tmp_path, change)
     with pytest.raises(ValueError, match="teacher 'teacher' is near chance") as error:
@@ -222,12 +222,12 @@ def test_a_teacher_near_chance_is_refused_unless_allowed(tmp_path, teacher, chan
     text = str(error.value)
     assert 'its logits, by nkd are taught' in text
     assert 'default_hooks.check.allow_chance=True' in text
-    assert ('answered class 3 on all' in text) == (change is one_answer)
+    assert ('predicted class 3 for all' in text) == (change is one_class)
     assert not list((tmp_path / 'run').rglob('*.pth'))
     train(tmp_path, 'allowed', [HOOK], **taught(file, **ONE_EPOCH))
     (warning,) = said(tmp_path / 'allowed')
     assert warning.startswith("teacher 'teacher' is near chance: right on ")
-    assert ('answered class 3 on all' in warning) == (change is one_answer)
+    assert ('predicted class 3 for all' in warning) == (change is one_class)
 
 
 def test_a_teacher_near_chance_whose_features_alone_are_taught(tmp_path, teacher):
@@ -242,15 +242,15 @@ def test_a_teacher_near_chance_whose_features_alone_are_taught(tmp_path, teacher
     assert (tmp_path / 'run' / 'epoch_1.pth').exists()
 
 
-def test_a_teacher_that_always_answers_what_most_images_show(tmp_path, teacher):
+def test_a_teacher_that_always_predicts_what_most_images_show(tmp_path, teacher):
     """It is right on most of them, by chance."""
-    file = changed(teacher, tmp_path, one_answer)
+    file = changed(teacher, tmp_path, one_class)
     train(tmp_path, 'digits', [], **taught(file, **ONE_EPOCH))
     labels = [i['gt_label'] for i in map(info_of(tmp_path / 'digits.py'), range(100))]
     threes = [i for i, label in enumerate(labels) if label == 3]
     few = {'train_dataloader.dataset.indices': [*threes, labels.index(4)]}
     train(tmp_path, 'run', [STRICT], **taught(file, **ONE_EPOCH, **few))
-    assert said(tmp_path / 'run') == ["teacher 'teacher' always answers class 3"]
+    assert said(tmp_path / 'run') == ["teacher 'teacher' always predicts class 3"]
 
 
 def info_of(cfg):
