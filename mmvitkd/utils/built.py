@@ -119,9 +119,11 @@ def explain_build(
         return argument
     if not builds:
         return None if is_ours(root) else _by_runner(chain[0])
-    place = _place(builds)
     inner = builds[0]
-    if UNKNOWN.match(str(root)) and isinstance(inner.cfg, dict):
+    place = _place(builds)
+    if not place and _is_dict(inner):  # of a config that was read elsewhere
+        place = f'dict(type={inner.cfg.get("type")!r})'
+    if UNKNOWN.match(str(root)) and _is_dict(inner):
         name = str(inner.cfg.get('type'))
         hint = suggest(name.rpartition('.')[2], _names(inner.registry)) or (
             "; a class of one's own needs the config's custom_imports"
@@ -382,7 +384,8 @@ def _reason(error: BaseException) -> str:
     name = type(error).__name__
     if isinstance(error, (ValueError, AssertionError)) and text:
         return shorten(text)
-    return f'{name}: {shorten(text)}' if text else f'{name} in "{line}"'
+    told = f'{name}: {shorten(text)}' if text else f'{name} in "{line}"'
+    return f'{told} (--debug shows where)'  # which may be a bug of somebody else's
 
 
 def shorten(text: str, most: int = 300) -> str:
