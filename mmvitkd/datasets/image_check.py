@@ -61,21 +61,28 @@ def find_unreadable(
 
 
 def require_readable(
-    datasets: Iterable[Any], max_pixels: int = MAX_PIXELS, whole: bool | None = None
+    datasets: Iterable[Any], max_pixels: int | None = None, whole: bool | None = None
 ) -> None:
     """Refuse data sets with files that training could not read.
 
-    Those whose samples are no files are passed over. Other arguments as for
-    :func:`find_unreadable`.
+    Those whose samples are no files are passed over.
+
+    Args:
+        datasets: Wrapped or not.
+        max_pixels: Of a picture. Defaults to None: the data set's own ``max_pixels``,
+            or 100 million.
+        whole: As for :func:`find_unreadable`.
 
     Raises:
         ValueError: If there are any; all are named.
     """
     found: list[Unreadable] = []
     for dataset in datasets:
-        loader = _loader_of(dataset)
+        inner = _inner(dataset)
+        loader = find_loader(inner)
         if loader is not None:
-            found += find_unreadable(_paths_of(dataset), loader, max_pixels, whole)
+            limit = max_pixels or int(getattr(inner, 'max_pixels', MAX_PIXELS))
+            found += find_unreadable(_paths_of(dataset), loader, limit, whole)
     if found:
         found = list(dict.fromkeys(found))
         raise ValueError(
@@ -85,11 +92,16 @@ def require_readable(
         )
 
 
-def _loader_of(dataset: Any) -> LoadImageFromFile | None:
-    """Return the transform that reads a data set's files, if there is one."""
+def _inner(dataset: Any) -> Any:
+    """Return the data set inside its wrappers, the first one of several."""
     while hasattr(dataset, 'dataset') or hasattr(dataset, 'datasets'):
         several = getattr(dataset, 'datasets', None)
         dataset = several[0] if several else dataset.dataset
+    return dataset
+
+
+def find_loader(dataset: Any) -> LoadImageFromFile | None:
+    """Return the transform that reads a data set's files, if there is one."""
     steps = getattr(getattr(dataset, 'pipeline', None), 'transforms', None) or []
     return next((step for step in steps if isinstance(step, LoadImageFromFile)), None)
 
@@ -116,6 +128,12 @@ def _find(
     new = [p for p in paths if stats[p] is None or kept.get(names[p]) != stats[p]]
     if whole is None:
         whole = len(new) <= MANY
+        if not whole:
+            print_log(
+                f'of {len(new)} new images only the beginnings are looked at, as '
+                'decoding so many takes long: default_hooks.images.whole=True does',
+                'current',
+            )
     load = loader.transform if whole else None
     problems = _look_at(new, lambda path: _problem(path, load, max_pixels))
     bad = {problem.path for problem in problems}

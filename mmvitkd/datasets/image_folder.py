@@ -14,6 +14,7 @@ from mmvitkd.registry import DATASETS
 from .image_check import (
     MAX_PIXELS,
     describe_unreadable,
+    find_loader,
     find_unreadable,
     say_unreadable,
 )
@@ -65,7 +66,8 @@ class ImageFolder(CustomDataset):
             False.
         skip_unreadable: Leave out images that can't be read, up to so many; they are
             looked for when it is above 0. Defaults to 0.
-        max_pixels: Of a picture; larger ones can't be read. Defaults to 100 million.
+        max_pixels: Of a picture; larger ones count as unreadable. Defaults to 100
+            million.
         **kwargs: Other arguments of MMPretrain's ``BaseDataset``.
 
     Raises:
@@ -181,12 +183,10 @@ class ImageFolder(CustomDataset):
         """
         if not self.skip_unreadable:
             return samples
-        steps = getattr(self.pipeline, 'transforms', None) or []
-        loaders = [step for step in steps if isinstance(step, LoadImageFromFile)]
         root = Path(self.img_prefix)
         found = find_unreadable(
             [str(root / name) for name, _ in samples],
-            loaders[0] if loaders else LoadImageFromFile(),
+            find_loader(self) or LoadImageFromFile(),
             self.max_pixels,
             whole=True,
         )

@@ -161,6 +161,11 @@ def test_so_many_may_be_skipped(tmp_path, log):
     require_readable([kept])
     for i in range(len(kept)):
         assert kept[i]['inputs'].shape == (3, 32, 32)
+    small = folder_of(root, max_pixels=32 * 32 - 1)  # the data set's own bound
+    with pytest.raises(ValueError, match='40 images can not be read'):
+        require_readable([small])
+    with pytest.raises(ValueError, match='2 images can not be read'):
+        require_readable([small], 32 * 32)
     with pytest.raises(ValueError, match='32x32, more than max_pixels=100'):
         folder_of(root, skip_unreadable=2, max_pixels=100)
 

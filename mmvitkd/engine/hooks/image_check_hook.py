@@ -1,7 +1,7 @@
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mmvitkd.datasets.image_check import MAX_PIXELS, require_readable
+from mmvitkd.datasets.image_check import require_readable
 from mmvitkd.registry import HOOKS
 
 
@@ -14,7 +14,7 @@ class ImageCheckHook(Hook):
 
     Args:
         max_pixels: A larger picture is refused, which would take 3 bytes of memory for
-            each. Defaults to 100 million.
+            each. Defaults to None: the data set's own bound, or 100 million.
         whole: Decode the files, or look at their beginnings only, which finds what is
             empty, missing or too large. Defaults to None: decode up to 200,000 new
             files.
@@ -25,7 +25,9 @@ class ImageCheckHook(Hook):
 
     priority = 'ABOVE_NORMAL'  # before hooks that show the model some images
 
-    def __init__(self, max_pixels: int = MAX_PIXELS, whole: bool | None = None) -> None:
+    def __init__(
+        self, max_pixels: int | None = None, whole: bool | None = None
+    ) -> None:
         self.max_pixels = max_pixels
         self.whole = whole
 

@@ -147,6 +147,8 @@ class MaskedTeacher(Teacher):
             answers = self.forward_unmasked(inputs, preprocessor, taps, data_samples)
         except ValueError as error:
             raise ValueError(f'{error}; {_ADVICE}') from error
+        except torch.cuda.OutOfMemoryError:
+            raise
         except (RuntimeError, AssertionError, IndexError) as error:
             raise ValueError(
                 f"the blocks of {self.describe()} can't do with fewer tokens, as those "
