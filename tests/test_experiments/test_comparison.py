@@ -320,7 +320,7 @@ def test_a_teacher_that_is_there_is_taken_as_it_is(tmp_path):
     with pytest.raises(ValueError, match='best.pth.* no file that is there'):
         read(path, configs=[own])
     folders = set()
-    for content in (b'one', b'other', b'one'):
+    for content in (b'one', b'other'):
         weights.write_bytes(content)
         method = read(path, configs=[own]).methods['own']
         assert (method.taught_by, method.teachers) == ('mine/best.pth', {})

@@ -194,9 +194,12 @@ def test_a_page_is_written_again_from_what_is_there(ran):
 
 
 LOSS = """
+import pytest
 from mmvitkd.models import DistillLoss
 from mmvitkd.registry import MODELS
+from tests.conftest import leave_layout
 
+leave_layout(pytest.MonkeyPatch())  # which takes long
 
 @MODELS.register_module()
 class SquaredLoss(DistillLoss):
