@@ -338,7 +338,7 @@ def test_data_run_no_code(runs, marker, evil, monkeypatch):
     line = f'test_dataloader = dict(batch_size=1, dataset={evil})'
     for name in ('taught', 'teacher'):
         rewrite(runs / name, lambda text: f'{text}\n{line}\n')
-    assert 'No images to show them' in page_of(runs, marker)
+    assert 'No images to run them on' in page_of(runs, marker)
 
 
 def test_what_the_user_names_may_run(runs, marker):

@@ -21,7 +21,7 @@ class DistillationCheckHook(Hook):
     teachers' accuracy on some training images, as augmented and mixed as in training
     (a ``MaskedTeacher``'s on whole ones), and of every term the taps, their shapes and
     grids, the neck, the loss and its weight. Teachers of other classes than the
-    student's are not tried. It warns of a teacher that always predicts one class, of one
+    student's are not tried. It warns of a teacher that predicts one class only, of one
     whose images are normalised to another scale, of one whose classes are named
     otherwise than the data set's, and of a term without weight. Training is the same
     with and without it, bit by bit.
