@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -128,8 +129,14 @@ def ending_in_words() -> Iterator[None]:
     """End with one line when the user stops it; name a library that is missing."""
     from mmvitkd.utils.libraries import optional_libraries
 
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
     try:
         with optional_libraries():
             yield
-    except KeyboardInterrupt:  # also by SIGTERM
+    except KeyboardInterrupt:
         sys.exit('stopped: give the same command to go on')
+    finally:
+        signal.signal(signal.SIGTERM, before)
