@@ -65,7 +65,7 @@ case $profile in
     venv=.venv-dev stack=onedl time='2 minutes' venv_gb=7 cache_gb=7
     requirements='onedl onedl-downstream digits report experiments docs hubs tests onedl-dev'
     modules='cv2 torch torchvision mmengine mmcv mmpretrain.models sklearn matplotlib
-             pandas tabulate submitit sphinx myst_parser mutmut
+             pandas tabulate submitit sphinx myst_parser
              mmcv.ops mmdet mmseg mmpose.datasets deepspeed timm transformers mim
              pytest pytest_timeout xdist ruff mypy pre_commit setuptools pip
              websocket PySide6.QtWebEngineWidgets'
