@@ -50,6 +50,8 @@ class ViTDet(VisionTransformer):
             not positive, or ``pos_resize`` is unknown.
     """
 
+    pos_embed: nn.Parameter
+
     def __init__(
         self,
         arch: str | dict[str, int] = 'deit-small',
