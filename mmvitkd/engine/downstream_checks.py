@@ -27,10 +27,15 @@ def check_training(cfg: Config) -> None:
     """
     if cfg.get('default_scope') != 'mmdet':
         return
-    wrapper = cfg.get('optim_wrapper') or {}
-    if class_of(wrapper.get('type'), OPTIM_WRAPPERS) is Bfloat16OptimWrapper:
+    if trains_in_bfloat16(cfg):
         check_bfloat16(cfg)
     _check_masks(cfg)
+
+
+def trains_in_bfloat16(cfg: Config) -> bool:
+    """Whether it does, by our wrapper: so ``--amp`` has it on CPUs."""
+    wrapper = cfg.get('optim_wrapper') or {}
+    return class_of(wrapper.get('type'), OPTIM_WRAPPERS) is Bfloat16OptimWrapper
 
 
 def check_bfloat16(cfg: Config) -> None:
@@ -44,12 +49,15 @@ def check_bfloat16(cfg: Config) -> None:
     roi_head = cfg.model.get('roi_head')
     for place, value in walk(roi_head, 'model.roi_head'):
         if place.endswith('.type') and name_of(value) == 'RoIAlign':
-            raise ConfigError(f"{place}: mmcv's {value} takes no bfloat16, {ADVICE}")
+            raise ConfigError(f"{place}: mmcv's RoIAlign takes no bfloat16, {ADVICE}")
 
 
 @contextmanager
-def bfloat16_in_words() -> Iterator[None]:
+def bfloat16_in_words(asked: bool) -> Iterator[None]:
     """Tell in words where another operation takes no bfloat16, as some ways to NMS.
+
+    Args:
+        asked: Whether mixed precision was asked for; other errors are left alone.
 
     Raises:
         ConfigError: If one did not.
@@ -57,7 +65,7 @@ def bfloat16_in_words() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if get_device() != 'cpu' or 'BFloat16' not in str(error):
+        if not asked or get_device() != 'cpu' or 'BFloat16' not in str(error):
             raise
         raise ConfigError(
             f'an operation of the model takes no bfloat16 ({error}), {ADVICE}'

@@ -45,7 +45,7 @@ def test(args: argparse.Namespace) -> None:
     if writes_predictions(args) and cfg.get('default_scope') not in FRAMEWORKS:
         runner.test_evaluator.metrics.append(DumpResults(args.out))
     _load_quietly(runner)
-    with bfloat16_in_words():
+    with bfloat16_in_words(args.amp):
         metrics = runner.test()
     if args.out_item == 'metrics':
         mmengine.dump(metrics, args.out)

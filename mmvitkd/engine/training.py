@@ -28,7 +28,11 @@ from mmvitkd.utils.run_lock import lock_dir_together
 from mmvitkd.utils.types import class_of
 from mmvitkd.utils.work_dir import claim_work_dir
 
-from .downstream_checks import bfloat16_in_words, check_training
+from .downstream_checks import (
+    bfloat16_in_words,
+    check_training,
+    trains_in_bfloat16,
+)
 from .hooks import OverviewHook, ResumeOptimHook
 from .trial import try_out
 
@@ -46,7 +50,7 @@ def train(args: argparse.Namespace) -> None:
     check_training(cfg)
     join_processes(cfg)
     if args.trial:
-        with bfloat16_in_words():
+        with bfloat16_in_words(trains_in_bfloat16(cfg)):
             try_out(cfg)
         return
     with lock_dir_together(Path(cfg.work_dir)):
@@ -137,5 +141,5 @@ def _train_in_work_dir(cfg: Config, override_optim: bool) -> None:
         check_checkpoint(runner, cfg.load_from)
     elif cfg.get('load_from'):
         require_overlap(runner, cfg.load_from)
-    with bfloat16_in_words():
+    with bfloat16_in_words(trains_in_bfloat16(cfg)):
         runner.train()
