@@ -10,6 +10,8 @@ from mmengine.config import Config
 
 from mmvitkd.utils.types import name_of
 
+from .downstream_checks import check_bfloat16
+
 HOOKS = {
     'mmdet': 'DetVisualizationHook',
     'mmseg': 'SegVisualizationHook',
@@ -37,9 +39,11 @@ def adapt(cfg: Config, args: argparse.Namespace) -> None:
     """Change a config of mmdet, mmseg or mmpose as the command line says.
 
     Raises:
-        ValueError: If an option does not suit the framework.
+        ValueError: If an option does not suit the framework, or the model.
     """
     scope = cfg.default_scope
+    if args.amp and scope == 'mmdet':
+        check_bfloat16(cfg)
     if writes_predictions(args):
         keep_predictions(cfg, args.out, scope)
     if args.show or args.show_dir is not None:

@@ -19,8 +19,10 @@ from mmvitkd.utils.cli import (
 )
 from mmvitkd.utils.console import brief_console
 from mmvitkd.utils.hooks import complete_hooks
+from mmvitkd.utils.needs import check_data
 
 from . import downstream_testing
+from .downstream_checks import bfloat16_in_words
 from .downstream_testing import FRAMEWORKS, PICKLES, writes_predictions
 
 
@@ -36,13 +38,15 @@ def test(args: argparse.Namespace) -> None:
     name = f'test_{Path(args.config).name}'
     cfg = Config(cfg.to_dict(), cfg_text=cfg.text, filename=name)
     complete_hooks(cfg)
+    check_data(cfg, 'test')
     with brief_console():
         runner = cli.build_runner(cfg)
     check_checkpoint(runner, args.checkpoint, ignore='terms.')
     if writes_predictions(args) and cfg.get('default_scope') not in FRAMEWORKS:
         runner.test_evaluator.metrics.append(DumpResults(args.out))
     _load_quietly(runner)
-    metrics = runner.test()
+    with bfloat16_in_words(args.amp):
+        metrics = runner.test()
     if args.out_item == 'metrics':
         mmengine.dump(metrics, args.out)
     if args.metrics is not None:

@@ -28,6 +28,11 @@ from mmvitkd.utils.run_lock import lock_dir_together
 from mmvitkd.utils.types import class_of
 from mmvitkd.utils.work_dir import claim_work_dir
 
+from .downstream_checks import (
+    bfloat16_in_words,
+    check_training,
+    trains_in_bfloat16,
+)
 from .hooks import OverviewHook, ResumeOptimHook
 from .trial import try_out
 
@@ -42,9 +47,11 @@ def train(args: argparse.Namespace) -> None:
     apply_args(cfg, args)
     complete_hooks(cfg)
     check_needs(cfg)
+    check_training(cfg)
     join_processes(cfg)
     if args.trial:
-        try_out(cfg)
+        with bfloat16_in_words(trains_in_bfloat16(cfg)):
+            try_out(cfg)
         return
     with lock_dir_together(Path(cfg.work_dir)):
         _train_in_work_dir(cfg, args.override_optim)
@@ -134,4 +141,5 @@ def _train_in_work_dir(cfg: Config, override_optim: bool) -> None:
         check_checkpoint(runner, cfg.load_from)
     elif cfg.get('load_from'):
         require_overlap(runner, cfg.load_from)
-    runner.train()
+    with bfloat16_in_words(trains_in_bfloat16(cfg)):
+        runner.train()

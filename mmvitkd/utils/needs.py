@@ -8,7 +8,7 @@ import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from mmengine.config import Config
 
@@ -19,12 +19,13 @@ from .download import find_downloaded
 from .errors import ConfigError
 from .types import class_of
 
+DOWNSTREAM = ('mmdet', 'mmseg', 'mmpose')
 PATIENCE = 10  # seconds for a server to answer
 GONE = (404, 410)
 
 
 def check_needs(cfg: Config) -> None:
-    """Look for all weights and image folders of a training run, in seconds.
+    """Look for all weights and data files of a training run, in seconds.
 
     Raises:
         ConfigError: If some are missing, or their server does not answer; the message
@@ -38,7 +39,18 @@ def check_needs(cfg: Config) -> None:
         for (place, source), reason in zip(wanted.items(), missing, strict=True)
         if reason
     ]
-    lines += _missing_folders(cfg)
+    lines += _missing_data(cfg, ('train', 'val'))
+    if lines:
+        raise ConfigError('; '.join(lines))
+
+
+def check_data(cfg: Config, *splits: str) -> None:
+    """Look for the folders and annotations of some splits, such as ``'test'``.
+
+    Raises:
+        ConfigError: If some are missing; the message names all of them.
+    """
+    lines = _missing_data(cfg, splits)
     if lines:
         raise ConfigError('; '.join(lines))
 
@@ -96,18 +108,65 @@ def _unreachable(url: str) -> str:
         )
 
 
-def _missing_folders(cfg: Config) -> list[str]:
-    """Name image folders that are not there, of what training and validating read."""
-    lines = []
-    for name in ('train_dataloader', 'val_dataloader'):
-        for place, part in walk(cfg.get(name), name):
-            root = part.get('data_root') if isinstance(part, dict) else None
-            if not isinstance(root, str) or not root or '://' in root:
+def _missing_data(cfg: Config, splits: tuple[str, ...]) -> list[str]:
+    """Name folders and annotations that are not there, of what the splits read."""
+    lines: list[str] = []
+    for split in splits:
+        for place, part in _local(cfg, f'{split}_dataloader'):
+            downstream = _is_downstream(part, cfg)
+            root = part.get('data_root')
+            if not downstream and _downloads(part.get('type')):
                 continue
-            remote = part.get('backend_args') or _downloads(part.get('type'))
-            if not remote and not Path(root).expanduser().is_dir():
+            if _is_path(root) and not Path(root).expanduser().is_dir():
                 lines.append(f"{place}.data_root: there is no folder '{root}'")
+            elif downstream:
+                lines += _missing_files(place, part, split)
+        for place, part in _local(cfg, f'{split}_evaluator'):
+            lines += _missing(f'{place}.ann_file', 'file', part.get('ann_file'))
     return lines
+
+
+def _local(cfg: Config, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Go through the dicts of a part of a config that read this machine's files."""
+    for place, part in walk(cfg.get(name), name):
+        if isinstance(part, dict) and not part.get('backend_args'):
+            yield place, part
+
+
+def _is_downstream(part: dict[str, Any], cfg: Config) -> bool:
+    """Whether a dict is a data set of mmdet, mmseg or mmpose; those download nothing.
+
+    Their names are not looked up, which would import the framework.
+    """
+    if 'ann_file' not in part and 'data_prefix' not in part:
+        return False
+    kind = part.get('type', '')
+    if isinstance(kind, str):
+        scope = kind if '.' in kind else cfg.get('default_scope') or ''
+    else:
+        scope = class_of(kind, DATASETS).__module__
+    return scope.partition('.')[0] in DOWNSTREAM
+
+
+def _missing_files(place: str, part: dict[str, Any], split: str) -> Iterator[str]:
+    """Name annotations and folders of a data set that are not there."""
+    root = part.get('data_root') or ''
+    yield from _missing(f'{place}.ann_file', 'file', part.get('ann_file'), root)
+    # of mmpose, which does not look below the root
+    yield from _missing(f'{place}.bbox_file', 'file', part.get('bbox_file'))
+    for key, prefix in (part.get('data_prefix') or {}).items():
+        # a test set for others to judge has no labels
+        if split != 'test' or key.startswith('img'):
+            yield from _missing(f'{place}.data_prefix.{key}', 'folder', prefix, root)
+
+
+def _missing(place: str, kind: str, path: Any, root: str = '') -> Iterator[str]:
+    if _is_path(path) and '://' not in root and not Path(root, path).exists():
+        yield f"{place}: there is no {kind} '{Path(root, path)}'"
+
+
+def _is_path(value: Any) -> TypeGuard[str]:
+    return isinstance(value, str) and value != '' and '://' not in value
 
 
 def _downloads(kind: Any) -> bool:

@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DefaultScope
 from mmpretrain.models import VisionTransformer
 
@@ -73,6 +74,41 @@ def test_large_recipe_is_vitdets():
     assert cfg.optim_wrapper.paramwise_cfg.layer_decay_rate == 0.7
 
 
+def test_weight_decay_is_detectron2s(tmp_path, data):
+    """Spared are PyTorch's LayerNorms, and parameters named pos_embed; LN2d is not one.
+
+    detectron2's norms over channels are no LayerNorm of PyTorch's either.
+    """
+    cfg = shrink(load(LARGE), tmp_path, data)
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        model = MODELS.build(cfg.model)
+        wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
+    groups = wrapper.optimizer.param_groups
+    decays = {group['param_name']: group['weight_decay'] for group in groups}
+    expected = {}
+    for prefix, module in model.named_modules():
+        for name, _ in module.named_parameters(recurse=False):
+            spared = type(module) is torch.nn.LayerNorm or name == 'pos_embed'
+            expected[f'{prefix}.{name}'] = 0.0 if spared else 0.1
+    assert decays == expected
+    by_kind = {
+        'backbone.pos_embed': 0.0,
+        'backbone.layers.0.ln1.weight': 0.0,
+        'backbone.layers.5.ln2.bias': 0.0,
+        'backbone.patch_embed.projection.bias': 0.1,
+        'backbone.layers.0.attn.qkv.bias': 0.1,
+        'backbone.layers.0.attn.qkv.weight': 0.1,
+        'backbone.layers.0.attn.rel_pos_h': 0.1,
+        'neck.levels.0.0.bias': 0.1,
+        'neck.levels.0.1.weight': 0.1,  # its norm
+        'neck.levels.0.1.bias': 0.1,
+        'rpn_head.rpn_cls.bias': 0.1,
+        'roi_head.bbox_head.shared_convs.0.ln.weight': 0.1,
+        'roi_head.mask_head.convs.0.ln.bias': 0.1,
+    }
+    assert {name: decays[name] for name in by_kind} == by_kind
+
+
 def test_light_recipe_is_1x():
     cfg = load(LIGHT)
     assert cfg.train_cfg.max_epochs == 12
@@ -121,8 +157,7 @@ def test_full_size_detector_builds(name):
         model = MODELS.build(cfg.model)
     assert model.backbone.global_blocks == (2, 5, 8, 11)
     plain = VisionTransformer(
-        'deit-small', cfg.model.backbone.img_size, out_type='featmap',
-        with_cls_token=False, final_norm=False,
+        'deit-small', 224, out_type='featmap', with_cls_token=False, final_norm=False,
     )  # fmt: skip
     ours = {n: p.shape for n, p in model.backbone.named_parameters()}
     positions = {n: ours.pop(n) for n in list(ours) if 'rel_pos' in n}

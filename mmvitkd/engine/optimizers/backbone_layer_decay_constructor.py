@@ -7,6 +7,8 @@ from torch import nn
 
 from mmvitkd.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
+from .repeated import drop_repeated
+
 PREFIX = 'backbone.'
 
 
@@ -44,3 +46,5 @@ class BackboneLayerDecayConstructor(LearningRateDecayOptimWrapperConstructor):
                 )
             get_layer_depth = partial(backbone.get_layer_depth, prefix=PREFIX)
         super().add_params(params, module, prefix, get_layer_depth, **kwargs)
+        if prefix == '':
+            drop_repeated(params)

@@ -10,6 +10,8 @@ from mmvitkd.models.classifiers.layer_depth import layer_depth
 from mmvitkd.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIMIZERS
 from mmvitkd.utils.types import class_of
 
+from .repeated import drop_repeated
+
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module(
     name='LearningRateDecayOptimWrapperConstructor'
@@ -48,3 +50,5 @@ class LayerDecayConstructor(LearningRateDecayOptimWrapperConstructor):
         if get_layer_depth is None:
             get_layer_depth = partial(layer_depth, module)
         super().add_params(params, module, prefix, get_layer_depth, **kwargs)
+        if prefix == '':
+            drop_repeated(params)

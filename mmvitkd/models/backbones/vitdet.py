@@ -5,7 +5,7 @@ from typing import Any
 from mmengine.logging import MMLogger
 from mmpretrain.models.backbones import VisionTransformer
 from mmpretrain.models.utils import resize_pos_embed, to_2tuple
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from mmvitkd.registry import MODELS
@@ -21,12 +21,11 @@ class ViTDet(VisionTransformer):
     <https://arxiv.org/abs/2203.16527>`_: most blocks attend within windows, a few
     over the whole map. Parameters are named as in MMPretrain's
     ``VisionTransformer``, so the weights of a classifier, also of a distilled one,
-    load unchanged; the class token's place in ``pos_embed`` is dropped, and the rest
-    resized to the map of ``img_size``.
+    load unchanged, without the class token's place in ``pos_embed``.
 
     Args:
         arch: As for ``VisionTransformer``. Defaults to ``'deit-small'``.
-        img_size: Size of the images ``(H, W)``, or of square ones. Others work, their
+        img_size: Size of the images ``(H, W)``, or of square ones. Others work,
             positions are interpolated. Defaults to 1024.
         window_size: Tokens along a window's side. Defaults to 14.
         global_blocks: How many blocks attend over the whole map, spread evenly and
@@ -38,14 +37,20 @@ class ViTDet(VisionTransformer):
         with_cp: Save memory in training by computing each block twice. Defaults to
             False.
         pretrain_img_size: Size of the images ``(H, W)`` that the weights were trained
-            on, needed if those were not square. Defaults to None.
+            on. Defaults to None: 224, or with ``pos_resize='load'`` any square ones.
+        pos_resize: When the absolute positions are interpolated. ``'forward'``, as in
+            detectron2: ``pos_embed`` keeps the grid of ``pretrain_img_size``, and every
+            forward fits it to its map. ``'load'``: a checkpoint's is fitted once to
+            ``img_size``, and trained at that size. Defaults to ``'forward'``.
         kwargs: As for ``VisionTransformer``: ``drop_path_rate``, ``frozen_stages``,
             ``init_cfg`` and so on.
 
     Raises:
-        ValueError: If ``global_blocks`` are not among the blocks, or
-            ``window_size`` is not positive.
+        ValueError: If ``global_blocks`` are not among the blocks, ``window_size`` is
+            not positive, or ``pos_resize`` is unknown.
     """
+
+    pos_embed: nn.Parameter
 
     def __init__(
         self,
@@ -58,6 +63,7 @@ class ViTDet(VisionTransformer):
         final_norm: bool = False,
         with_cp: bool = False,
         pretrain_img_size: int | tuple[int, int] | None = None,
+        pos_resize: str = 'forward',
         patch_size: int = 16,
         **kwargs: Any,
     ) -> None:
@@ -77,9 +83,10 @@ class ViTDet(VisionTransformer):
         self.global_blocks = _chosen(global_blocks, self.num_layers)
         self.with_cp = with_cp
         self.pretrain_grid: tuple[int, int] | None = None
-        if pretrain_img_size is not None:
-            height, width = to_2tuple(pretrain_img_size)
+        if pos_resize == 'forward' or pretrain_img_size is not None:
+            height, width = to_2tuple(pretrain_img_size or 224)
             self.pretrain_grid = (-(-height // patch_size), -(-width // patch_size))
+        self._set_up_positions(pos_resize)
         self._set_up_attention(rel_pos)
 
     def forward(self, x: Tensor) -> tuple[Tensor]:
@@ -98,7 +105,7 @@ class ViTDet(VisionTransformer):
         x, hw = self.patch_embed(x)  # (B, N, C)
         self._check_size(size, hw)
         x = x + resize_pos_embed(
-            self.pos_embed, self.patch_resolution, hw, self.interpolate_mode, 0
+            self.pos_embed, self.pos_grid, hw, self.interpolate_mode, 0
         )
         x = self.pre_norm(self.drop_after_pos(x)).unflatten(1, hw)  # (B, H, W, C)
         for layer in self.layers:
@@ -116,6 +123,22 @@ class ViTDet(VisionTransformer):
         if self.frozen_stages > 0:
             self._freeze_stages()
         return self
+
+    def _set_up_positions(self, pos_resize: str) -> None:
+        """Let ``pos_embed``, which upstream made for ``img_size``, have its grid."""
+        if pos_resize not in ('forward', 'load'):
+            raise ValueError(
+                f"pos_resize must be 'forward' or 'load', got '{pos_resize}'"
+            )
+        self.pos_resize = pos_resize
+        self.pos_grid = self.patch_resolution
+        if pos_resize == 'forward' and self.pretrain_grid is not None:
+            self.pos_grid = self.pretrain_grid
+            tokens = self.pos_grid[0] * self.pos_grid[1]
+            self.pos_embed = nn.Parameter(
+                self.pos_embed.new_zeros(1, tokens, self.embed_dims),
+                requires_grad=self.pos_embed.requires_grad,
+            )
 
     def _set_up_attention(self, rel_pos: bool) -> None:
         for i, layer in enumerate(self.layers):
@@ -153,14 +176,15 @@ class ViTDet(VisionTransformer):
         state_dict[prefix + 'pos_embed'] = resize_pos_embed(
             stored[:, stored.shape[1] - grid[0] * grid[1] :],
             grid,
-            self.patch_resolution,
+            self.pos_grid,
             self.interpolate_mode,
             0,
         )
-        MMLogger.get_current_instance().info(
-            f'pos_embed: resized from {grid[0]}x{grid[1]} to '
-            f'{self.patch_resolution[0]}x{self.patch_resolution[1]} tokens'
-        )
+        if grid != self.pos_grid:
+            MMLogger.get_current_instance().info(
+                f'pos_embed: resized from {grid[0]}x{grid[1]} to '
+                f'{self.pos_grid[0]}x{self.pos_grid[1]} tokens'
+            )
 
     def _stored_grid(self, tokens: int) -> tuple[int, int]:
         """Tell a checkpoint's grid from its number of tokens.
@@ -176,7 +200,15 @@ class ViTDet(VisionTransformer):
                 'it is not square: set pretrain_img_size=(H, W) to that of its images'
             )
         else:
-            hint = f'pretrain_img_size gives a grid of {self.pretrain_grid}'
+            hint = (
+                f'pretrain_img_size gives a grid of {self.pretrain_grid}: set it to '
+                'that of its images'
+            )
+            for extra in range(3):
+                side = isqrt(tokens - extra)
+                if side**2 == tokens - extra:
+                    hint += f', {side * self.patch_size} if they are square'
+                    break
         raise ValueError(f"the checkpoint's pos_embed has {tokens} tokens, but {hint}")
 
 

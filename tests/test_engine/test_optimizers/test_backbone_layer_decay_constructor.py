@@ -79,6 +79,17 @@ def test_norms_biases_and_positions_do_not_decay(groups):
     assert decays == {n for n in groups if not n.endswith(free)} - norms
 
 
+def test_shared_parameters_are_there_once():
+    """As in RTMDet's heads, whose levels share their convolutions."""
+    detector = Detector()
+    detector.other_head = detector.backbone_head
+    detector.third_head = nn.Sequential(nn.Linear(4, 4))
+    detector.third_head[0].weight = detector.backbone_head.weight
+    wrapper = build_optim_wrapper(detector, CFG)
+    names = [group['param_name'] for group in wrapper.optimizer.param_groups]
+    assert names == [name for name, _ in detector.named_parameters()]
+
+
 def test_frozen_parameters_are_left_out():
     detector = Detector()
     detector.backbone.patch_embed.requires_grad_(False)

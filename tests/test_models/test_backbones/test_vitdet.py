@@ -15,6 +15,8 @@ ARCH = {
     'feedforward_channels': 32,
 }
 SMALL = {'arch': ARCH, 'img_size': 64, 'patch_size': 8}
+AT_64 = {**SMALL, 'pretrain_img_size': 64}
+LOADS = {**SMALL, 'pos_resize': 'load'}
 
 
 def randomised(model: nn.Module) -> nn.Module:
@@ -30,7 +32,7 @@ def randomised(model: nn.Module) -> nn.Module:
 
 
 def vitdet(weights: dict[str, Tensor] | None = None, **changes: Any) -> ViTDet:
-    model = randomised(ViTDet(**{**SMALL, 'window_size': 3, **changes}))
+    model = randomised(ViTDet(**{**AT_64, 'window_size': 3, **changes}))
     if weights is not None:
         model.load_state_dict(weights)
     return model
@@ -63,7 +65,7 @@ def test_deit_small_without_windows_is_mmpretrains_to_1e_5():
         'deit-small', 64, with_cls_token=False, out_type='featmap', final_norm=False
     )
     plain.init_weights()
-    ours = ViTDet('deit-small', 64, global_blocks=12)
+    ours = ViTDet('deit-small', 64, global_blocks=12, pretrain_img_size=64)
     ours.load_state_dict(plain.state_dict())
     plain.eval()
     ours.eval()
@@ -187,7 +189,7 @@ def test_positions_are_resized_as_mmpretrain_resizes_them(class_token, img_size)
     weights = source.state_dict()
     reference = VisionTransformer(**SMALL, **kept)
     reference.load_state_dict(weights)
-    ours = ViTDet(**SMALL, final_norm=True)
+    ours = ViTDet(**LOADS, final_norm=True)
     result = ours.load_state_dict(weights, strict=False)
     assert result.missing_keys == []
     assert result.unexpected_keys == (['cls_token'] if class_token else [])
@@ -197,7 +199,7 @@ def test_positions_are_resized_as_mmpretrain_resizes_them(class_token, img_size)
 def test_positions_of_images_that_are_not_square():
     source = VisionTransformer(**{**SMALL, 'img_size': (32, 48)})
     weights = randomised(source).state_dict()
-    ours = ViTDet(**{**SMALL, 'pretrain_img_size': (32, 48)})
+    ours = ViTDet(**LOADS, pretrain_img_size=(32, 48))
     ours.load_state_dict(weights, strict=False)
     grid = weights['pos_embed'][:, 1:].unflatten(1, (4, 6)).permute(0, 3, 1, 2)
     resized = nn.functional.interpolate(grid, (8, 8), mode='bicubic')
@@ -206,10 +208,54 @@ def test_positions_of_images_that_are_not_square():
     )
     with pytest.raises(ValueError, match='24 tokens, but it is not square'):
         weights['pos_embed'] = weights['pos_embed'][:, [0] * 24]
-        ViTDet(**SMALL).load_state_dict(weights, strict=False)
+        ViTDet(**LOADS).load_state_dict(weights, strict=False)
     with pytest.raises(ValueError, match=r'gives a grid of \(4, 6\)'):
         weights['pos_embed'] = weights['pos_embed'][:, :20]
         ours.load_state_dict(weights, strict=False)
+
+
+@pytest.mark.parametrize('size', [(1024, 1024), (800, 1216), (224, 224)])
+def test_positions_are_resized_as_detectron2_resizes_them(size):
+    """In every forward, by bicubic interpolation from the grid of 224-pixel images."""
+    source = VisionTransformer(ARCH, 224, patch_size=16)
+    weights = randomised(source).state_dict()
+    ours = ViTDet(ARCH, 1024, global_blocks=0, window_size=14)
+    ours.load_state_dict(weights, strict=False)
+    assert torch.equal(ours.pos_embed, weights['pos_embed'][:, 1:])
+    seen = []
+    ours.layers[0].register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    ours.eval()
+    images = torch.randn(1, 3, *size)
+    with torch.no_grad():
+        ours(images)
+        patches = source.patch_embed.projection(images)
+    grid = weights['pos_embed'][:, 1:].mT.unflatten(2, (14, 14))
+    positions = nn.functional.interpolate(
+        grid, (size[0] // 16, size[1] // 16), mode='bicubic', align_corners=False
+    )
+    expected = (patches + positions).permute(0, 2, 3, 1)
+    torch.testing.assert_close(seen[0], expected, rtol=1e-5, atol=1e-5)
+
+
+def test_gradient_reaches_the_positions_of_the_pretraining():
+    model = ViTDet(**SMALL, window_size=3, pretrain_img_size=32)
+    model.init_weights()
+    (features,) = model(torch.randn(1, 3, 64, 64))
+    features.square().sum().backward()
+    assert model.pos_embed.grad.shape == (1, 16, 16)
+    assert model.pos_embed.grad.abs().min() > 0
+
+
+def test_positions_of_another_pretraining_are_refused():
+    """With the size that is right, be the checkpoint a classifier's or a detector's."""
+    for size in (32, 64):
+        weights = VisionTransformer(**{**SMALL, 'img_size': size}).state_dict()
+        with pytest.raises(ValueError, match=rf'\(28, 28\).* images, {size} if they'):
+            ViTDet(**SMALL).load_state_dict(weights, strict=False)
+    weights = ViTDet(**LOADS).state_dict()
+    with pytest.raises(ValueError, match='images, 64 if they are square'):
+        ViTDet(**SMALL).load_state_dict(weights)
+    ViTDet(**AT_64).load_state_dict(weights)
 
 
 def test_own_weights_load_strictly():
@@ -238,6 +284,7 @@ def test_frozen_are_the_layers_that_mmpretrain_freezes():
         ({'global_blocks': 5}, 'from 0 to the 4 blocks, got 5'),
         ({'global_blocks': (1, 4)}, r'\[4\] are not among the blocks 0 to 3'),
         ({'window_size': 0}, 'window_size must be at least 1, got 0'),
+        ({'pos_resize': 'once'}, "must be 'forward' or 'load', got 'once'"),
     ],
 )
 def test_wrong_arguments_are_refused(changes, message):

@@ -23,6 +23,7 @@ VITDET = {
     'window_size': 2,
     'global_blocks': 1,
     'img_size': 64,
+    'pos_resize': 'load',
 }
 SWIN = {
     'type': 'mmpretrain.SwinTransformer',
@@ -82,7 +83,7 @@ def test_vitdet_loads_all_but_what_is_listed(plain, weights):
     )  # fmt: skip
     assert_loaded(backbone, weights, len(weights) - 3)
     assert backbone.layers[0].attn.rel_pos_h.abs().sum() == 0
-    reference = ViTDet(ARCH, 64, patch_size=8, global_blocks=1)
+    reference = ViTDet(ARCH, 64, patch_size=8, global_blocks=1, pos_resize='load')
     reference.load_state_dict(weights, strict=False)
     assert torch.equal(backbone.pos_embed, reference.pos_embed)
 

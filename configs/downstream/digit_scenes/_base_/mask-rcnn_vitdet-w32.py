@@ -17,6 +17,7 @@ model = dict(
         ),
         img_size=96,
         patch_size=8,
+        pos_resize='load',
         window_size=4,  # the whole map of a digit alone
         global_blocks=2,
         drop_path_rate=0.0,
