@@ -146,6 +146,7 @@ def test_latex():
     assert lines.startswith(r'\begin{tabular}{ll}')
     assert r'\toprule' in lines
     assert lines.endswith('\\end{tabular}\n')
+    assert r'80.50 \\' in latex_table({'x': ['80.50', '7']})  # as it was written
     with pytest.raises(ValueError, match='shorter'):
         latex_table({'name': ['a', 'b'], 'top-1': ['1']})
 
