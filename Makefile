@@ -1,7 +1,7 @@
 # After `bash tools/setup_env.sh dev`, or in an environment that has the tools.
 export PATH := $(CURDIR)/.venv-dev/bin:$(PATH)
 
-.PHONY: format static-checks test docs lock
+.PHONY: format static-checks test docs mutation lock
 
 format:
 	ruff check --fix .
@@ -19,6 +19,11 @@ test:
 # The documentation site; begin at build-docs/index.html.
 docs:
 	python -m sphinx -W --keep-going -q -c docs . build-docs
+
+# What the tests would notice, by small changes of the core; of one module by
+# `make mutation ONLY='mmvitkd.models.losses.*'`. Then `mutmut results`, `mutmut show NAME`.
+mutation:
+	OMP_NUM_THREADS=1 nice mutmut run --max-children 1 $(if $(ONLY),'$(ONLY)')
 
 # Resolves the tested versions of both stacks anew where a requirement changed;
 # what still fits stays. `uv` from `pip install uv`.

@@ -35,7 +35,16 @@ include_patterns = [
     'docs/**.md',
     'results/**.md',
 ]
-exclude_patterns = ['.*', 'build*', 'data', 'mmvitkd', 'tests', 'tools', 'work_dirs']
+exclude_patterns = [
+    '.*',
+    'build*',
+    'data',
+    'mmvitkd',
+    'mutants',
+    'tests',
+    'tools',
+    'work_dirs',
+]
 
 myst_heading_anchors = 4
 myst_enable_extensions = ['colon_fence']

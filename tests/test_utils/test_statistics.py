@@ -4,11 +4,12 @@ from statistics import mean
 
 import numpy as np
 import pytest
-from scipy.stats import dunnett, ttest_ind
+from scipy.stats import dunnett, nct, t, ttest_ind
 
 from mmvitkd.utils.statistics import (
     DUNNETT,
     WELCH,
+    Difference,
     compare_with_baseline,
     format_mean,
     hedges_g,
@@ -83,6 +84,45 @@ def test_welchs_tests_are_corrected_by_holm():
     assert {n: one.p for n, one in found.items()} == pytest.approx(holm(raw))
 
 
+def test_welchs_interval_effect_and_detectable_difference_by_hand():
+    """Variances 21 of three and 7.5 / 11 of twelve, means 89 and 84; of two groups each
+    has Bonferroni's 97.5 % interval."""
+    found = compare_with_baseline({'a': THREE, 'b': [94.0, 99.0, 91.0]}, NARROW)['a']
+    shares = 21 / 3, 7.5 / 11 / 12
+    error = sum(shares) ** 0.5
+    freedom = sum(shares) ** 2 / (shares[0] ** 2 / 2 + shares[1] ** 2 / 11)
+    critical = t.isf(0.0125, freedom)
+    assert found.value == pytest.approx(5)
+    assert found.low == pytest.approx(5 - critical * error)
+    assert found.high == pytest.approx(5 + critical * error)
+    assert found.effect == pytest.approx((1 - 3 / 51) * 5 / (49.5 / 13) ** 0.5)
+    power = nct.sf(critical, freedom, found.detectable / error)
+    assert power == pytest.approx(0.8)
+
+
+def test_dunnetts_detectable_difference_by_hand():
+    """One group against one is Student's test: here of 4 degrees of freedom and a
+    standard error of sqrt(2/3)."""
+    found = compare([4.0, 5.0, 6.0], [1.0, 2.0, 3.0])
+    power = nct.sf(t.isf(0.025, 4), 4, found.detectable / (2 / 3) ** 0.5)
+    assert power == pytest.approx(0.8, abs=3e-3)
+
+
+def test_constant_groups_beside_others_of_unequal_variance():
+    found = compare_with_baseline(
+        {'a': [3.0] * 3, 'b': WIDE, 'c': [1.0] * 3}, [1.0] * 12
+    )
+    assert found['a'] == Difference(2.0, 0.0, 2.0, 2.0, None, 0.0, WELCH)
+    assert found['c'] == Difference(0.0, 1.0, 0.0, 0.0, None, 0.0, WELCH)
+    raw = ttest_ind(WIDE, [1.0] * 12, equal_var=False).pvalue
+    assert found['b'].p == pytest.approx(2 * raw)
+    assert found['b'].low > 0
+    constant = compare([90.0] * 3, WIDE)
+    assert constant.test == WELCH
+    raw = ttest_ind([90.0] * 3, WIDE, equal_var=False).pvalue
+    assert constant.p == pytest.approx(raw)
+
+
 @pytest.mark.parametrize('baseline', [BASELINE, NARROW], ids=['Dunnett', 'Welch'])
 def test_the_detectable_difference_has_the_power_that_is_said(baseline):
     """In 4,000 drawn experiments of that true difference, 80 % are significant."""
@@ -111,7 +151,9 @@ def test_more_seeds_of_the_baseline_find_smaller_differences():
 def test_without_spread_or_seeds_nothing_is_tested():
     equal = compare([1.0, 1.0], [1.0, 1.0])
     assert (equal.value, equal.p, equal.significant) == (0.0, 1.0, False)
-    assert compare([2.0, 2.0], [1.0, 1.0]).significant is True
+    certain = Difference(1.0, 0.0, 1.0, 1.0, None, 0.0, 'no spread to test')
+    assert compare([2.0, 2.0], [1.0, 1.0]) == certain
+    assert certain.significant is True
     single = compare([9.0], [1.0, 2.0, 3.0])
     assert single.value == pytest.approx(7)
     assert single.significant is None

@@ -1,5 +1,7 @@
 """What holds for every loss, alone and as a term, whatever it compares."""
 
+import inspect
+
 import pytest
 import torch
 from mmpretrain.structures import DataSample
@@ -50,6 +52,16 @@ def value(loss: nn.Module, student: Tensor, teacher: Tensor, **extra) -> Tensor:
 def test_a_weight_is_a_number_of_at_least_0(name, weight, message):
     with pytest.raises(ValueError, match=f'loss_weight {message}'):
         make(name, loss_weight=weight)
+
+
+@pytest.mark.parametrize('name', EVERY)
+def test_a_number_below_its_range_is_named(name):
+    parameters = inspect.signature(getattr(losses, name)).parameters.values()
+    numbers = [p.name for p in parameters if type(p.default) in (int, float)]
+    assert 'loss_weight' in numbers
+    for number in numbers:
+        with pytest.raises(ValueError, match=f'^{number} must be '):
+            make(name, **{number: -1})
 
 
 @pytest.mark.parametrize('name', EVERY)

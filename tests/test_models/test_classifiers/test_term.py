@@ -83,6 +83,12 @@ def tokens(*shape: int) -> torch.Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(sum(shape)))
 
 
+@pytest.mark.parametrize('name', ['', 'a.b', 'keys', 3])
+def test_a_name_that_no_module_can_have(name):
+    with pytest.raises(ValueError, match='a term can not be named'):
+        parse_term(name, MIMIC, ('teacher',))
+
+
 def test_a_two_sided_neck_gets_both_sides_at_their_own_grids(tmp_path, log):
     """A teacher on 64 pixels has an 8x8 grid; the student's is 4x4."""
     model = pair(tmp_path, vit(16), vit(24, img_size=64), tat=TAT)

@@ -81,6 +81,15 @@ def test_nkd_temperature_touches_the_other_classes_only():
     assert loss.item() == pytest.approx(0.25 * LOG(2) + 4 * LOG(2))
 
 
+def test_nkd_temperature_by_hand():
+    """At temperature 2 the others are 2 : 1 of the student, 1 : 2 of the teacher; the
+    label has 1/6 of both at temperature 1."""
+    student, teacher = (torch.tensor([x]).log() for x in ([1.0, 4, 1], [1.0, 1, 4]))
+    loss = NKDLoss(temperature=2.0, gamma=1.0)(student, teacher, LABEL)
+    others = -(LOG(2 / 3) / 3 + 2 * LOG(1 / 3) / 3)
+    assert loss.item() == pytest.approx(LOG(6) / 6 + 4 * others)
+
+
 def test_nkd_is_least_where_the_student_is_the_teacher_on_the_others():
     torch.manual_seed(0)
     teacher, label = torch.randn(8, 5), torch.randint(5, (8,))

@@ -145,7 +145,7 @@ def test_manifold_merges_patches_by_hand():
     out = loss(student, teacher, hw=(2, 4)).item()
     assert out == pytest.approx(value(ManifoldLoss(), merged, of_teacher))
     assert out != pytest.approx(value(ManifoldLoss(), student, teacher))
-    for hw in (None, (8, 1)):
+    for hw in (None, (8, 1), (1, 8)):
         with pytest.raises(ValueError, match=f'2x2.* grid, got {re.escape(str(hw))}'):
             loss(student, teacher, hw=hw)
 

@@ -38,6 +38,24 @@ def test_places_stay_where_they_are():
     assert torch.equal(lit > lit.amin(), expected[0, 0] > 0)
 
 
+def test_a_smaller_grid_takes_the_mean_of_what_it_covers():
+    """Antialiased, of 1x6 tokens to 1x2: by triangles three tokens wide on either side
+    of 1 and 4, in shares of 1, 2, 3, 2 and 1, which end at the edge."""
+    neck = GridAligner(1, 1)
+    x = torch.tensor([9.0, 0, 0, 0, 0, 0]).view(1, 6, 1)
+    seen = []
+    neck.layers.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    neck(x, (1, 6), torch.zeros(1, 2, 1), (1, 2))
+    first = 9 * 2 / (2 + 3 + 2 + 1)
+    torch.testing.assert_close(seen[0].flatten(), torch.tensor([first, 0.0]))
+
+
+def test_the_norm_alone_shifts():
+    names = {name for name, _ in GridAligner(4, 3).named_parameters()}
+    norm = {'layers.2.weight', 'layers.2.bias'}
+    assert names == {'layers.0.weight', 'layers.1.weight'} | norm
+
+
 def test_scale_of_the_tokens_does_not_matter():
     """The norm: the teacher's scale is learned, by one factor a channel."""
     neck = GridAligner(4, 3)

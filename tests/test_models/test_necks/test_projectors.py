@@ -2,7 +2,20 @@ import pytest
 import torch
 from torch import nn
 
-from mmvitkd.models import ConvGenerativeProjector, LinearProjector
+from mmvitkd.models import ConvGenerativeProjector, LinearProjector, necks
+
+ABSTRACT = 'GenerativeProjector'
+PLAIN = [name for name in necks.__all__ if name != ABSTRACT]
+
+
+@pytest.mark.parametrize('name', PLAIN)
+def test_every_neck_may_be_initialised_otherwise(name):
+    """By MMEngine's init_cfg, which a base class must get."""
+    layers = ['Linear', 'Conv2d', 'ConvTranspose2d']
+    init_cfg = {'type': 'Constant', 'layer': layers, 'val': 0.5, 'bias': 0.25}
+    neck = getattr(necks, name)(4, 16, init_cfg=init_cfg)
+    neck.init_weights()
+    assert any(p.ndim > 1 and (p == 0.5).all() for p in neck.parameters())
 
 
 def test_linear_projector_maps_every_token_by_itself():

@@ -55,6 +55,22 @@ def test_the_coarsest_level_has_no_weights_and_all_others_learn():
     assert all(p.grad.abs().sum() > 0 for p in neck.parameters())
 
 
+def test_widths_are_those_of_vitdet():
+    """So that its weights fit: half of the width at stride 8, a quarter at 4."""
+    neck = SimpleFPN(24)
+    shapes = [
+        [tuple(p.shape) for p in level.parameters() if p.ndim == 4]
+        for level in neck.levels
+    ]
+    last = (256, 256, 3, 3)
+    assert shapes == [
+        [(24, 12, 2, 2), (12, 6, 2, 2), (256, 6, 1, 1), last],
+        [(24, 12, 2, 2), (256, 12, 1, 1), last],
+        [(256, 24, 1, 1), last],
+        [(256, 24, 1, 1), last],
+    ]
+
+
 def test_another_norm():
     neck = SimpleFPN(16, 8, norm_cfg={'type': 'BN'})
     assert sum(isinstance(m, nn.BatchNorm2d) for m in neck.modules()) == 9

@@ -184,5 +184,10 @@ def test_bad_arguments():
         PatchGroupNeck(5, 7, cells=(2, 2), groups=3)
     with pytest.raises(ValueError, match=r'cells=\(3, 2\) do not divide .* \(4, 4\)'):
         PatchGroupNeck(5, 7, (3, 2), 1)(tokens(2, 16, 5), HW, tokens(2, 16, 7), HW)
+    for grid, cells in (((4, 6), (6, 2)), ((6, 4), (2, 6))):
+        with pytest.raises(ValueError, match='do not divide the grid'):
+            PatchGroupNeck(5, 7, cells, 1)(
+                tokens(2, 24, 5), grid, tokens(2, 24, 7), grid
+            )
     with pytest.raises(ValueError, match=r'anchors=\(8, 2\) are more .* \(4, 4\)'):
         AnchorPointNeck(5, 7, (8, 2))(tokens(2, 16, 5), HW, tokens(2, 16, 7), HW)
