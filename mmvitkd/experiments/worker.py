@@ -45,7 +45,7 @@ def work(run: Run, gpus: int, test: Test) -> None:
         _train_and_test(run, gpus, test)
     except SystemExit as end:
         if end.code not in (None, 0):
-            run.fail(str(end))
+            run.fail(str(end).removeprefix('error: '))
     except BaseException as error:  # the reason is all that is left of a run
         traceback.print_exc()
         run.fail(f'{type(error).__name__}: {error}')

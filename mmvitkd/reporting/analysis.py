@@ -53,9 +53,8 @@ def analysis(
             raise ValueError(f'there are {len(images)}, and {FEWEST} are needed')
     except Exception as error:  # whatever a config or a file of others brings about
         reason = ' '.join(str(error).split())[:300]
-        return [
-            _section('Models', [*loaded.notes, f'No images to show them: {reason}'])
-        ]
+        note = f'No images to run them on: {reason}'
+        return [_section('Models', [*loaded.notes, note])]
     examples = Examples(loaded, _classes(loaded.run))
     parts = _parts(loaded)
     _run_models(loaded, images, examples, parts)

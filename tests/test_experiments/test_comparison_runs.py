@@ -148,7 +148,7 @@ def test_a_failed_method_leaves_its_reason_and_the_rest_goes_on(ran):
     (row, *_) = (line for line in page.splitlines() if line.startswith('| impossible'))
     assert 'tuning failed: ' in row
     assert 'Invalid learning rate: -1.0' in row
-    assert 'failed: impossible x 0.25, tuning, seed 10: ValueError' in said
+    assert 'failed: impossible x 0.25, tuning, seed 10: optim_wrapper' in said
     assert 'Invalid learning rate' in rows(folder)['impossible']['failures']
 
 

@@ -28,7 +28,7 @@ def write_tries(folder):
     """Write two tries of the student, small enough to run."""
     small = Config.fromfile(write_dataset(folder / 'tiny.py'))
     shared = {**small.options, **small.students.S.options}
-    tries = [{**shared.to_dict(), 'optim_wrapper.optimizer.lr': lr} for lr in (1e-4, 1)]
+    tries = [{**shared, 'optim_wrapper.optimizer.lr': lr} for lr in (1e-4, 1)]
     path = folder / 'tries.py'
     config = CONFIGS / 'digits' / 'digits_student.py'
     path.write_text(f'config = {str(config)!r}\ntries = {tries!r}')

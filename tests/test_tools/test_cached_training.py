@@ -93,7 +93,7 @@ def test_two_processes_train_as_the_teacher_does_in_one(tmp_path):
     cached = cache(original, tmp_path / 'cache')
     teacher = online(cached, tmp_path, original, load_from=None)
     start = run('train', teacher, '--work-dir', tmp_path / 'x', '--cfg-options',
-                'train_cfg.max_epochs=0', 'param_scheduler=None')  # fmt: skip
+                'optim_wrapper.optimizer.lr=0', 'param_scheduler=None')  # fmt: skip
     torch.save({'state_dict': start.model.state_dict()}, tmp_path / 'init.pth')
     two = begin(
         'bash', 'tools/dist_train.sh', cached, 2, '--work-dir', tmp_path / 'two',

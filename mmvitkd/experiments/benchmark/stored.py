@@ -61,7 +61,17 @@ def store(loop: Any, folder: Path) -> None:
     records = np.zeros(len(loop.inputs), record_dtype(specs))
     for number, spec in enumerate(specs):
         records[str(number)] = spec.encode(outputs[spec.tap])
-    manifest = {'format': FORMAT, 'epochs': 1, 'taps': [s.as_setting() for s in specs]}
+    manifest = {
+        'format': FORMAT,
+        'epochs': 1,
+        'taps': [spec.as_setting() for spec in specs],
+        'record_bytes': records.itemsize,
+        'data': {'images': len(records)},
+        'batch_size': len(records),
+        'shard_size': len(records),
+        'teacher': {},
+        'versions': {},
+    }
     folder.mkdir()
     (folder / 'manifest.json').write_text(json.dumps(manifest))
     teacher = CachedTeacher(folder)
