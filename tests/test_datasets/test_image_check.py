@@ -8,6 +8,7 @@ import zlib
 
 import numpy as np
 import pytest
+import tifffile
 from mmcv.transforms import LoadImageFromFile
 from PIL import Image
 
@@ -40,7 +41,6 @@ def spoil(folder) -> dict[str, str]:
     (folder / 'empty.jpg').touch()
     (folder / 'text.jpg').write_text('no image')
     (folder / 'phone.jpg').write_bytes(HEIC)
-    tifffile = pytest.importorskip('tifffile')
     tifffile.imwrite(folder / 'float.tif', RNG.random((40, 60, 3), np.float32))
     (folder / 'loop.jpg').symlink_to('loop.jpg')
     (folder / 'gone.jpg').symlink_to('nowhere.jpg')
@@ -239,6 +239,5 @@ def test_16_bits_become_8(tmp_path):
     read = load(picture(tmp_path / 'deep.png', deep))
     assert read.dtype == np.uint8
     assert np.abs(read[:, :, 0].astype(int) - deep / 256).max() <= 1
-    tifffile = pytest.importorskip('tifffile')
     tifffile.imwrite(tmp_path / 'deep.tif', deep)
     assert np.array_equal(load(tmp_path / 'deep.tif'), read)
