@@ -11,6 +11,7 @@ import difflib
 import locale
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 
@@ -64,6 +65,8 @@ def main(command: str | None = None, argv: Sequence[str] | None = None) -> None:
     args.arguments = arguments  # for those that tell how they were called
     if hasattr(module, 'check_arguments'):
         module.check_arguments(parser, args)
+    # of mmcv without compiled operations, on its import; nothing here needs this one
+    warnings.filterwarnings('ignore', 'Fail to import ``MultiScaleDeformableAttention')
     from mmvitkd.utils.errors import readable_errors  # which imports torch
 
     with readable_errors(args.debug):
