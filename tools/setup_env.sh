@@ -296,8 +296,9 @@ unset UV_NO_BUILD_ISOLATION UV_SYSTEM_PYTHON UV_PROJECT_ENVIRONMENT || true
 quiet=
 [ -t 2 ] || quiet=--quiet
 install() {
+  # bytecode now, as pip does: without it every start of Python may compile all anew
   # shellcheck disable=SC2086 # $quiet may be nothing
-  retry "$uv" pip install $quiet --python "$python" --constraints "$constraints" \
+  retry "$uv" pip install $quiet --compile-bytecode --python "$python" --constraints "$constraints" \
     --overrides requirements/overrides.txt "$@" || die "an installation failed; $fetched"
 }
 

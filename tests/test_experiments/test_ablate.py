@@ -2,36 +2,20 @@
 
 import csv
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from mmengine.config import Config
 
 from mmvitkd.utils.run_lock import lock_dir
-from tests.shrink import CONFIGS
-from tests.test_experiments.tiny import write_dataset, write_table
 
-ROOT = CONFIGS.parent
+from .in_process import Done, call
+from .tiny import write_dataset, write_table
 
 
-def ablate(folder: Path, *args, **env) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [
-            sys.executable,
-            ROOT / 'tools' / 'ablate.py',
-            *map(str, args),
-            *('--dataset', folder / 'tiny.py', '--work-dir', folder / 'work'),
-            *('--gpus', '0'),
-        ],
-        cwd=folder,
-        env={**os.environ, 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1', **env},
-        capture_output=True,
-        text=True,
-        timeout=400,
-    )
+def ablate(folder: Path, *args, **env) -> Done:
+    data = ('--dataset', folder / 'tiny.py', '--work-dir', folder / 'work')
+    return call('ablate', folder, *args, *data, '--gpus', '0', **env)
 
 
 ROWS = [
@@ -78,13 +62,13 @@ def cells(folder: Path, table: str = 'first') -> dict[str, dict]:
 
 def test_dry_run_lists_the_runs_and_about_how_long(ran):
     _, dry, _ = ran
-    assert dry.returncode == 0, dry.stderr
-    lines = {line.split('  ')[-1].strip(): line for line in dry.stdout.splitlines()}
+    assert dry.code == 0, dry.said
+    lines = {line.split('  ')[-1].strip(): line for line in dry.said.splitlines()}
     assert lines['S: alone'].startswith('  2 of 2 runs to do, about ')
     assert lines['teacher T'].startswith('  1 of 1 runs to do, about ')
     assert 's each' in lines['S: mimic0, T']
     assert 'no estimate: ' in lines['teacher Broken']
-    assert '10 of 10 runs to do; training takes about' in dry.stdout
+    assert '10 of 10 runs to do; training takes about' in dry.said
 
 
 def test_what_can_run_is_measured(ran):
@@ -98,7 +82,7 @@ def test_what_can_run_is_measured(ran):
         assert 0 < run['top1'] < 100
         assert run['top1'] <= run['top5']
         assert run['nll'] > 0
-    assert done.returncode == 1
+    assert done.code == 1
 
 
 def test_a_failed_run_leaves_its_reason_in_its_cell(ran):
@@ -109,7 +93,7 @@ def test_a_failed_run_leaves_its_reason_in_its_cell(ran):
     assert 'mask_ratio must be in [0, 1), got 2.0' in row
     (row,) = (line for line in page.splitlines() if line.startswith('| badly'))
     assert 'its teacher failed' in row
-    assert 'failed: S: gen gen.mask_ratio=2.0, T, seed 0' in done.stdout
+    assert 'failed: S: gen gen.mask_ratio=2.0, T, seed 0' in done.said
 
 
 def test_a_page_tells_its_command_and_its_weights(ran):
@@ -150,13 +134,13 @@ def test_another_table_shares_baseline_and_teacher_and_goes_on_after_a_kill(ran)
     rows = [ROWS[0], {'row': 'gen', 'terms': ['gen'], 'teacher': 'T'}]
     write_table(folder / 'second.py', rows, 'S')
     killed = ablate(folder, 'second.py', '--seeds', 1, KILL_BEFORE_ITER='6')
-    assert killed.returncode == 1
-    assert '1 of 3 runs to do; training takes about' in killed.stdout
-    assert 'its process ended with code -9' in killed.stdout
+    assert killed.code == 1
+    assert '1 of 3 runs to do; training takes about' in killed.said
+    assert 'its process ended with code -9' in killed.said
     assert cells(folder, 'second')['gen']['mean'] == ''
 
     again = ablate(folder, 'second.py', '--seeds', 1)
-    assert again.returncode == 0, again.stdout + again.stderr
+    assert again.code == 0, again.said
     assert cells(folder, 'second')['gen']['mean'] != ''
     (done,) = folder.glob('work/tiny/S-gen-T-*/seed0/result.json')
     log = done.with_name('console.log').read_text()
@@ -169,7 +153,7 @@ def test_the_students_alone_may_have_more_seeds(ran):
     rows = [ROWS[0], {'row': 'mimicking', 'terms': ['mimic0'], 'teacher': 'T'}]
     write_table(folder / 'third.py', rows, 'S')
     done = ablate(folder, 'third.py', '--seeds', 1, '--baseline-seeds', 3)
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.code == 0, done.said
     found = cells(folder, 'third')
     assert [found[row]['seeds'] for row in ('baseline', 'mimicking')] == ['3', '1']
     page = (folder / 'work' / 'tiny' / 'results' / 'third.md').read_text()
@@ -184,9 +168,9 @@ def test_a_second_call_on_the_same_folder_is_refused(ran):
     with lock_dir(folder / 'work' / 'tiny'):
         refused = ablate(folder, 'first.py', '--seeds', 1)
         written = ablate(folder, 'first.py', '--seeds', 1, '--report-only')
-    assert 'first.md' in written.stdout
-    assert refused.returncode == 1
-    assert refused.stderr.strip().splitlines()[-1].startswith('error: another run')
+    assert 'first.md' in written.said
+    assert refused.code == 1
+    assert refused.said.startswith('error: another run')
 
 
 def test_epochs_are_timed_side_by_side(ran):
@@ -197,13 +181,13 @@ def test_epochs_are_timed_side_by_side(ran):
     ]
     write_table(folder / 'timed.py', rows, 'S', time_an_epoch=True)
     done = ablate(folder, 'timed.py', '--seeds', 1)
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.code == 0, done.said
     found = cells(folder, 'timed')
     assert all(float(row['seconds_an_epoch']) > 0 for row in found.values())
     assert float(found['gen']['ratio']) == 1
     times = {row: float(found[row]['seconds_an_epoch']) for row in found}
     written = ablate(folder, 'timed.py', '--seeds', 1, '--report-only')
-    assert written.returncode == 0, written.stderr
+    assert written.code == 0, written.said
     again = cells(folder, 'timed')
     assert {row: float(again[row]['seconds_an_epoch']) for row in again} == times
     assert float(found['baseline']['ratio']) != 1

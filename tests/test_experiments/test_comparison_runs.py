@@ -6,19 +6,15 @@ import os
 import shutil
 import subprocess
 import sys
-from contextlib import redirect_stdout
-from io import StringIO
 from pathlib import Path
 
 import pytest
-import torch
 from mmengine.config import Config
 
-from mmvitkd.commands import main
-from tests.conftest import leave_layout
 from tests.shrink import CONFIGS
 
 from .comparisons import entry, write_methods
+from .in_process import Done, call
 
 ROWS = [
     entry(
@@ -40,20 +36,8 @@ OPTIONS = [
 ]
 
 
-def compare(folder: Path, *args: str, **env: str) -> tuple[int, str]:
-    """Call the command in this process; exit status and what it says come back."""
-    threads = torch.get_num_threads()
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(StringIO()) as said:
-        patch.chdir(folder)
-        leave_layout(patch)
-        # the first is set by the command, restored by this
-        for name, value in {'CUDA_VISIBLE_DEVICES': '', **env}.items():
-            patch.setenv(name, value)
-        torch.set_num_threads(1)
-        with pytest.raises(SystemExit) as end:
-            main('compare', [*OPTIONS, *args])
-        torch.set_num_threads(threads)
-    return end.value.code, said.getvalue()
+def compare(folder: Path, *args: str, **env: str) -> Done:
+    return call('compare', folder, *OPTIONS, *args, **env)
 
 
 @pytest.fixture(scope='module')
