@@ -62,7 +62,7 @@ def diagonal_ratio(maps: Tensor) -> Tensor:
 
     Returns:
         The mean over images, heads and tokens: 1 where attention is even, ``N`` where
-        every token sees itself alone.
+        every token sees only itself.
     """
     return maps.diagonal(dim1=-2, dim2=-1).mean() * maps.shape[-1]
 

@@ -20,7 +20,7 @@ from mmvitkd.utils.teacher_cache import (
 
 
 class Claim(NamedTuple):
-    """A shard that this process alone writes."""
+    """A shard that only this process writes."""
 
     file: Path
     epoch: int

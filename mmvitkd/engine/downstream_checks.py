@@ -75,7 +75,7 @@ def bfloat16_in_words(asked: bool) -> Iterator[None]:
 def _check_masks(cfg: Config) -> None:
     """Refuse masks for RTMDet's head of boxes.
 
-    Its assigner takes whatever masks there are as tensors, into which RTMDet-Ins alone
+    Its assigner takes whatever masks there are as tensors, into which only RTMDet-Ins
     turns them.
     """
     train_cfg = cfg.model.get('train_cfg') or {}
@@ -87,7 +87,7 @@ def _check_masks(cfg: Config) -> None:
         for place, part in walk(cfg.get(name), name):
             if isinstance(part, dict) and part.get('with_mask'):
                 raise ConfigError(
-                    f'{place}.with_mask=True: {head} learns boxes alone, and its '
+                    f'{place}.with_mask=True: {head} learns only boxes, and its '
                     'DynamicSoftLabelAssigner fails on masks: set with_mask=False, and '
                     "metric='bbox' in the evaluators"
                 )

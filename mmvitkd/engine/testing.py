@@ -79,7 +79,7 @@ def apply_args(cfg: Config, args: argparse.Namespace) -> None:
             f"'{args.checkpoint}' is a folder, which only DeepSpeed loads: export its "
             'student by tools/export_student.py with --config, and test that'
         )
-    for key in ('runner_type', 'strategy'):  # of training; a student alone is small
+    for key in ('runner_type', 'strategy'):  # of training; a student is small
         cfg.pop(key, None)
     leave_out_teacher(cfg)
     if args.amp:
@@ -109,7 +109,7 @@ def _adapt_classifier(cfg: Config, args: argparse.Namespace) -> None:
 
 
 def leave_out_teacher(cfg: Config) -> None:
-    """Build a distiller's student alone; predicting needs no more."""
+    """Build only a distiller's student; predicting needs no more."""
     if 'student' in cfg.model:
         for key in ('teacher', 'teachers', 'terms'):
             cfg.model.pop(key, None)

@@ -217,7 +217,7 @@ def gather_batch(x: Tensor) -> Tensor:
     """
     if get_world_size() == 1:
         return x
-    parts = all_gather(x.to(get_comm_device()))  # NCCL takes tensors of its GPU alone
+    parts = all_gather(x.to(get_comm_device()))  # NCCL takes only tensors of its GPU
     return torch.cat(parts).to(x.device)
 
 

@@ -211,7 +211,7 @@ def weights_of(checkpoint: dict[str, Any], prefix: str = '') -> dict[str, Tensor
     Args:
         checkpoint: As :func:`load_checkpoint` returns it: MMEngine's, timm's
             (``model``), DeepSpeed's (``module``), or the bare weights.
-        prefix: Take the weights below it alone, and strip it, such as
+        prefix: Take only the weights below it, and strip it, such as
             ``'student.'`` of a distillation checkpoint. Defaults to ``''``.
 
     Raises:

@@ -177,7 +177,7 @@ def uses_strategy(cfg: Config, *names: str) -> bool:
 
 
 def _distribute_on_cpu(cfg: Config) -> None:
-    """Do what MMEngine's launcher does for GPUs alone."""
+    """Do what MMEngine's launcher does only for GPUs."""
     if cfg.launcher != 'pytorch':
         raise ValueError(
             f'--launcher {cfg.launcher} needs GPUs; on CPUs start the processes with '

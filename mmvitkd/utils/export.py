@@ -139,7 +139,7 @@ def _meta(checkpoint: dict[str, Any]) -> dict[str, Any]:
 
 
 def plain_config(cfg: Config) -> Config:
-    """Make the config of the student alone, for testing and inference.
+    """Make the config of only the student, for testing and inference.
 
     It stands in MMPretrain's scope; types of this package are named in full, or as
     what MMPretrain has of the same weights, if the type's ``upstream`` knows that.
@@ -150,7 +150,7 @@ def plain_config(cfg: Config) -> Config:
     if 'student' not in cfg.model:
         raise ValueError(f"config '{cfg.filename}' has no model.student")
     model = cfg.model.student.to_dict()
-    model.pop('train_cfg', None)  # augments that training alone has
+    model.pop('train_cfg', None)  # augments that only training has
     model = _without_downloads(model)
     preprocessor = cfg.model.get('data_preprocessor')
     if preprocessor is not None:

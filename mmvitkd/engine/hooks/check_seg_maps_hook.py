@@ -14,7 +14,7 @@ SHOWN = 5  # paths in a message
 class CheckSegMapsHook(Hook):
     """Refuse a segmentation data set in which files are missing, before it is used.
 
-    mmseg's data sets look for images alone: one without a segmentation map ends the
+    mmseg's data sets look only for images: one without a segmentation map ends the
     run when its turn comes, in validation after hours, and a map without an image is
     passed over. The training set and the validation set are checked before training,
     the test set before testing.

@@ -23,7 +23,7 @@ STOPPING = 'early_stopping'
 
 @HOOKS.register_module()
 class ExactResumeHook(Hook):
-    """Let a run that was killed and resumed end in the weights of one left alone.
+    """Let a run that was killed and resumed end in the weights of an uninterrupted one.
 
     What is random in an iteration follows from the run's seed, the iteration and the
     process's rank: the order of the images, their augmentations, Mixup, masks and

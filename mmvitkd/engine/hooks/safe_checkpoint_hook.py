@@ -45,7 +45,7 @@ class SafeCheckpointHook(CheckpointHook):
     - A file on a local disk is complete or not there, and an outdated one, also an
       outdated best one, is removed after the new one was written, not before.
     - It says whether its validation is finished: one that was due and is not comes
-      first when the run is resumed, so that the best file is that of a run left alone.
+      first when the run is resumed, so that the best file is the uninterrupted run's.
     - Weights that are NaN or infinite are never written; they end the run.
     - Gradients that wait for an update are written along.
 

@@ -73,7 +73,7 @@ class DeepSpeedStrategy(BaseDeepSpeedStrategy):
         if clip:
             self.config['gradient_clipping'] = clip.pop('max_norm', None)
         if clip:
-            raise ValueError(f'DeepSpeed clips by max_norm alone, got {clip} as well')
+            raise ValueError(f'DeepSpeed clips only by max_norm, got {clip} as well')
         if 'accumulative_counts' in cfg:
             self.config['gradient_accumulation_steps'] = cfg.pop('accumulative_counts')
         cfg['type'] = 'DeepSpeedOptimWrapper'

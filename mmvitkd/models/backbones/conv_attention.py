@@ -13,7 +13,7 @@ class ConvAttention(MultiheadAttention):
 
     :math:`\delta` is the offset from one patch to another, in patches. Where
     :math:`a_h` is large, head :math:`h` looks at the neighbour in direction
-    :math:`\Delta_h` alone, as in `On the Relationship between Self-Attention and
+    :math:`\Delta_h` only, as in `On the Relationship between Self-Attention and
     Convolutional Layers <https://arxiv.org/abs/1911.03584>`_; the gated sum is that of
     `ConViT <https://arxiv.org/abs/2103.10697>`_. Leading tokens have no place: they
     attend, and are attended to, by content alone.

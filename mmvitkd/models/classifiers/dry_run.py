@@ -104,7 +104,7 @@ def probe_student(
 def require_gradient(student: Any, inputs: Tensor, specs: list[TermSpec]) -> None:
     """Refuse taps from which no gradient finds its way into the student.
 
-    A dry run of the terms alone can't see that. Changes nothing in the student.
+    A dry run of only the terms can't see that. Changes nothing in the student.
 
     Args:
         student: The model.

@@ -42,7 +42,7 @@ class Teacher(TeacherProtocol):
             corrected one.
         checkpoint: File or URL of the weights. May be left out only when the
             model fetches its own (timm's and HuggingFace's ``pretrained=True``).
-        prefix: Take the weights below it alone, e.g. ``'student.'`` of a
+        prefix: Take only the weights below it, e.g. ``'student.'`` of a
             distillation checkpoint. Defaults to ``''``.
         input_size: Resize the images to this, as ``(H, W)`` or one side.
             ``'same'`` leaves them as the student gets them; None asks the model.

@@ -103,7 +103,7 @@ class ViTKDDistiller(BaseClassifier):
         self.task_weight = check_weight('task_weight', task_weight)
         self.observers: list[Observer] = []
         with DefaultScope.overwrite_default_scope(SCOPE):
-            # first, so that its weights are those of training it alone
+            # first, so that its weights are those of training without teachers
             self.student = (
                 student if isinstance(student, nn.Module) else MODELS.build(student_cfg)
             )

@@ -15,7 +15,7 @@ class ContrastiveClsHead(VisionTransformerClsHead):
 
     It makes a teacher, as in `Enriching Knowledge Distillation with Intra-Class
     Contrastive Learning <https://arxiv.org/abs/2509.22053>`_: the classification
-    loss of the **first** view alone, so that a plain teacher's is the same, plus a
+    loss of only the **first** view, so that a plain teacher's is the same, plus a
     contrast between the features before the last linear layer. Weights, forward
     and predictions are those of ``VisionTransformerClsHead``.
 

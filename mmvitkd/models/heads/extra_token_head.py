@@ -13,7 +13,7 @@ class ExtraTokenClsHead(VisionTransformerClsHead):
     `Training data-efficient image transformers & distillation through attention
     <https://arxiv.org/abs/2012.12877>`_.
 
-    The labels teach the class token alone, and terms the others, each of which has a
+    The labels teach only the class token, and terms the others, each of which has a
     head to tap: ``head.layers.head_<name>``. A prediction is the mean of all logits,
     as in the released code; the paper speaks of adding the softmax outputs. An extra
     head that no term taps stays as it began, and is in that mean nevertheless.
@@ -54,7 +54,7 @@ class ExtraTokenClsHead(VisionTransformerClsHead):
             ValueError: If there are not as many as heads.
         """
         tokens, heads = feats[-1], 1 + len(self.extra_tokens)
-        if isinstance(tokens, Tensor):  # of a ViT with a class token alone
+        if isinstance(tokens, Tensor):  # of a ViT with only a class token
             tokens = (tokens,)
         if len(tokens) != heads:
             raise ValueError(

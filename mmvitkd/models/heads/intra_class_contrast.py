@@ -25,7 +25,7 @@ class IntraClassContrast(Contrast):
 
     See :class:`Contrast` for the loss. Not public, and therefore **ours**: the
     feature (the one before the last linear layer), the cosine, the temperature,
-    the positive in the denominator, first views alone as negatives, the mean over
+    the positive in the denominator, only first views as negatives, the mean over
     the anchors that count, the size of the cache and ``loss_weight``.
 
     The cache holds each class's last features, detached, since a batch has few

@@ -10,7 +10,7 @@ from .contrast import Contrast
 class SelfSupervisedContrast(Contrast):
     """All other samples of the batch repel, whatever their labels.
 
-    As in `SimCLR <https://arxiv.org/abs/2002.05709>`_, with the first views alone
+    As in `SimCLR <https://arxiv.org/abs/2002.05709>`_, with only the first views
     as negatives and without its projection head, so that it differs from
     :class:`IntraClassContrast` in the negatives and the anchors only. That choice
     is ours. See :class:`Contrast` for the equation and the arguments.

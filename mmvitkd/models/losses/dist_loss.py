@@ -28,7 +28,7 @@ class DISTLoss(LogitLoss):
     as the student's are while its head is zero, counts as uncorrelated and gets no
     gradient; the released code's is about 1e8 times the teacher's deviation.
 
-    The columns see the samples of this process alone.
+    The columns see only the samples of this process.
 
     Args:
         beta: Weight of the rows. Defaults to 1.0, as released for ImageNet.

@@ -18,7 +18,7 @@ class DKDLoss(LogitLoss):
             \alpha KL(b^t_b \| b^s_b) + \beta KL(\hat p^t_b \| \hat p^s_b) \Big)
 
     :math:`b` is the pair of probabilities of the label and of all other classes
-    together (TCKD), :math:`\hat p` the softmax over the other classes alone (NCKD),
+    together (TCKD), :math:`\hat p` the softmax over only the other classes (NCKD),
     both of the logits divided by :math:`T`. Mixed labels count as the class with
     the largest share.
 

@@ -33,7 +33,7 @@ class ManifoldLoss(DistillLoss):
     number of entries, to which its weights, the defaults, belong; it leaves in the
     extra tokens that both sides have.
 
-    As released, the inter and the random part see the images of this process alone and
+    As released, the inter and the random part see only the images of this process and
     depend on their number: an image's relation to itself is always equal. ``gather``
     joins those of all processes, of which each has as many images.
 

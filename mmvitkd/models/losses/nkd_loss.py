@@ -19,7 +19,7 @@ class NKDLoss(LogitLoss):
 
     :math:`S` and :math:`T` are the softmax outputs of student and teacher,
     :math:`y` is the label, :math:`\lambda` the temperature, and the hat stands
-    for the softmax over the other classes alone. Mixed labels count as the
+    for the softmax over only the other classes. Mixed labels count as the
     class with the largest share, as in the released code.
 
     Args:

@@ -27,7 +27,7 @@ class RKDLoss(DistillLoss):
     takes the mean, here too, and :math:`\mu` over what is above 0. Moving, rotating or
     scaling a side changes nothing and widths may differ, so the term needs no neck.
 
-    The relations are those of the images of this process alone; two have no angle.
+    The relations are only those of the images of this process; two have no angle.
     Memory grows with :math:`B^2 (B + C)`.
 
     Args:

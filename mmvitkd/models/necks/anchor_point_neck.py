@@ -15,7 +15,7 @@ class AnchorPointNeck(TargetAwareNeck):
     Anchor-point distillation of the `Target-aware Transformer
     <https://arxiv.org/abs/2205.10793>`_: keys, values and the teacher's map are pooled
     to the anchors' grid, on which :class:`TargetAwareNeck` works; the pooled teacher is
-    what the result is compared with. The paper uses it in segmentation alone, with
+    what the result is compared with. The paper uses it only in segmentation, with
     :class:`PatchGroupNeck` in a second term.
 
     Args:

@@ -17,7 +17,7 @@ class ConvGenerativeProjector(GenerativeProjector):
     The generative block that `ViTKD <https://arxiv.org/abs/2209.02432>`_ chose (the
     best of its table 7): two convolutions on the grid, with a ReLU between them.
 
-    Since the loss compares the masked tokens alone, the others come out as zeros,
+    Since the loss compares only the masked tokens, the others come out as zeros,
     unless no token is masked at all. ``sparse`` then leaves out what no masked token
     needs, and what is the same for every mask token: of the first convolution the
     products with visible tokens remain, of the second those of masked places, half

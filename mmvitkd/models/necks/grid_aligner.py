@@ -14,7 +14,7 @@ class GridAligner(BaseModule):
     The aligner of `DearKD: Data-Efficient Early Knowledge Distillation for Vision
     Transformers <https://arxiv.org/abs/2204.12997>`_, whose layers are not public.
     Here the map is resized bilinearly, then come a depthwise 3x3 convolution, a 1x1
-    convolution and a batch norm. It looks at the teacher's side for the grid alone,
+    convolution and a batch norm. It looks at the teacher's side only for the grid,
     which depends on the size of the images, and leaves its values as they are.
 
     The norm has no running statistics: a neck is used in training only.

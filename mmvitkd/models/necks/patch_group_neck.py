@@ -15,7 +15,7 @@ class PatchGroupNeck(TargetAwareNeck):
     <https://arxiv.org/abs/2205.10793>`_: the map is cut into ``n`` times ``m`` cells,
     consecutive ones form a group, and what lies at the same place of a group's cells is
     one long vector. In each group, every place of the teacher asks the student's. With
-    one cell this is :class:`TargetAwareNeck`. The paper uses it in segmentation alone,
+    one cell this is :class:`TargetAwareNeck`. The paper uses it only in segmentation,
     with :class:`AnchorPointNeck` in a second term.
 
     Args:
