@@ -64,7 +64,8 @@ def begun(name: str, seed: int, root: Path, teacher: Setting | None = None) -> R
     """Describe a run whose training is over, so that only its test is left."""
     model = {'teacher': {'checkpoint': ''}} if teacher else {}
     cfg = Config({'model': model, 'train_cfg': {'max_epochs': 1}, 'randomness': {}})
-    run = Run(Setting(name, cfg, teacher), seed, root)
+    teachers = {'teacher': teacher} if teacher else {}
+    run = Run(Setting(name, cfg, teachers), seed, root)
     run.folder.mkdir(parents=True)
     run.checkpoint.touch()
     return run

@@ -18,7 +18,7 @@ from mmvitkd.utils.own_configs import own_configs
 from mmvitkd.utils.teacher_cache import sha256
 from mmvitkd.utils.types import class_of, name_of
 
-from ..run import Setting, teachers_of
+from ..run import Setting, cut, teachers_of, use_validation_split
 from .differences import differences, require_named
 
 FOLDER = own_configs() / 'comparison'
@@ -73,18 +73,11 @@ class Method:
         cfg = deepcopy(self.cfg)
         for term in self.tuned:
             cfg.model.terms[term].loss.loss_weight *= factor
-        if tuning:
-            cfg.test_dataloader = deepcopy(cfg.val_dataloader)
-            cfg.test_evaluator = deepcopy(cfg.val_evaluator)
         name = f'{self.name} x {factor:g}' if self.tuned else self.name
-        one = self.teachers.get('teacher')
-        return Setting(
-            f'{name}, tuning' if tuning else name,
-            cfg,
-            one,
-            several_teachers={} if one else self.teachers,
-            depends_on=self.depends_on,
-        )
+        if tuning:
+            use_validation_split(cfg)
+            name += ', tuning'
+        return Setting(name, cfg, self.teachers, depends_on=self.depends_on)
 
 
 @dataclass(frozen=True)
@@ -232,7 +225,7 @@ class _Reader:
         self.teachers = {
             Path(config).stem: (
                 name,
-                Setting(f'teacher {name}', self._cut(self._training(config, {}))),
+                Setting(f'teacher {name}', cut(self._training(config, {}), max_epochs)),
             )
             for name, config in self.cfg.teachers.items()
         }
@@ -252,15 +245,6 @@ class _Reader:
         imports = cfg.get('custom_imports')
         cfg.merge_from_dict(deepcopy(dict(options)))
         _add_imports(cfg, imports)
-        return cfg
-
-    def _cut(self, cfg: Config) -> Config:
-        loop = cfg.train_cfg
-        if 'max_epochs' in loop:
-            loop.max_epochs = min(loop.max_epochs, self.max_epochs or loop.max_epochs)
-            loop.val_interval = min(loop.get('val_interval', 1), loop.max_epochs)
-        elif self.max_epochs:
-            raise ValueError(f'--max-epochs cannot cut train_cfg={dict(loop)}')
         return cfg
 
     def method(self, entry: ConfigDict, free: bool) -> Method:
@@ -283,7 +267,7 @@ class _Reader:
         }
         differs = found if free else {**entry.get('differs', {}), **changed}
         require_named(found, differs)
-        self._cut(cfg)
+        cut(cfg, self.max_epochs)
         terms = cfg.model.get('terms') or {}
         _write_weights(terms, entry.get('scale', 1.0))
         beginnings = entry.get('tuned')

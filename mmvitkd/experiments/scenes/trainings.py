@@ -12,7 +12,7 @@ from mmengine.config import Config
 
 from mmvitkd.utils.own_configs import own_configs
 
-from ..run import Run, Setting
+from ..run import Run, Setting, cut
 from ..worker import call, test_classifier
 from .tasks import INITS, TASKS
 
@@ -42,31 +42,22 @@ class FineTuning(Run):
             file = root / 'annotations' / 'instances_val2017.json'
             cfg.test_evaluator.ann_file = str(file)
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
-        if self.teacher is not None:
-            cfg.model.backbone.init_cfg.checkpoint = str(self.teacher.checkpoint)
+        for student in self.teachers.values():
+            cfg.model.backbone.init_cfg.checkpoint = str(student.checkpoint)
         return cfg
 
 
-def read(path: Path, max_epochs: int | None) -> Config:
-    """Read a config, cut to a number of epochs."""
-    cfg = Config.fromfile(path)
-    epochs = min(cfg.train_cfg.max_epochs, max_epochs or cfg.train_cfg.max_epochs)
-    cfg.train_cfg.max_epochs = epochs
-    cfg.train_cfg.val_interval = min(cfg.train_cfg.val_interval, epochs)
-    return cfg
+def students(max_epochs: int | None) -> dict[str, dict[str, Setting]]:
+    """Describe what makes the weights that the fine-tunings begin with."""
 
+    def student(name: str, file: str, **teachers: Setting) -> Setting:
+        cfg = Config.fromfile(own_configs() / 'digits' / file)
+        return Setting(name, cut(cfg, max_epochs), teachers)
 
-def students(max_epochs: int | None) -> dict[str, Setting | None]:
-    """Describe how the weights are made that the fine-tunings begin with."""
-    digits = own_configs() / 'digits'
-    teacher = Setting('digits teacher', read(digits / 'digits_teacher.py', max_epochs))
-    plain = read(digits / 'digits_student.py', max_epochs)
-    vitkd = read(digits / 'vitkd_digits.py', max_epochs)
-    return {
-        'scratch': None,
-        'plain': Setting('digits student', plain),
-        'vitkd': Setting('digits ViTKD', vitkd, teacher),
-    }
+    teacher = student('digits teacher', 'digits_teacher.py')
+    vitkd = student('digits ViTKD', 'vitkd_digits.py', teacher=teacher)
+    plain = student('digits student', 'digits_student.py')
+    return {'scratch': {}, 'plain': {'teacher': plain}, 'vitkd': {'teacher': vitkd}}
 
 
 def plan(
@@ -78,7 +69,7 @@ def plan(
     settings = {}
     for task in tasks:
         for init in INITS:
-            cfg = read(TASKS[task].config(init), max_epochs)
+            cfg = cut(Config.fromfile(TASKS[task].config(init)), max_epochs)
             # other scenes make another training, the same in another folder do not
             cfg.scenes = {key: summary[key] for key in ('seed', 'train', 'val')}
             name = f'{task} {init}'
