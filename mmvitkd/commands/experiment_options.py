@@ -68,6 +68,20 @@ def check_positive(
 
 
 @contextmanager
+def sigterm_interrupts() -> Iterator[None]:
+    """Let SIGTERM end a command as Ctrl-C does."""
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
 def experiment_process() -> Iterator[None]:
     """Set what forks of this process need, before torch is imported.
 
@@ -78,14 +92,8 @@ def experiment_process() -> Iterator[None]:
     os.environ.setdefault('PYTORCH_NVML_BASED_CUDA_CHECK', '1')
     from mmvitkd.utils.libraries import optional_libraries
 
-    def stop(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
     try:
-        with optional_libraries():
+        with sigterm_interrupts(), optional_libraries():
             yield
     except KeyboardInterrupt:
         sys.exit('stopped: give the same command to go on')
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -13,7 +13,7 @@ from mmvitkd.utils.run_lock import lock_dir
 from .progress import Group, Progress, groups_of, show_failures, show_plan
 from .results import accuracy_text
 from .run import Run
-from .schedule import Devices, Launcher, Local, run_all, visible_gpus
+from .schedule import Launcher, Local, run_all, visible_gpus
 from .worker import Test, test_classifier
 
 
@@ -93,7 +93,7 @@ def choose_launcher(args: argparse.Namespace, gpus: int = 1) -> Launcher:
         )
     if not args.gpus:
         os.environ['CUDA_VISIBLE_DEVICES'] = ''  # nothing is timed on a GPU either
-    return Local(Devices(args.gpus, args.jobs, visible))
+    return Local(args.gpus, args.jobs, visible)
 
 
 def read_options(pairs: list[str]) -> dict[str, str | int]:

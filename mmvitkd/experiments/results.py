@@ -21,17 +21,12 @@ from .run import Run, Setting
 
 @dataclass(frozen=True)
 class Measured:
-    """What the seeds of a setting gave.
+    """What the seeds of a setting gave."""
 
-    Args:
-        frame: A row for each finished run: ``seed``, what its test measured
-            (percentages, and nats for ``nll``), and ``teacher``, the top-1 of its
-            teacher.
-        failures: By seed, why a run failed.
-    """
-
+    # a row for each finished run: `seed`, what its test measured (percentages, and nats
+    # for `nll`), and `teacher`, the top-1 of its teacher
     frame: pd.DataFrame = field(default_factory=pd.DataFrame)
-    failures: dict[int, str] = field(default_factory=dict)
+    failures: dict[int, str] = field(default_factory=dict)  # by seed, why a run failed
 
     def values(self, metric: str = 'top1') -> list[float]:
         """List the finished seeds' values of a metric."""

@@ -21,24 +21,16 @@ class Setting:
     """A training that differs from others in more than its seed.
 
     Two of them with the same config, also of two tables, are one setting.
-
-    Args:
-        name: For people.
-        cfg: The whole config, without seed and folder.
-        teachers: The trainings that must be finished before, by their teachers' names
-            in the config, the only one as ``'teacher'``.
-        own_teachers: Every seed has teachers of its own seed, else all share those of
-            seed 0.
-        stem: The folder's name begins with it. Defaults to the name.
-        depends_on: What else its result depends on, such as a digest of the code.
     """
 
-    name: str
-    cfg: Config
+    name: str  # for people
+    cfg: Config  # the whole config, without seed and folder
+    # the trainings that must be finished before, by their teachers' names in the
+    # config, the only one as 'teacher'
     teachers: Mapping[str, Setting] = field(default_factory=dict)
-    own_teachers: bool = False
-    stem: str = ''
-    depends_on: str = ''
+    own_teachers: bool = False  # of a run's own seed; else all share seed 0's
+    stem: str = ''  # the folder's name begins with it; else with the name
+    depends_on: str = ''  # what else its result depends on, as a digest of the code
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Setting) and self.folder == other.folder

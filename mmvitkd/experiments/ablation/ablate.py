@@ -5,15 +5,15 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import statistics
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from statistics import median
 
 from ..carry_out import carry_out, choose_launcher
 from ..results import Spread, made_by, teachers_line
 from ..run import Run, in_order
-from ..timing import epoch_steps, step_times
+from ..timing import epoch_steps, relative, step_times
 from .page import Row, rows_of, timed_reference, write
 from .plot import draw
 from .tables import Protocol, Table, find, kind_of_term, read
@@ -38,13 +38,13 @@ def ablate(args: argparse.Namespace) -> bool:
     tables = [read(path, protocol) for path in dict.fromkeys(paths)]
     _require_own_names(tables)
     root = args.work_dir / protocol.name
+    runs = plan(tables, args, root)
 
     def write_all(_: Sequence[Run]) -> None:
         for table in tables:
             _write(table, protocol, args, root)
 
-    stages = [lambda: plan(tables, args, root)]
-    return carry_out(args, launcher, root, stages, write_all)
+    return carry_out(args, launcher, root, [lambda: runs], write_all)
 
 
 def _require_own_names(tables: Sequence[Table]) -> None:
@@ -127,8 +127,8 @@ def _timed(table: Table, rows: list[Row], root: Path, measure: bool) -> list[Row
     found = []
     for row in rows:
         if row.name in times:
-            seconds, median, low, high = times[row.name]
-            row = replace(row, seconds=seconds, ratio=Spread(low, median, high))
+            seconds, middle, low, high = times[row.name]
+            row = replace(row, seconds=seconds, ratio=Spread(low, middle, high))
         found.append(row)
     return found
 
@@ -146,13 +146,12 @@ def _time_epochs(rows: Sequence[Row]) -> dict[str, list[float]]:
         TIMED_ROUNDS,
     )
     reference = timed_reference([row.cell for row in rows])
-    theirs = times[next(row.name for row in rows if row.cell is reference)]
+    ratios = relative(times, next(r.name for r in rows if r.cell is reference))
     found = {}
     for name, mine in times.items():
         steps = epoch_steps(settings[name])
         if steps is None:
             raise ValueError(f'the images of {name} could not be counted')
-        ratios = [a / b for a, b in zip(mine, theirs, strict=True)]
-        low, middle, high = statistics.quantiles(ratios, n=4)
-        found[name] = [statistics.median(mine) * steps, middle, low, high]
+        low, middle, high = ratios[name]
+        found[name] = [median(mine) * steps, middle, low, high]
     return found

@@ -27,23 +27,14 @@ from .tables import Cell, Table
 
 @dataclass(frozen=True)
 class Row:
-    """One row of a table as it is printed.
+    """One row of a table as it is printed."""
 
-    Args:
-        cell: What fills it.
-        measured: What its seeds gave.
-        baseline: The same of the student alone.
-        difference: Of the two in top-1; None for the baseline and where one is missing.
-        seconds: Of an epoch, where the table times it.
-        ratio: Of a step to that of the first timed row.
-    """
-
-    cell: Cell
-    measured: Measured
-    baseline: Measured
-    difference: Difference | None = None
-    seconds: float | None = None
-    ratio: Spread | None = None
+    cell: Cell  # what fills it
+    measured: Measured  # what its seeds gave
+    baseline: Measured  # the same of the student alone
+    difference: Difference | None = None  # of the two in top-1, where there is one
+    seconds: float | None = None  # of an epoch, where the table times it
+    ratio: Spread | None = None  # of a step to that of the first timed row
 
     @property
     def name(self) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from ..carry_out import carry_out, choose_launcher
 from ..results import made_by, teachers_line
 from ..run import Run
-from .costs import Costs, measure_costs, stored_costs
+from .costs import measure_costs, store_costs, stored_costs
 from .methods import FOLDER, find, read
 from .page import write
 from .plan import Plan, Row
@@ -42,25 +42,19 @@ def _with_costs(plan: Plan, path: Path, args: argparse.Namespace) -> list[Row]:
     """Add what was measured of the methods that have run, or measure it now."""
     rows = plan.rows()
     methods = [row.method for row in rows if row.test.top1]
-    reference = plan.comparison.methods[plan.comparison.timed_against]
-
-    def measuring() -> Costs:
-        print('measuring what a step costs', flush=True)
-        return measure_costs(methods, reference, args.rounds, not args.gpus)
-
-    # a cluster's jobs say nothing of the machine that this command runs on
-    elsewhere = args.report_only or args.slurm is not None
-    try:
-        costs = stored_costs(
-            plan.root / f'costs_{path.stem}.json',
-            methods,
-            None if elsewhere else measuring,
-        )
-    except ValueError as error:
-        print(f'the costs could not be measured: {error}')
-        costs = {}
-    if args.slurm is not None and len(costs) < len(methods):
+    file = plan.root / f'costs_{path.stem}.json'
+    costs = stored_costs(file, methods)
+    lacking = len(costs) < len(methods)
+    if lacking and args.slurm is not None:  # its nodes are other machines than this
         print('the costs of a step are measured by the same command without --slurm')
+    elif lacking and not args.report_only:
+        print('measuring what a step costs', flush=True)
+        reference = plan.comparison.methods[plan.comparison.timed_against]
+        try:
+            costs = measure_costs(methods, reference, args.rounds, not args.gpus)
+            store_costs(file, methods, costs)
+        except ValueError as error:
+            print(f'the costs could not be measured: {error}')
     return [replace(row, costs=costs.get(row.name, {})) for row in rows]
 
 

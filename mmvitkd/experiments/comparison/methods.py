@@ -35,27 +35,16 @@ READ = {*inspect.signature(Runner.__init__).parameters, 'custom_imports'}
 
 @dataclass(frozen=True)
 class Method:
-    """One of those that are compared.
+    """One of those that are compared."""
 
-    Args:
-        name: For people.
-        cfg: The training at factor 1, its terms' weights written out.
-        teachers: The trainings that make its teachers, by their names in the config.
-        taught_by: The teachers, for people.
-        tuned: The terms that the factor multiplies; none is a training without one.
-        differs: By dotted keys, what differs from the training of the student alone.
-        weights: Where those at factor 1 are from.
-        depends_on: Digests of the weights of teachers that are not trained here.
-    """
-
-    name: str
-    cfg: Config
-    teachers: dict[str, Setting]
-    taught_by: str
-    tuned: tuple[str, ...]
-    differs: dict[str, str]
-    weights: str
-    depends_on: str = ''
+    name: str  # for people
+    cfg: Config  # the training at factor 1, its terms' weights written out
+    teachers: dict[str, Setting]  # that make its teachers, by their names there
+    taught_by: str  # the teachers, for people
+    tuned: tuple[str, ...]  # the terms that the factor multiplies; none: without one
+    differs: dict[str, str]  # by dotted keys, from the training of the student alone
+    weights: str  # where those at factor 1 are from
+    depends_on: str = ''  # digests of the weights of teachers that are not trained here
 
     @property
     def student(self) -> ConfigDict:
@@ -82,33 +71,19 @@ class Method:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The methods of a file, and their protocol.
-
-    Args:
-        title: Of its page.
-        methods: By name.
-        teachers: The trainings that make teachers.
-        factors: The tries of every method.
-        first_tuning_seed: The test's are below it.
-        baseline: The method that all are compared with; ``to_beat`` is another one.
-        to_beat: See ``baseline``.
-        timed_against: Whose step is 1.
-        without_factor: A sentence on what a training without a factor has instead.
-        excluded: By the beginning of a config's name, why it is not compared.
-        added: Methods that the command line named by their configs.
-    """
+    """The methods of a file, and their protocol."""
 
     title: str
-    methods: dict[str, Method]
-    teachers: list[Setting]
-    factors: tuple[float, ...]
-    first_tuning_seed: int
-    baseline: str
-    to_beat: str
-    timed_against: str
-    without_factor: str
-    excluded: dict[str, str]
-    added: tuple[str, ...] = ()
+    methods: dict[str, Method]  # by name
+    teachers: list[Setting]  # the trainings that make teachers
+    factors: tuple[float, ...]  # the tries of every method
+    first_tuning_seed: int  # the test's are below it
+    baseline: str  # the method that all are compared with
+    to_beat: str  # another one that all are compared with
+    timed_against: str  # whose step is 1
+    without_factor: str  # a sentence on what a training without a factor has instead
+    excluded: dict[str, str]  # by the beginning of a config's name, why
+    added: tuple[str, ...] = ()  # methods that the command line named by their configs
 
     @property
     def references(self) -> dict[str, str]:
@@ -210,12 +185,10 @@ class _Reader:
     """Makes methods of the entries of a comparison's file."""
 
     def __init__(self, file: Path, cfg: Config, max_epochs: int | None) -> None:
-        self.file = file
-        self.max_epochs = max_epochs
-        self.cfg = cfg
-        self.base = self._training(self.cfg.student, self.cfg.options)
+        self.file, self.cfg, self.max_epochs = file, cfg, max_epochs
+        self.base = self._training(cfg.student, cfg.options)
         # by the folder of the checkpoint that configs name
-        stems = [Path(config).stem for config in self.cfg.teachers.values()]
+        stems = [Path(config).stem for config in cfg.teachers.values()]
         twice = sorted({stem for stem in stems if stems.count(stem) > 1})
         if twice:
             raise ValueError(
@@ -227,7 +200,7 @@ class _Reader:
                 name,
                 Setting(f'teacher {name}', cut(self._training(config, {}), max_epochs)),
             )
-            for name, config in self.cfg.teachers.items()
+            for name, config in cfg.teachers.items()
         }
 
     def _read(self, config: str) -> Config:

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 
 from ..carry_out import carry_out, choose_launcher
 from ..run import Run, in_order
-from .tasks import TASKS
-from .trainings import FineTuning, plan, test
+from .trainings import TASKS, FineTuning, plan, test
 
 
 def compare(args: argparse.Namespace) -> bool:

@@ -21,27 +21,18 @@ from ..results import (
     write_page,
 )
 from .pictures import SCORE
-from .tasks import BASELINE, INITS, TASKS
-from .trainings import FineTuning
+from .trainings import BASELINE, INITS, TASKS, FineTuning
 
 
 @dataclass(frozen=True)
 class Row:
-    """A metric of the fine-tunings that begin with the same kind of weights.
+    """A metric of the fine-tunings that begin with the same kind of weights."""
 
-    Args:
-        task: Of :data:`TASKS`.
-        metric: Of the task.
-        init: Of :data:`INITS`.
-        measured: What the seeds gave, in percent.
-        difference: From the baseline; None for itself, and where one is missing.
-    """
-
-    task: str
-    metric: str
-    init: str
-    measured: Measured
-    difference: Difference | None
+    task: str  # of `TASKS`
+    metric: str  # of the task
+    init: str  # of `INITS`
+    measured: Measured  # what the seeds gave, in percent
+    difference: Difference | None  # from the baseline; None for itself
 
     @property
     def values(self) -> list[float]:

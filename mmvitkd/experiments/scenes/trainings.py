@@ -13,8 +13,41 @@ from mmengine.config import Config
 from mmvitkd.utils.own_configs import own_configs
 
 from ..run import Run, Setting, cut
-from ..worker import call, test_classifier
-from .tasks import INITS, TASKS
+from ..worker import METRICS, measure, test_classifier
+
+INITS = {
+    'scratch': 'random weights',
+    'plain': 'the student, baseline',
+    'vitkd': 'the student by ViTKD',
+}
+BASELINE = 'plain'  # what the others are compared with
+
+
+@dataclass(frozen=True)
+class Task:
+    """A kind of fine-tuning."""
+
+    stem: str  # of its configs' names; that of the baseline has no more
+    metrics: dict[str, tuple[str, float]]  # for people: in the log, and times what
+    predictions: str  # where a run's are, in its folder
+    data: str  # the part of the scenes that it reads
+
+    def config(self, init: str) -> Path:
+        """Name the config that begins with these weights."""
+        suffix = '' if init == BASELINE else f'-{init}'
+        folder = own_configs() / 'downstream' / 'digit_scenes'
+        return folder / f'{self.stem}{suffix}_digit-scenes.py'
+
+
+TASKS = {
+    'detection': Task(
+        'mask-rcnn_vitdet-w32',
+        {'box AP': ('coco/bbox_mAP', 100.0), 'mask AP': ('coco/segm_mAP', 100.0)},
+        'predictions.pkl',
+        'coco',
+    ),
+    'segmentation': Task('fcn_vit-w32', {'mIoU': ('mIoU', 1.0)}, 'maps', 'ade'),
+}
 
 
 @dataclass(frozen=True)
@@ -86,17 +119,9 @@ def test(run: Run, gpus: int) -> dict[str, Any]:
     if not isinstance(run, FineTuning):
         return test_classifier(run, gpus)
     task = TASKS[run.task]
-    metrics = run.folder / 'metrics.json'
-    call(
-        'test',
-        [
-            *(str(run.folder / 'config.json'), str(run.checkpoint)),
-            *('--work-dir', str(run.folder), '--metrics', str(metrics)),
-            *('--out', str(run.folder / task.predictions)),
-        ],
-        gpus,
-    )
-    measured = json.loads(metrics.read_text())
+    predictions = run.folder / task.predictions
+    options = ('--metrics', run.folder / METRICS, '--out', predictions)
+    measured = measure(run, gpus, *options)
     return {
         name: factor * measured[key] for name, (key, factor) in task.metrics.items()
     }
