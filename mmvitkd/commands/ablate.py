@@ -12,13 +12,7 @@ is given until it is through. Tables share their baselines, teachers and equal r
 import argparse
 import sys
 
-from .experiment_options import (
-    add_running,
-    check_positive,
-    choose_launcher,
-    ending_in_words,
-    prepare_environment,
-)
+from . import experiment_options as shared
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='of the students alone, with which all others are compared. Default: as '
         '--seeds',
     )
-    add_running(parser, 'work_dirs/ablations')
+    shared.add_running(parser, 'work_dirs/ablations')
     parser.add_argument(
         '--out', help="folder of the tables and plots. Default: the work dir's results"
     )
@@ -50,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def check_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     """Refuse numbers that can't be, and complete the others."""
-    check_positive(parser, args, 'seeds', 'baseline_seeds')
+    shared.check_positive(parser, args, 'seeds', 'baseline_seeds')
     args.baseline_seeds = args.baseline_seeds or args.seeds
     if args.baseline_seeds < args.seeds:
         parser.error(f'--baseline-seeds {args.baseline_seeds} is below --seeds')
@@ -58,12 +52,7 @@ def check_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace) -
 
 def run(args: argparse.Namespace) -> None:
     """Run the tables."""
-    prepare_environment()
-    with ending_in_words():
+    with shared.experiment_process():
         from mmvitkd.experiments.ablation.ablate import ablate
-        from mmvitkd.experiments.ablation.tables import Protocol
-        from mmvitkd.experiments.progress import show_failures
 
-        protocol = Protocol(args.dataset)
-        runs = ablate(args, protocol, choose_launcher(args, protocol.gpus))
-        sys.exit(bool(show_failures(runs)))
+        sys.exit(ablate(args))

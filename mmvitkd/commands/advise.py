@@ -9,7 +9,8 @@ applies rules with numbers, which it prints: a heuristic.
 """
 
 import argparse
-from pathlib import Path
+
+from .options import add_images
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,15 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         help='file or URL, of the student trained alone',
     )
-    source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument('--images', metavar='DIR', help='folder of images')
-    source.add_argument(
-        '--data', metavar='CONFIG', help="config whose test images to take, or val's"
-    )
-    parser.add_argument('--out', required=True, type=Path, help='folder to write')
-    parser.add_argument(
-        '--count', type=int, default=64, help='how many images. Default: %(default)s'
-    )
+    add_images(parser)
     parser.add_argument('--batch-size', type=int, default=32, help='Default: 32')
 
 

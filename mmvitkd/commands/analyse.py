@@ -8,9 +8,10 @@ The first model is the teacher that the others are compared with.
 """
 
 import argparse
-from pathlib import Path
 
 from mmvitkd.inspection.sections import FEWEST, SECTIONS
+
+from .options import add_images
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,15 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "'hf:NAME'; its weights, which timm and HuggingFace fetch if left out. Of a "
         'distillation run, the student is taken. Once for every model',
     )
-    source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument('--images', metavar='DIR', help='folder of images')
-    source.add_argument(
-        '--data', metavar='CONFIG', help="config whose test images to take, or val's"
-    )
-    parser.add_argument('--out', required=True, type=Path, help='folder to write')
-    parser.add_argument(
-        '--count', type=int, default=64, help='how many images. Default: %(default)s'
-    )
+    add_images(parser)
     parser.add_argument(
         '--layers',
         type=int,

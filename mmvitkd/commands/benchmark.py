@@ -10,7 +10,7 @@ all alike; ratios are taken within a round. See docs/benchmark.md.
 
 import argparse
 
-from .experiment_options import ending_in_words, prepare_environment
+from .experiment_options import experiment_process
 from .options import CfgOptions
 
 
@@ -98,8 +98,7 @@ def check_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace) -
 
 def run(args: argparse.Namespace) -> None:
     """Measure, or list what could be."""
-    prepare_environment()
-    with ending_in_words():
+    with experiment_process():
         from mmvitkd.experiments.benchmark.benchmark import benchmark, list_variants
 
         if args.list:

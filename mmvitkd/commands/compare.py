@@ -15,13 +15,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from .experiment_options import (
-    add_running,
-    check_positive,
-    choose_launcher,
-    ending_in_words,
-    prepare_environment,
-)
+from . import experiment_options as shared
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,18 +47,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--tuning-seeds', type=int, default=2, help='of every try. Default: %(default)s'
     )
-    parser.add_argument(
-        '--max-epochs',
-        type=int,
-        help='cut every training to so many epochs, to try the machinery',
-    )
+    shared.add_max_epochs(parser)
     parser.add_argument(
         '--rounds',
         type=int,
         default=20,
         help='steps of every method that its time is measured by. Default: %(default)s',
     )
-    add_running(parser, 'work_dirs/comparison')
+    shared.add_running(parser, 'work_dirs/comparison')
     parser.add_argument(
         '--out',
         type=Path,
@@ -75,17 +65,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def check_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     """Refuse numbers that can't be."""
-    check_positive(parser, args, 'seeds', 'tuning_seeds', 'max_epochs')
+    shared.check_positive(parser, args, 'seeds', 'tuning_seeds', 'max_epochs')
     if args.rounds < 2:
         parser.error(f'--rounds must be at least 2, got {args.rounds}')
 
 
 def run(args: argparse.Namespace) -> None:
     """Run the comparison."""
-    prepare_environment()
-    with ending_in_words():
+    with shared.experiment_process():
         from mmvitkd.experiments.comparison.compare import compare
-        from mmvitkd.experiments.progress import show_failures
 
-        runs = compare(args, choose_launcher(args))
-        sys.exit(bool(show_failures(runs)))
+        sys.exit(compare(args))

@@ -13,13 +13,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from .experiment_options import (
-    add_running,
-    check_positive,
-    choose_launcher,
-    ending_in_words,
-    prepare_environment,
-)
+from . import experiment_options as shared
 
 TASKS = ('detection', 'segmentation')  # importing them takes seconds
 
@@ -40,12 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='Default: both',
     )
     parser.add_argument('--seeds', type=int, default=3, help='Default: 3')
-    parser.add_argument(
-        '--max-epochs',
-        type=int,
-        help='cut every training to so many epochs, to try the machinery',
-    )
-    add_running(parser, 'work_dirs/digit-scenes')
+    shared.add_max_epochs(parser)
+    shared.add_running(parser, 'work_dirs/digit-scenes')
     parser.add_argument(
         '--out', type=Path, help="folder of the page. Default: the work dir's results"
     )
@@ -53,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def check_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     """Refuse numbers that can't be, and scenes that are not there."""
-    check_positive(parser, args, 'seeds', 'max_epochs')
+    shared.check_positive(parser, args, 'seeds', 'max_epochs')
     if not (args.scenes / 'scenes.json').is_file():
         parser.error(
             f"--scenes '{args.scenes}' holds no scenes: draw them with "
@@ -63,10 +53,7 @@ def check_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace) -
 
 def run(args: argparse.Namespace) -> None:
     """Compare them."""
-    prepare_environment()
-    with ending_in_words():
-        from mmvitkd.experiments.progress import show_failures
+    with shared.experiment_process():
         from mmvitkd.experiments.scenes.compare import compare
 
-        runs = compare(args, choose_launcher(args))
-        sys.exit(bool(show_failures(runs)))
+        sys.exit(compare(args))

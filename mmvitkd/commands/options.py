@@ -1,6 +1,7 @@
 """Options that several commands have."""
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 
@@ -21,6 +22,19 @@ class CfgOptions(argparse.Action):
         with readable_errors():
             read = dict(map(read_option, values))
         setattr(namespace, self.dest, {**(getattr(namespace, self.dest) or {}), **read})
+
+
+def add_images(parser: argparse.ArgumentParser) -> None:
+    """Add which images models are shown, and where to write."""
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument('--images', metavar='DIR', help='folder of images')
+    source.add_argument(
+        '--data', metavar='CONFIG', help="config whose test images to take, or val's"
+    )
+    parser.add_argument('--out', required=True, type=Path, help='folder to write')
+    parser.add_argument(
+        '--count', type=int, default=64, help='how many images. Default: %(default)s'
+    )
 
 
 def add_shared_arguments(parser: argparse.ArgumentParser) -> None:

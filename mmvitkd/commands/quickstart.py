@@ -16,6 +16,8 @@ import os
 import sys
 from pathlib import Path
 
+from .experiment_options import sigterm_interrupts
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
@@ -50,10 +52,11 @@ def run(args: argparse.Namespace) -> None:
                 raise ValueError(f'--{option} {value}: give 1 or more')
         from mmvitkd.experiments.quickstart.quickstart import quickstart
 
-        quickstart(args)
+        with sigterm_interrupts():
+            quickstart(args)
     except ValueError as error:
         print(f'quickstart: {error}', file=sys.stderr)
         sys.exit(1)
-    except KeyboardInterrupt:  # also by SIGTERM
+    except KeyboardInterrupt:
         print('\nquickstart: stopped; the same command goes on', file=sys.stderr)
         sys.exit(130)

@@ -12,13 +12,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from .experiment_options import (
-    add_running,
-    check_positive,
-    choose_launcher,
-    ending_in_words,
-    prepare_environment,
-)
+from . import experiment_options as shared
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,27 +31,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='SEED',
         help='others than those of a later test. Default: 100 101',
     )
-    parser.add_argument(
-        '--max-epochs',
-        type=int,
-        help='cut every training to so many epochs, to try the machinery',
-    )
-    add_running(parser, 'work_dirs/tuning')
+    shared.add_max_epochs(parser)
+    shared.add_running(parser, 'work_dirs/tuning')
 
 
 def check_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     """Refuse numbers that can't be."""
-    check_positive(parser, args, 'max_epochs')
+    shared.check_positive(parser, args, 'max_epochs')
     if args.teacher and not Path(args.teacher).is_file():
         parser.error(f"--teacher '{args.teacher}' does not exist")
 
 
 def run(args: argparse.Namespace) -> None:
     """Try the settings."""
-    prepare_environment()
-    with ending_in_words():
-        from mmvitkd.experiments.progress import show_failures
+    with shared.experiment_process():
         from mmvitkd.experiments.tuning import tune
 
-        runs = tune(args, choose_launcher(args))
-        sys.exit(bool(show_failures(runs)))
+        sys.exit(tune(args))

@@ -12,15 +12,13 @@ import submitit
 
 from .run import Run
 from .schedule import Job
-from .worker import PACKAGE, Test, work
+from .worker import Test, importable, work
 
 # what submitit calls the same for every kind of cluster; others are Slurm's own
-SHARED = frozenset(
-    (
-        *('timeout_min', 'mem_gb', 'cpus_per_task', 'gpus_per_node', 'nodes', 'name'),
-        'tasks_per_node',
-    )
-)
+SHARED = {
+    'timeout_min', 'mem_gb', 'cpus_per_task', 'gpus_per_node', 'nodes', 'name',
+    'tasks_per_node',
+}  # fmt: skip
 JOB = 'slurm.json'
 
 
@@ -63,9 +61,7 @@ class Cluster:
         kind: str = 'slurm',
     ) -> None:
         self.gpus, self.jobs, self.kind = gpus, jobs, kind
-        # the jobs import this package, also from a checkout
-        paths = [str(PACKAGE.parent), os.environ.get('PYTHONPATH', '')]
-        os.environ['PYTHONPATH'] = os.pathsep.join(filter(None, paths))
+        os.environ.update(importable())  # for the jobs
         try:
             self.executor = submitit.AutoExecutor(folder, cluster=kind)
             # submitit's own limit is minutes
@@ -83,7 +79,6 @@ class Cluster:
         self.started: list[_Submitted] = []
 
     def free(self) -> int:
-        """Count the runs that may begin now."""
         if self.kind == 'slurm':  # which itself keeps to the number at a time
             return 1_000_000
         return self.jobs - sum(not job.is_done() for job in self.started)
@@ -103,7 +98,7 @@ class Cluster:
                 jobs[run] = _Submitted(job, self.kind == 'slurm')
         found = [job for job in jobs.values() if job is not None]
         self.started += found
-        return list(found)
+        return [*found]
 
     def _found(self, run: Run) -> _Submitted | None:
         """Return the job of an earlier call, if it still waits or runs."""
@@ -124,10 +119,8 @@ class _Submitted:
         return self.job.done()
 
     def reason(self) -> str:
-        return f'job {self.job.job_id} ended in state {self.job.state}: {self.log()}'
-
-    def log(self) -> Path:
-        return self.job.paths.stderr
+        log = self.job.paths.stderr
+        return f'job {self.job.job_id} ended in state {self.job.state}: {log}'
 
     def stop(self) -> None:
         if not self.keep:

@@ -14,20 +14,12 @@ OURS, PAPER = colour(2), colour(5)
 
 
 class Values(NamedTuple):
-    """What one row of a figure shows.
-
-    Args:
-        label: Of the row.
-        values: One a seed.
-        filled: Whether the mean's mark is filled: it is significantly different from
-            the baseline, or is that.
-        note: Shown where there are no values. Defaults to none.
-    """
+    """What one row of a figure shows."""
 
     label: str
-    values: Sequence[float]
-    filled: bool
-    note: str = ''
+    values: Sequence[float]  # one a seed
+    filled: bool  # the mean's mark: significantly different from the baseline, or that
+    note: str = ''  # shown where there are no values
 
 
 def draw_values(axes: Axes, rows: Sequence[Values]) -> None:

@@ -16,17 +16,11 @@ STEP = 0.1  # of the work, between two lines where there is no terminal
 
 
 class Group(NamedTuple):
-    """Runs of one name that take equally long.
+    """Runs of one name that take equally long."""
 
-    Args:
-        name: For people.
-        runs: Those that the plan has.
-        possible: Those that it may come to have. Defaults to none more.
-    """
-
-    name: str
-    runs: Sequence[Run]
-    possible: Sequence[Run] = ()
+    name: str  # for people
+    runs: Sequence[Run]  # that the plan has
+    possible: Sequence[Run] = ()  # that it may come to have
 
 
 def groups_of(runs: Iterable[Run]) -> list[Group]:

@@ -8,12 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 from tabulate import tabulate
 
-from mmvitkd.utils.statistics import LEVEL, POWER, Difference
+from mmvitkd.utils.statistics import LEVEL, POWER, Difference, format_mean
 from mmvitkd.utils.tables import write_rows
 
 from .run import Run, Setting
@@ -21,17 +21,12 @@ from .run import Run, Setting
 
 @dataclass(frozen=True)
 class Measured:
-    """What the seeds of a setting gave.
+    """What the seeds of a setting gave."""
 
-    Args:
-        frame: A row for each finished run: ``seed``, what its test measured
-            (percentages, and nats for ``nll``), and ``teacher``, the top-1 of its
-            teacher.
-        failures: By seed, why a run failed.
-    """
-
+    # a row for each finished run: `seed`, what its test measured (percentages, and nats
+    # for `nll`), and `teacher`, the top-1 of its teacher
     frame: pd.DataFrame = field(default_factory=pd.DataFrame)
-    failures: dict[int, str] = field(default_factory=dict)
+    failures: dict[int, str] = field(default_factory=dict)  # by seed, why a run failed
 
     def values(self, metric: str = 'top1') -> list[float]:
         """List the finished seeds' values of a metric."""
@@ -48,6 +43,26 @@ class Measured:
         values = self.values(metric)
         return mean(values) if values else None
 
+    def text(self) -> str:
+        """Write accuracy and spread, and why seeds failed."""
+        failed = [
+            f' (seed {seed} failed: {why})' for seed, why in self.failures.items()
+        ]
+        return format_mean(self.top1) + ''.join(failed)
+
+
+class Spread(NamedTuple):
+    """A median between its quartiles."""
+
+    low: float
+    median: float
+    high: float
+
+    def text(self, digits: int = 2) -> str:
+        """Write it as ``median (low to high)``."""
+        low, median, high = (f'{value:.{digits}f}' for value in self)
+        return f'{median} ({low} to {high})'
+
 
 def measure(setting: Setting, seeds: Iterable[int], root: Path) -> Measured:
     """Collect what is there; nothing is filled in."""
@@ -58,10 +73,9 @@ def measure(setting: Setting, seeds: Iterable[int], root: Path) -> Measured:
             if reason := run.failure():
                 failures[run.seed] = reason
             continue
-        teacher = run.teacher.result() if run.teacher else None
-        rows.append(
-            {'seed': run.seed, **result, 'teacher': teacher and teacher.get('top1')}
-        )
+        teacher = run.teachers.get('teacher')
+        top1 = ((teacher and teacher.result()) or {}).get('top1')
+        rows.append({'seed': run.seed, **result, 'teacher': top1})
     return Measured(pd.DataFrame(rows), failures)
 
 
@@ -193,6 +207,32 @@ def latex_table(columns: Mapping[str, Sequence[str]]) -> str:
     return text.replace('±', r'$\pm$') + '\n'
 
 
+def write_page(
+    page: Path,
+    parts: Iterable[str | None],
+    records: Sequence[Mapping[str, Any]],
+    columns: Mapping[str, Sequence[str]] | None = None,
+    stem: Path | None = None,
+) -> None:
+    """Write a page, every number as CSV, and its table for LaTeX; print where it is.
+
+    Args:
+        page: The Markdown file, whose folder is made if need be.
+        parts: Its paragraphs; those that are empty are left out.
+        records: The rows of the CSV file.
+        columns: The table. Defaults to None: it is not written for LaTeX.
+        stem: Of the other files' paths, without suffix. Defaults to that of the page.
+    """
+    stem = stem or page.with_suffix('')
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    page.write_text('\n\n'.join(filter(None, parts)) + '\n', encoding='utf-8')
+    write_records(stem.with_name(f'{stem.name}.csv'), records)
+    if columns is not None:
+        tex = stem.with_name(f'{stem.name}.tex')
+        tex.write_text(latex_table(columns), encoding='utf-8')
+    print(page)
+
+
 def write_records(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
     """Write a CSV file of every number, a row for each record."""
     # as objects, since whole numbers beside a missing one would become floats
@@ -207,7 +247,7 @@ def value_record(measured: Measured, metric: str = 'top1') -> dict[str, Any]:
     """Return the values of a metric as cells of a CSV file, single seeds included."""
     values = measured.values(metric)
     return {
-        'mean': mean(values) if values else None,
+        'mean': measured.mean(metric),
         'stdev': stdev(values) if len(values) > 1 else None,
         'seeds': len(values),
         'values': ' '.join(f'{value:.2f}' for value in values),

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,26 +21,16 @@ class Setting:
     """A training that differs from others in more than its seed.
 
     Two of them with the same config, also of two tables, are one setting.
-
-    Args:
-        name: For people.
-        cfg: The whole config, without seed and folder.
-        teacher: The training that makes its teacher, if it is trained here.
-        own_teachers: Every seed has a teacher of its own seed, else all share
-            that of seed 0.
-        stem: The folder's name begins with it. Defaults to the name.
-        several_teachers: Those that make its teachers, by their names in the config's
-            ``teachers=``, instead of ``teacher``.
-        depends_on: What else its result depends on, such as a digest of the code.
     """
 
-    name: str
-    cfg: Config
-    teacher: Setting | None = None
-    own_teachers: bool = False
-    stem: str = ''
-    several_teachers: dict[str, Setting] = field(default_factory=dict)
-    depends_on: str = ''
+    name: str  # for people
+    cfg: Config  # the whole config, without seed and folder
+    # the trainings that must be finished before, by their teachers' names in the
+    # config, the only one as 'teacher'
+    teachers: Mapping[str, Setting] = field(default_factory=dict)
+    own_teachers: bool = False  # of a run's own seed; else all share seed 0's
+    stem: str = ''  # the folder's name begins with it; else with the name
+    depends_on: str = ''  # what else its result depends on, as a digest of the code
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Setting) and self.folder == other.folder
@@ -48,19 +38,13 @@ class Setting:
     def __hash__(self) -> int:
         return hash(self.folder)
 
-    @property
-    def teachers(self) -> dict[str, Setting]:
-        """Return the trainings that must be finished before, by name."""
-        return {'teacher': self.teacher} if self.teacher else self.several_teachers
-
     @cached_property
     def key(self) -> str:
         """Identify the setting by everything that its result depends on."""
-        several = {name: one.key for name, one in self.several_teachers.items()}
-        teachers = self.teacher.key if self.teacher else several or None
+        keys = {name: one.key for name, one in self.teachers.items()}
+        teachers = keys['teacher'] if [*keys] == ['teacher'] else keys or None
         own = self.own_teachers and teachers is not None
-        parts = [self.cfg.to_dict(), teachers, own]
-        parts += [self.depends_on] if self.depends_on else []
+        parts = [self.cfg.to_dict(), teachers, own, *filter(None, [self.depends_on])]
         text = json.dumps(parts, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
@@ -95,11 +79,6 @@ class Run:
         seed = self.seed if self.setting.own_teachers else 0
         named = self.setting.teachers.items()
         return {name: Run(one, seed, self.root) for name, one in named}
-
-    @property
-    def teacher(self) -> Run | None:
-        """Return that of the only teacher."""
-        return self.teachers.get('teacher') if self.setting.teacher else None
 
     @property
     def length(self) -> tuple[str, int]:
@@ -179,6 +158,27 @@ def teachers_of(model: ConfigDict) -> dict[str, ConfigDict]:
     """Return a distiller's teachers by name, the only one as ``'teacher'``."""
     one = model.get('teacher')
     return {'teacher': one} if one else model.get('teachers') or {}
+
+
+def cut(cfg: Config, max_epochs: int | None) -> Config:
+    """Cut a training to so many epochs, to try the machinery; None leaves it whole.
+
+    Raises:
+        ValueError: If it counts no epochs.
+    """
+    loop = cfg.train_cfg
+    if 'max_epochs' in loop:
+        loop.max_epochs = min(loop.max_epochs, max_epochs or loop.max_epochs)
+        loop.val_interval = min(loop.get('val_interval', 1), loop.max_epochs)
+    elif max_epochs:
+        raise ValueError(f'--max-epochs cannot cut train_cfg={dict(loop)}')
+    return cfg
+
+
+def use_validation_split(cfg: Config) -> None:
+    """Let a training be tested on its validation split, and not know the test's."""
+    cfg.test_dataloader = deepcopy(cfg.val_dataloader)
+    cfg.test_evaluator = deepcopy(cfg.val_evaluator)
 
 
 def in_order(runs: Iterable[Run]) -> list[Run]:

@@ -8,9 +8,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import redirect_stdout
 from typing import Any, Protocol
 
 import mmengine.device.utils
@@ -46,28 +45,6 @@ class Launcher(Protocol):
         """Begin runs, as many as are free at most."""
 
 
-@dataclass(frozen=True)
-class Devices:
-    """How the runs share out this machine.
-
-    Args:
-        gpus: The GPUs of a run; 0 for the CPU.
-        jobs: How many runs at a time.
-        visible: The ids of all GPUs that may be used, as ``CUDA_VISIBLE_DEVICES`` has
-            them; at least ``gpus * jobs``.
-    """
-
-    gpus: int
-    jobs: int
-    visible: tuple[str, ...] = ()
-
-    def slots(self) -> list[tuple[str, ...]]:
-        """Return the GPUs that each of the jobs has for itself."""
-        return [
-            self.visible[i * self.gpus : (i + 1) * self.gpus] for i in range(self.jobs)
-        ]
-
-
 def visible_gpus() -> tuple[str, ...]:
     """List the ids of the GPUs that this process may use; CUDA is not started."""
     named = os.environ.get('CUDA_VISIBLE_DEVICES')
@@ -77,26 +54,31 @@ def visible_gpus() -> tuple[str, ...]:
 
 
 class Local:
-    """Runs in forks of this process, each on GPUs of its own or on the CPU."""
+    """Runs in forks of this process, each on GPUs of its own or on the CPU.
 
-    def __init__(self, devices: Devices) -> None:
-        self.gpus = devices.gpus
-        self.slots = devices.slots()
+    Args:
+        gpus: Of each run; 0 for the CPU.
+        jobs: How many runs at a time.
+        visible: The ids of all GPUs that may be used, as ``CUDA_VISIBLE_DEVICES`` has
+            them; at least ``gpus * jobs``. Defaults to none.
+    """
+
+    def __init__(self, gpus: int, jobs: int, visible: Sequence[str] = ()) -> None:
+        self.gpus = gpus
+        self.slots = [tuple(visible[i * gpus : (i + 1) * gpus]) for i in range(jobs)]
         self.jobs: list[_Fork] = []
 
     def free(self) -> int:
-        """Count the runs that may begin now."""
         return len(self._free_slots())
 
     def start(self, runs: Sequence[Run], test: Test) -> list[Job]:
-        """Begin runs, as many as are free at most."""
         _import_once()
         new = [
             _Fork(run, self.gpus, slot, test)
             for run, slot in zip(runs, self._free_slots(), strict=False)
         ]
         self.jobs += new
-        return list(new)
+        return [*new]
 
     def _free_slots(self) -> list[tuple[str, ...]]:
         free = list(self.slots)
@@ -186,7 +168,7 @@ def run_all(
     for run in waiting:
         run.forget_failure()
     active: dict[Run, Job] = {}
-    with _ending(active):
+    try:
         while waiting or active:
             ready = [run for run in waiting if run.is_ready()][: launcher.free()]
             waiting = [run for run in waiting if run not in ready]
@@ -202,23 +184,10 @@ def run_all(
             watcher.at(list(active))
             if active:
                 time.sleep(POLL)
+    finally:
+        for job in active.values():
+            job.stop()
 
 
 def _lacks_teacher(run: Run) -> bool:
     return any(teacher.failure() for teacher in run.teachers.values())
-
-
-@contextmanager
-def _ending(active: dict[Run, Job]) -> Iterator[None]:
-    """End the runs in hand with this process, also by SIGTERM."""
-
-    def stop(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        for job in active.values():
-            job.stop()
-        signal.signal(signal.SIGTERM, before)

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from statistics import median
+from statistics import median, quantiles
 from time import monotonic, perf_counter, process_time
 from typing import NamedTuple
+from uuid import uuid4
 
 import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
+from mmengine.runner import Runner
 from mmengine.utils import import_modules_from_strings
 
+from mmvitkd.engine import ActivationCheckpointingHook
 from mmvitkd.registry import DATASETS, SCOPE
-from mmvitkd.utils.cli import build_runner, random_teachers
+from mmvitkd.utils.cli import build_runner, random_teachers, unwrap
 from mmvitkd.utils.hooks import complete_hooks
 
 from .fork import apart
@@ -134,48 +138,104 @@ def step_times(
     Raises:
         ValueError: If it fails, e.g. as the data set is not there.
     """
-    times = apart(1, _time_steps, configs, steps + warm_up, clock)
-    return {name: seconds[warm_up:] for name, seconds in times.items()}
+    return apart(1, _time_steps, configs, steps, warm_up, clock)
 
 
 def _time_steps(
-    configs: dict[str, Config], steps: int, clock: Callable[[], float]
+    configs: dict[str, Config], steps: int, warm_up: int, clock: Callable[[], float]
 ) -> dict[str, list[float]]:
     """Time steps in this process, in silence."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
     os.dup2(null, 2)
-    times: dict[str, list[float]] = {name: [] for name in configs}
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        loops = {name: _steps(name, cfg, Path(folder)) for name, cfg in configs.items()}
-        for _ in range(steps):
-            for name, loop in loops.items():
-                start = clock()
-                next(loop)
-                times[name].append(clock() - start)
-    return times
+        loops = {name: _steps(cfg, Path(folder)) for name, cfg in configs.items()}
+        each = {name: loop.__next__ for name, loop in loops.items()}
+        return time_rounds(each, steps, warm_up, clock)
 
 
-def _steps(name: str, cfg: Config, folder: Path) -> Iterator[None]:
+def _steps(cfg: Config, folder: Path) -> Iterator[None]:
     """Train for ever, a step at a time."""
-    if cfg.get('custom_imports'):
-        import_modules_from_strings(**cfg.custom_imports)
-    cfg = cfg.copy()
-    cfg.work_dir = str(folder / name)
-    cfg.experiment_name = name
     cfg.launcher = 'none'
-    for number, teacher in enumerate(random_teachers(cfg.model)):
-        teacher.checkpoint = str(folder / f'{name}-{number}.pth')
-    complete_hooks(cfg)
-    runner = build_runner(cfg)
-    for teacher in getattr(runner.model, 'teachers', {}).values():
-        torch.save({'state_dict': teacher.model.state_dict()}, teacher.checkpoint)
+    runner = training_runner(cfg, folder)
     loader = runner.build_dataloader(cfg.train_dataloader)
-    runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
-    runner.model.train()
     while True:
         for batch in loader:
             runner.model.train_step(batch, runner.optim_wrapper)
             if torch.cuda.is_available():
                 torch.cuda.synchronize()
             yield
+
+
+def time_rounds(
+    loops: Mapping[str, Callable[[], object]],
+    rounds: int,
+    warm_up: int,
+    clock: Callable[[], float] = perf_counter,
+) -> dict[str, list[float]]:
+    """Run a step of each in every round, in an order that goes round, too.
+
+    Returns:
+        Seconds of every counted step, by name.
+    """
+    times: dict[str, list[float]] = {name: [] for name in loops}
+    names = list(loops)
+    for number in range(warm_up + rounds):
+        for name in names:
+            start = clock()
+            loops[name]()
+            if number >= warm_up:
+                times[name].append(clock() - start)
+        names = names[1:] + names[:1]
+    return times
+
+
+def relative(
+    times: Mapping[str, Sequence[float]], reference: str
+) -> dict[str, list[float]]:
+    """Compare steps with the reference's of the same round, so that drift cancels.
+
+    Returns:
+        The quotients' quartiles, the median in the middle, by name.
+    """
+    found = {}
+    for name, mine in times.items():
+        pairs = zip(mine, times[reference], strict=True)
+        found[name] = quantiles([a / b for a, b in pairs], n=4)
+    return found
+
+
+def training_runner(cfg: Config, folder: Path, same_size: bool = False) -> Runner:
+    """Build a runner and what its ``train()`` would, with random teachers.
+
+    Args:
+        cfg: Is changed.
+        folder: For what is thrown away afterwards. Runners share a teacher's file.
+        same_size: Show teachers images of the student's size. Defaults to False.
+    """
+    if cfg.get('custom_imports'):
+        import_modules_from_strings(**cfg.custom_imports)
+    cfg.log_level = 'ERROR'
+    cfg.experiment_name = uuid4().hex
+    cfg.work_dir = str(folder / cfg.experiment_name)
+    for teacher in random_teachers(cfg.model):
+        # variants and processes share the file of a teacher, not those of another one
+        digest = hashlib.sha256(repr(teacher.cfg).encode()).hexdigest()[:16]
+        teacher.checkpoint = str(folder / f'{digest}.pth')
+        if same_size:
+            teacher.input_size = 'same'
+    complete_hooks(cfg)
+    runner = build_runner(cfg)
+    for teacher in getattr(unwrap(runner.model), 'teachers', {}).values():
+        if teacher.model is not None and not Path(teacher.checkpoint).is_file():
+            file = Path(teacher.checkpoint)
+            part = file.with_suffix(f'.{uuid4().hex}')  # of several processes
+            torch.save({'state_dict': teacher.model.state_dict()}, part)
+            part.rename(file)
+    runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+    for hook in runner.hooks:
+        if isinstance(hook, ActivationCheckpointingHook):
+            hook.before_train(runner)
+    runner._maybe_compile('train_step')
+    runner.model.train()
+    return runner

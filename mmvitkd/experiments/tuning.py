@@ -4,56 +4,34 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from contextlib import nullcontext
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 
-from mmvitkd.utils.run_lock import lock_dir
-from mmvitkd.utils.statistics import format_mean
-
-from .progress import Progress, groups_of, show_plan
-from .results import Measured, made_by, markdown_table, measure, write_records
-from .run import Run, Setting, in_order, teachers_of
-from .schedule import Launcher, run_all
-
-KEYS = {'config', 'teacher', 'tries'}
+from .carry_out import carry_out, choose_launcher
+from .results import made_by, markdown_table, measure, write_page
+from .run import Run, Setting, cut, in_order, teachers_of, use_validation_split
 
 
-def tune(args: argparse.Namespace, launcher: Launcher) -> list[Run]:
-    """Try every setting by every seed, and write them in their order.
-
-    Args:
-        args: As the command reads them.
-        launcher: What runs are done by.
-
-    Returns:
-        All runs.
+def tune(args: argparse.Namespace) -> bool:
+    """Try every setting by every seed, and write them; return whether a run failed.
 
     Raises:
         ValueError: If the file can't be read, or another call works in the folder.
     """
+    launcher = choose_launcher(args)
     settings = read(args.file, args.teacher, args.max_epochs)
     root = args.work_dir
     runs = in_order(
         Run(setting, seed, root) for setting in settings for seed in args.seeds
     )
-    if args.dry_run:
-        show_plan(groups_of(runs), args.gpus, args.jobs)
-        return []
-    with nullcontext() if args.report_only else lock_dir(root):
-        if not args.report_only:
-            times = show_plan(groups_of(runs), args.gpus, args.jobs)
-            run_all(runs, launcher, Progress(runs, times, accuracy_text))
+
+    def write_all(runs: Sequence[Run]) -> None:
         write(settings, runs, args)
-    return runs
 
-
-def accuracy_text(run: Run) -> str:
-    """Say what a finished run measured."""
-    return f'{(run.result() or {})["top1"]:.1f}'
+    return carry_out(args, launcher, root, [lambda: runs], write_all)
 
 
 def read(file: Path, teacher: str | None, max_epochs: int | None) -> list[Setting]:
@@ -73,32 +51,27 @@ def read(file: Path, teacher: str | None, max_epochs: int | None) -> list[Settin
     tries = Config.fromfile(file).to_dict()
     if not {'config', 'tries'} <= tries.keys() or not tries['tries']:
         raise ValueError(f'{file.name} must give config and a list of tries')
-    trained = None
+    trained = {}
     if 'teacher' in tries and teacher is None:
         cfg = _training(file.parent / tries['teacher'], {}, max_epochs)
-        trained = Setting(f'teacher {Path(tries["teacher"]).stem}', cfg)
+        trained['teacher'] = Setting(f'teacher {Path(tries["teacher"]).stem}', cfg)
     found = []
     for changes in tries['tries']:
         cfg = _training(file.parent / tries['config'], changes, max_epochs)
-        # what is chosen here must not know the test split
-        cfg.test_dataloader = deepcopy(cfg.val_dataloader)
-        cfg.test_evaluator = deepcopy(cfg.val_evaluator)
+        use_validation_split(cfg)
         for one in teachers_of(cfg.model).values() if teacher else ():
             one.checkpoint = str(Path(teacher or '').absolute())
-        has_teacher = 'student' in cfg.model
+        teachers = trained if 'student' in cfg.model else {}
         name = ', '.join(f'{_short(key)} {value}' for key, value in changes.items())
         stem = Path(tries['config']).stem
-        found.append(Setting(name, cfg, trained if has_teacher else None, stem=stem))
+        found.append(Setting(name, cfg, teachers, stem=stem))
     return found
 
 
 def _training(path: Path, changes: dict[str, Any], max_epochs: int | None) -> Config:
     cfg = Config.fromfile(path)
     cfg.merge_from_dict(deepcopy(changes))
-    loop = cfg.train_cfg
-    loop.max_epochs = min(loop.max_epochs, max_epochs or loop.max_epochs)
-    loop.val_interval = min(loop.get('val_interval', 1), loop.max_epochs)
-    return Config(cfg.to_dict())
+    return Config(cut(cfg, max_epochs).to_dict())
 
 
 def _short(key: str) -> str:
@@ -110,23 +83,19 @@ def _short(key: str) -> str:
 def write(
     settings: Sequence[Setting], runs: Sequence[Run], args: argparse.Namespace
 ) -> None:
-    """Write the tries, the best first, as Markdown and CSV."""
+    """Write the tries, the best first."""
     measured = [(one, measure(one, args.seeds, args.work_dir)) for one in settings]
     measured.sort(key=lambda pair: -(pair[1].mean() or 0))
     columns = {
-        'validation top-1': [_value(found) for _, found in measured],
+        'validation top-1': [found.text() for _, found in measured],
         'setting': [one.name for one, _ in measured],
     }
-    out = args.work_dir / 'results'
-    out.mkdir(parents=True, exist_ok=True)
-    stem = out / args.file.stem
     parts = [
         f'# {args.file.stem}',
         f'{made_by(runs)}. Mean ± standard deviation over the seeds '
         f'{", ".join(map(str, args.seeds))}, on the validation split.',
         markdown_table(columns),
     ]
-    stem.with_suffix('.md').write_text('\n\n'.join(parts) + '\n', encoding='utf-8')
     records = [
         {
             'setting': one.name,
@@ -135,10 +104,5 @@ def write(
         }
         for one, found in measured
     ]
-    write_records(stem.with_suffix('.csv'), records)
-    print(f'{parts[-1]}\n\n{stem}.md')
-
-
-def _value(measured: Measured) -> str:
-    failures = [f' (seed {s} failed: {why})' for s, why in measured.failures.items()]
-    return format_mean(measured.top1) + ''.join(failures)
+    print(f'{parts[-1]}\n')
+    write_page(args.work_dir / 'results' / f'{args.file.stem}.md', parts, records)

@@ -24,6 +24,7 @@ from .run import Run
 # of a run and its GPUs, called when it is trained; returns what it measures
 Test = Callable[[Run, int], dict[str, Any]]
 PACKAGE = Path(mmvitkd.__file__).parent
+METRICS = 'metrics.json'  # in a run's folder
 
 
 def versions() -> dict[str, str]:
@@ -74,22 +75,20 @@ def _train_and_test(run: Run, gpus: int, test: Test) -> None:
 
 def test_classifier(run: Run, gpus: int) -> dict[str, Any]:
     """Test a classifier, or a distiller's student, on its test images."""
-    metrics = run.folder / 'metrics.json'
-    call(
-        'test',
-        [
-            *(str(run.folder / 'config.json'), str(run.checkpoint)),
-            *('--work-dir', str(run.folder)),
-            *('--out', str(metrics), '--out-item', 'metrics'),
-        ],
-        gpus,
-    )
-    measured = json.loads(metrics.read_text())
+    metrics = run.folder / METRICS
+    measured = measure(run, gpus, '--out', metrics, '--out-item', 'metrics')
     return {
         'top1': measured['accuracy/top1'],
         'top5': measured.get('accuracy/top5'),
         'nll': measured.get('nll'),
     }
+
+
+def measure(run: Run, gpus: int, *options: str | Path) -> dict[str, Any]:
+    """Test a run by the command, whose options have it write :data:`METRICS`."""
+    files = [run.folder / 'config.json', run.checkpoint, '--work-dir', run.folder]
+    call('test', list(map(str, [*files, *options])), gpus)
+    return json.loads((run.folder / METRICS).read_text())
 
 
 def call(command: str, args: list[str], gpus: int) -> None:

@@ -133,3 +133,16 @@ def _not_data(node: ast.stmt | ast.expr) -> str:
     text = ' '.join(ast.unparse(node).split())
     short = text if len(text) <= 60 else f'{text[:57]}...'
     return f'line {node.lineno} is no setting but code: {short}'
+
+
+def flatten(settings: dict[str, Any], prefix: str = '') -> dict[str, Any]:
+    """Lay nested dicts, and lists of dicts such as schedulers, out by dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        if isinstance(value, list) and any(isinstance(one, dict) for one in value):
+            value = {str(i): one for i, one in enumerate(value)}
+        if isinstance(value, dict) and value:
+            flat |= flatten(value, f'{prefix}{key}.')
+        else:
+            flat[f'{prefix}{key}'] = value
+    return flat

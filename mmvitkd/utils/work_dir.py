@@ -8,7 +8,7 @@ from typing import Any
 from mmengine.config import Config
 
 from .checkpoint import load_checkpoint
-from .config_text import literal
+from .config_text import flatten, literal
 from .finite import require_finite
 
 # settings of the machine or of this start, not of the run
@@ -248,8 +248,8 @@ def _read_settings(text: str) -> dict[str, Any]:
     settings: dict[str, Any] = {}
     for statement in ast.parse(text).body:
         if isinstance(statement, ast.Assign):
-            value = _literal(statement.value)
-            _flatten(ast.unparse(statement.targets[0]), value, settings)
+            name = ast.unparse(statement.targets[0])
+            settings |= flatten({name: _literal(statement.value)})
     return settings
 
 
@@ -258,16 +258,6 @@ def _literal(node: ast.expr) -> Any:
         return literal(node)
     except ValueError:  # a class, say: its text will do to compare
         return ast.unparse(node)
-
-
-def _flatten(name: str, value: Any, settings: dict[str, Any]) -> None:
-    if isinstance(value, list) and value and all(isinstance(v, dict) for v in value):
-        value = dict(enumerate(value))  # schedulers, say
-    if isinstance(value, dict) and value:
-        for key, item in value.items():
-            _flatten(f'{name}.{key}', item, settings)
-    else:
-        settings[name] = value
 
 
 def _listed(changes: dict[str, tuple[Any, Any]], most: int = 5) -> str:

@@ -32,7 +32,7 @@ UNTESTED = Difference(1.0)
 NONE = Difference(math.nan)
 
 TEACHER = Setting('teacher large', Config({'name': 'large'}))
-OURS = Setting('ours', Config({'name': 'ours'}), TEACHER, own_teachers=True)
+OURS = Setting('ours', Config({'name': 'ours'}), {'teacher': TEACHER}, True)
 SINGLE = Setting('single', Config({'name': 'single'}))
 
 
@@ -84,7 +84,7 @@ def test_what_is_said_of_runs(tmp_path):
 def test_teachers_are_listed_by_name(tmp_path):
     names = ('teacher z', 'teacher a')
     several = {name: Setting(name, Config({'name': name})) for name in names}
-    run = Run(Setting('two', Config({}), several_teachers=several), 0, tmp_path)
+    run = Run(Setting('two', Config({}), several), 0, tmp_path)
     for teacher, top1 in zip(run.teachers.values(), (70.0, 60.0), strict=True):
         finish(teacher, top1=top1)
     assert teachers_line([run, run]) == 'Top-1 of the teachers: a 60.0, z 70.0.'

@@ -14,7 +14,7 @@ from mmvitkd.experiments import worker
 from mmvitkd.experiments.cluster import Cluster
 from mmvitkd.experiments.fork import FORK
 from mmvitkd.experiments.run import Run, Setting
-from mmvitkd.experiments.schedule import Devices, Local, Watcher, run_all
+from mmvitkd.experiments.schedule import Local, Watcher, run_all
 from tests.test_tools.runs import config
 
 
@@ -42,9 +42,9 @@ def test_a_run_that_is_ended_ends_what_it_started(tmp_path):
 
 
 def test_devices_are_shared_out():
-    devices = Devices(gpus=2, jobs=3, visible=tuple('0145' + '67'))
-    assert devices.slots() == [('0', '1'), ('4', '5'), ('6', '7')]
-    assert Devices(gpus=0, jobs=2, visible=('0',)).slots() == [(), ()]
+    local = Local(gpus=2, jobs=3, visible=tuple('0145' + '67'))
+    assert local.slots == [('0', '1'), ('4', '5'), ('6', '7')]
+    assert Local(gpus=0, jobs=2, visible=('0',)).slots == [(), ()]
 
 
 def seen(run: Run, gpus: int) -> dict:
@@ -64,7 +64,8 @@ def begun(name: str, seed: int, root: Path, teacher: Setting | None = None) -> R
     """Describe a run whose training is over, so that only its test is left."""
     model = {'teacher': {'checkpoint': ''}} if teacher else {}
     cfg = Config({'model': model, 'train_cfg': {'max_epochs': 1}, 'randomness': {}})
-    run = Run(Setting(name, cfg, teacher), seed, root)
+    teachers = {'teacher': teacher} if teacher else {}
+    run = Run(Setting(name, cfg, teachers), seed, root)
     run.folder.mkdir(parents=True)
     run.checkpoint.touch()
     return run
@@ -72,7 +73,7 @@ def begun(name: str, seed: int, root: Path, teacher: Setting | None = None) -> R
 
 def test_every_run_has_gpus_of_its_own(tmp_path):
     runs = [begun('a', seed, tmp_path) for seed in range(4)]
-    run_all(runs, Local(Devices(1, 2, ('3', '5'))), test=seen)
+    run_all(runs, Local(1, 2, ('3', '5')), test=seen)
     found = [run.result() for run in runs]
     assert {one['visible'] for one in found} == {'3', '5'}
     for gpu in ('3', '5'):
@@ -99,7 +100,7 @@ def test_one_that_fails_or_dies_does_not_stop_the_others(tmp_path):
         Run(begun('taught', 9, tmp_path, bad.setting).setting, 0, tmp_path),
     ]
     ends = Ends()
-    run_all(runs, Local(Devices(0, 2)), ends, test=seen)
+    run_all(runs, Local(0, 2), ends, test=seen)
     reasons = {run.setting.name: run.failure() for run in runs}
     assert reasons['good'] is None
     assert runs[2].result()['device'] == 'CPU'

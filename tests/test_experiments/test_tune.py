@@ -21,7 +21,7 @@ def test_every_arm_has_as_many_tries_and_no_test_split(name):
     for setting in settings:
         assert setting.cfg.test_dataloader == setting.cfg.val_dataloader
         assert setting.cfg.test_dataloader.dataset.split == 'val'
-        assert (setting.teacher is None) == (name == 'student')
+        assert (not setting.teachers) == (name == 'student')
 
 
 def write_tries(folder):

@@ -10,10 +10,20 @@ from typing import Any
 
 import pytest
 
-from mmvitkd.reporting import curves, groups
+from mmvitkd.reporting import groups
 from mmvitkd.reporting.runs import Run, find_runs
 from tests.helpers import build, vit
 from tests.test_tools.browser import Browser
+from tests.test_tools.report_page import (
+    CONTRASTS,
+    HEADINGS,
+    SHOWN,
+    TABS,
+    choose_theme,
+    column,
+    keys,
+    sorting,
+)
 from tests.test_tools.runs import PIPELINE, config, kill, loader, message, run
 
 NEEDED = ['Summary', 'Curves', 'Attention', 'Distance', 'Examples', 'Settings']
@@ -227,45 +237,6 @@ def test_a_resumed_run_is_one_curve(runs, tmp_path):
     assert one.series('loss', 'train')[0][1] != 7.0
 
 
-def test_a_curve_is_the_mean_as_far_as_all_seeds_came():
-    """Of a run that logged every second step, the steps between are interpolated."""
-
-    def logged(**losses: float) -> Any:
-        run = Run(Path('/x'), 'x')
-        run.train = [{'step': int(k[1:]), 'loss': v} for k, v in losses.items()]
-        return run
-
-    every = logged(s1=1.0, s2=2.0, s3=3.0, s4=4.0, s5=5.0)
-    second = logged(s2=4.0, s4=8.0)
-    group = groups.Group('x', [every, second])
-    line = curves.line_of(group, 'loss', 'train')
-    assert (line.steps, line.means) == ([2, 3, 4], [3.0, 4.5, 6.0])
-    assert (line.lows, line.highs) == ([2.0, 3.0, 4.0], [4.0, 6.0, 8.0])
-
-
-def test_a_long_curve_is_averaged_without_losing_a_step():
-    run = Run(Path('/x'), 'x')
-    run.train = [{'step': i, 'loss': float(i)} for i in range(1000)]
-    line = curves.line_of(groups.Group('x', [run]), 'loss', 'train')
-    assert len(line.steps) <= curves.POINTS
-    # 333 means of three, and the last step by itself
-    assert mean([*line.means[:-1]] * 3) == pytest.approx(mean(range(999)))
-    assert (line.steps[-1], line.means[-1]) == (999, 999.0)
-
-
-@pytest.mark.parametrize(
-    ('names', 'shown'),
-    [
-        (['a-seed0-0123abcd', 'b-seed0-0123abcd'], ['a', 'b']),
-        (['a-seed0-0123abcd', 'a-seed0-4567abcd'], ['a-0123abcd', 'a-4567abcd']),
-        (['a/seed0', 'b/seed0'], ['a', 'b']),
-    ],
-)
-def test_groups_are_named_as_shortly_as_keeps_them_apart(names, shown):
-    found = [[Run(Path('/x'), name)] for name in names]
-    assert groups._names(found) == shown
-
-
 # --------------------------------------------------------------- mistakes
 
 
@@ -323,15 +294,6 @@ def browser(chromium: Browser, report: Path) -> Browser:
         chromium.js('localStorage.clear()')
         chromium.open(report)
     return chromium
-
-
-PANELS = '[...document.querySelectorAll("[role=tabpanel]")]'
-TABS = '[...document.querySelectorAll("[role=tab]")]'
-SHOWN = f'{PANELS}.filter(panel => panel.offsetParent).map(panel => panel.id)'
-
-
-def keys(browser: Browser) -> list[str]:
-    return browser.js(f'{PANELS}.map(panel => panel.id)')
 
 
 def test_opens_without_an_error_or_a_request(report, browser):
@@ -398,25 +360,6 @@ def test_a_tab_can_be_linked_to(report, browser):
     assert browser.js(SHOWN) == ['settings']
 
 
-HEADINGS = '[...document.querySelector("#summary thead tr").cells]'
-
-
-def column(browser: Browser, name: str) -> list[str]:
-    """The cells below a heading, from top to bottom."""
-    return browser.js(
-        f'{HEADINGS}.flatMap((heading, i) => heading.textContent != "{name}" ? [] :'
-        ' [...heading.closest("table").tBodies[0].rows]'
-        '   .map(row => row.cells[i].textContent))'
-    )
-
-
-def sorting(browser: Browser) -> dict[str, str]:
-    found = browser.js(
-        f'{HEADINGS}.map(heading => [heading.textContent, heading.ariaSort])'
-    )
-    return {name: order for name, order in found if order != 'none'}
-
-
 def test_a_table_is_sorted_by_mouse_and_keyboard(browser):
     names = browser.js(f'{HEADINGS}.map(heading => heading.textContent)')
 
@@ -449,35 +392,6 @@ def test_fits_a_phone(browser):
         assert browser.js('innerWidth') == 390, key
 
 
-CONTRASTS = """
-(() => {
-  const channels = text => text.match(/[\\d.]+/g).map(Number);
-  const luminance = rgb => rgb.slice(0, 3)
-    .map(c => c / 255)
-    .map(c => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
-    .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
-  const ground = element => {
-    for (let e = element; e; e = e.parentElement) {
-      const colour = channels(getComputedStyle(e).backgroundColor);
-      if (colour.length === 3 || colour[3] === 1) return colour;
-    }
-    return [255, 255, 255];
-  };
-  const found = [];
-  for (const element of document.querySelectorAll('body *')) {
-    const own = [...element.childNodes]
-      .some(node => node.nodeType === 3 && node.textContent.trim());
-    if (!own || !element.getClientRects().length) continue;
-    if (['SCRIPT', 'STYLE', 'OPTION'].includes(element.tagName)) continue;
-    const [a, b] = [channels(getComputedStyle(element).color), ground(element)]
-      .map(luminance).sort((x, y) => y - x);
-    found.push([(a + 0.05) / (b + 0.05), element.outerHTML.slice(0, 80)]);
-  }
-  return found;
-})()
-"""
-
-
 @pytest.mark.parametrize('chosen', ['by the system', 'by the switch'])
 @pytest.mark.parametrize('scheme', ['light', 'dark'])
 def test_text_stands_out(browser, scheme, chosen):
@@ -496,13 +410,6 @@ def test_text_stands_out(browser, scheme, chosen):
         found = browser.js(CONTRASTS)
         assert len(found) > 10
         assert min(found)[0] >= 4.5, min(found)
-
-
-def choose_theme(browser: Browser, theme: str) -> None:
-    browser.js(
-        f'document.getElementById("theme").value = "{theme}";'
-        'document.getElementById("theme").dispatchEvent(new Event("change"))'
-    )
 
 
 def test_the_theme_is_kept(report, browser):

@@ -2,18 +2,17 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from mmpretrain.engine.optimizers import LearningRateDecayOptimWrapperConstructor
 from torch import nn
 
 from mmvitkd.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
-from .repeated import drop_repeated
+from .layer_decay import LayerDecay
 
 PREFIX = 'backbone.'
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
-class BackboneLayerDecayConstructor(LearningRateDecayOptimWrapperConstructor):
+class BackboneLayerDecayConstructor(LayerDecay):
     """MMPretrain's layer-wise learning rate decay, for a backbone inside any model.
 
     The backbone's layers get a lower learning rate the further they are from its
@@ -22,29 +21,18 @@ class BackboneLayerDecayConstructor(LearningRateDecayOptimWrapperConstructor):
     are classifiers.
     """
 
-    def add_params(
-        self,
-        params: list[dict[str, Any]],
-        module: nn.Module,
-        prefix: str = '',
-        get_layer_depth: Callable[[str], tuple[int, int]] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        """Add a group for each parameter; calls itself for the parts of a module.
+    def depths_of(self, model: nn.Module) -> Callable[..., tuple[int, int]]:
+        """Return what tells the depth of a parameter of the backbone.
 
         Raises:
             ValueError: If the model has no backbone, or one that can't tell the depth
                 of its parameters.
         """
-        if get_layer_depth is None:
-            backbone: Any = getattr(module, 'backbone', None)
-            if not hasattr(backbone, 'get_layer_depth'):
-                raise ValueError(
-                    f'layer-wise decay needs a model.backbone with get_layer_depth, as '
-                    f"MMPretrain's ViT and Swin are, but the {type(module).__name__}'s "
-                    f'is of {type(backbone).__name__}'
-                )
-            get_layer_depth = partial(backbone.get_layer_depth, prefix=PREFIX)
-        super().add_params(params, module, prefix, get_layer_depth, **kwargs)
-        if prefix == '':
-            drop_repeated(params)
+        backbone: Any = getattr(model, 'backbone', None)
+        if not hasattr(backbone, 'get_layer_depth'):
+            raise ValueError(
+                f'layer-wise decay needs a model.backbone with get_layer_depth, as '
+                f"MMPretrain's ViT and Swin are, but the {type(model).__name__}'s "
+                f'is of {type(backbone).__name__}'
+            )
+        return partial(backbone.get_layer_depth, prefix=PREFIX)

@@ -3,20 +3,19 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from mmpretrain.engine.optimizers import LearningRateDecayOptimWrapperConstructor
 from torch import nn
 
 from mmvitkd.models.classifiers.layer_depth import layer_depth
 from mmvitkd.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIMIZERS
 from mmvitkd.utils.types import class_of
 
-from .repeated import drop_repeated
+from .layer_decay import LayerDecay
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module(
     name='LearningRateDecayOptimWrapperConstructor'
 )
-class LayerDecayConstructor(LearningRateDecayOptimWrapperConstructor):
+class LayerDecayConstructor(LayerDecay):
     """MMPretrain's layer-wise learning rate decay, for any model of blocks.
 
     MMPretrain's own takes a few of its backbones only, and fails where the config names
@@ -34,21 +33,10 @@ class LayerDecayConstructor(LearningRateDecayOptimWrapperConstructor):
             if getattr(self, attribute) is None and key in parameters:
                 setattr(self, attribute, parameters[key].default)
 
-    def add_params(
-        self,
-        params: list[dict[str, Any]],
-        module: nn.Module,
-        prefix: str = '',
-        get_layer_depth: Callable[[str], tuple[int, int]] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        """Add a group for each parameter; calls itself for the parts of a module.
+    def depths_of(self, model: nn.Module) -> Callable[..., tuple[int, int]]:
+        """Return what tells the depth of a parameter among the model's blocks.
 
         Raises:
             ValueError: If the model has no blocks.
         """
-        if get_layer_depth is None:
-            get_layer_depth = partial(layer_depth, module)
-        super().add_params(params, module, prefix, get_layer_depth, **kwargs)
-        if prefix == '':
-            drop_repeated(params)
+        return partial(layer_depth, model)

@@ -5,19 +5,15 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import statistics
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from statistics import median
 
-from mmvitkd.utils.run_lock import lock_dir
-
-from ..progress import Progress, groups_of, show_plan
-from ..results import accuracy_text, made_by, teachers_line
+from ..carry_out import carry_out, choose_launcher
+from ..results import Spread, made_by, teachers_line
 from ..run import Run, in_order
-from ..schedule import Launcher, run_all
-from ..timing import epoch_steps, step_times
+from ..timing import epoch_steps, relative, step_times
 from .page import Row, rows_of, timed_reference, write
 from .plot import draw
 from .tables import Protocol, Table, find, kind_of_term, read
@@ -25,20 +21,14 @@ from .tables import Protocol, Table, find, kind_of_term, read
 TIMED_ROUNDS = 60  # steps that a table of times is made from
 
 
-def ablate(
-    args: argparse.Namespace, protocol: Protocol, launcher: Launcher
-) -> list[Run]:
-    """Run tables and write them; return all of their runs.
-
-    Args:
-        args: As the command reads them.
-        protocol: The data set's.
-        launcher: What runs are done by.
+def ablate(args: argparse.Namespace) -> bool:
+    """Run tables and write them; return whether a run failed.
 
     Raises:
-        ValueError: If a table can't be read, or another call works in
-            the folder.
+        ValueError: If a table can't be read, or another call works in the folder.
     """
+    protocol = Protocol(args.dataset)
+    launcher = choose_launcher(args, protocol.gpus)
     if args.gpus not in (protocol.gpus, 0):
         print(
             f'the learning rates of {protocol.name} belong to {protocol.gpus} GPUs, '
@@ -49,16 +39,12 @@ def ablate(
     _require_own_names(tables)
     root = args.work_dir / protocol.name
     runs = plan(tables, args, root)
-    if args.dry_run:
-        show_plan(groups_of(runs), args.gpus, args.jobs)
-        return []
-    with nullcontext() if args.report_only else lock_dir(root):
-        if not args.report_only:
-            times = show_plan(groups_of(runs), args.gpus, args.jobs)
-            run_all(runs, launcher, Progress(runs, times, accuracy_text))
+
+    def write_all(_: Sequence[Run]) -> None:
         for table in tables:
             _write(table, protocol, args, root)
-    return runs
+
+    return carry_out(args, launcher, root, [lambda: runs], write_all)
 
 
 def _require_own_names(tables: Sequence[Table]) -> None:
@@ -92,18 +78,15 @@ def _write(
     rows = rows_of(table, args.seeds, args.baseline_seeds, root)
     if table.time_an_epoch:
         rows = _timed(table, rows, root, measure=not args.report_only)
-    out = Path(args.out or root / 'results')
-    out.mkdir(parents=True, exist_ok=True)
-    stem = out / table.name
+    stem = Path(args.out or root / 'results') / table.name
     runs = plan([table], args, root)
     facts = [
         f'`{_command(table, args)}`; {made_by(runs)}.',
         teachers_line(run for run in runs if not run.setting.own_teachers),
         _weights_line(table, protocol),
     ]
-    write(table, rows, [fact for fact in facts if fact], stem)
     draw(table, rows, root.name, stem)
-    print(f'{stem}.md')
+    write(table, rows, facts, stem.with_name(f'{table.name}.md'))
 
 
 def _command(table: Table, args: argparse.Namespace) -> str:
@@ -143,8 +126,10 @@ def _timed(table: Table, rows: list[Row], root: Path, measure: bool) -> list[Row
     times = json.loads(file.read_text()) if file.is_file() else {}
     found = []
     for row in rows:
-        seconds, *ratio = times.get(row.name, [None])
-        found.append(replace(row, seconds=seconds, ratio=tuple(ratio) or None))
+        if row.name in times:
+            seconds, middle, low, high = times[row.name]
+            row = replace(row, seconds=seconds, ratio=Spread(low, middle, high))
+        found.append(row)
     return found
 
 
@@ -161,13 +146,12 @@ def _time_epochs(rows: Sequence[Row]) -> dict[str, list[float]]:
         TIMED_ROUNDS,
     )
     reference = timed_reference([row.cell for row in rows])
-    theirs = times[next(row.name for row in rows if row.cell is reference)]
+    ratios = relative(times, next(r.name for r in rows if r.cell is reference))
     found = {}
     for name, mine in times.items():
         steps = epoch_steps(settings[name])
         if steps is None:
             raise ValueError(f'the images of {name} could not be counted')
-        ratios = [a / b for a, b in zip(mine, theirs, strict=True)]
-        low, middle, high = statistics.quantiles(ratios, n=4)
-        found[name] = [statistics.median(mine) * steps, middle, low, high]
+        low, middle, high = ratios[name]
+        found[name] = [median(mine) * steps, middle, low, high]
     return found

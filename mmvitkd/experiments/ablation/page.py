@@ -1,4 +1,4 @@
-"""Write a table: as a page of Markdown, for LaTeX, and every number as CSV."""
+"""Rows of a table: compared, and laid out as columns, a page and CSV."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from mmvitkd.utils.statistics import Difference, compare_with_baseline, format_m
 
 from ..results import (
     Measured,
+    Spread,
     difference_columns,
     difference_record,
-    latex_table,
     markdown_table,
     measure,
     number,
     statistics_legend,
     value_record,
-    write_records,
+    write_page,
 )
 from ..run import Setting
 from .tables import Cell, Table
@@ -27,24 +27,14 @@ from .tables import Cell, Table
 
 @dataclass(frozen=True)
 class Row:
-    """One row of a table as it is printed.
+    """One row of a table as it is printed."""
 
-    Args:
-        cell: What fills it.
-        measured: What its seeds gave.
-        baseline: The same of the student alone.
-        difference: Of the two in top-1; None for the baseline and where one is missing.
-        seconds: Of an epoch, where the table times it.
-        ratio: Of a step to that of the first timed row: median, lower and upper
-            quartile.
-    """
-
-    cell: Cell
-    measured: Measured
-    baseline: Measured
-    difference: Difference | None = None
-    seconds: float | None = None
-    ratio: tuple[float, float, float] | None = None
+    cell: Cell  # what fills it
+    measured: Measured  # what its seeds gave
+    baseline: Measured  # the same of the student alone
+    difference: Difference | None = None  # of the two in top-1, where there is one
+    seconds: float | None = None  # of an epoch, where the table times it
+    ratio: Spread | None = None  # of a step to that of the first timed row
 
     @property
     def name(self) -> str:
@@ -124,21 +114,12 @@ def timed_reference(cells: Sequence[Cell]) -> Cell:
     return next((cell for cell in filled if cell.paper_minutes), filled[0])
 
 
-def _value(row: Row) -> str:
-    if row.cell.absent:
-        return row.cell.absent
-    text = format_mean(row.measured.top1)
-    for seed, reason in row.measured.failures.items():
-        text += f' (seed {seed} failed: {reason})'
-    return text
-
-
 def columns_of(rows: Sequence[Row]) -> dict[str, list[str]]:
     """Lay a table out: heading to one text a row."""
     columns = {'row': [row.cell.row for row in rows]}
     if any(row.cell.column for row in rows):
         columns['column'] = [row.cell.column for row in rows]
-    columns['top-1'] = [_value(row) for row in rows]
+    columns['top-1'] = [row.cell.absent or row.measured.text() for row in rows]
     columns |= difference_columns([row.difference for row in rows], 'baseline')
     columns['seeds'] = [str(len(row.measured.top1)) for row in rows]
     if any(row.cell.paper_top5 for row in rows):
@@ -150,10 +131,8 @@ def columns_of(rows: Sequence[Row]) -> dict[str, list[str]]:
     if any(row.seconds for row in rows):
         reference = timed_reference([row.cell for row in rows]).row
         columns['s an epoch, one process'] = [number(r.seconds, '.2f') for r in rows]
-        columns[f'a step, relative to {reference}'] = [
-            '{:.2f} ({:.2f} to {:.2f})'.format(*row.ratio) if row.ratio else '-'
-            for row in rows
-        ]
+        ratios = [row.ratio.text() if row.ratio else '-' for row in rows]
+        columns[f'a step, relative to {reference}'] = ratios
     return columns | _paper_columns(rows)
 
 
@@ -177,19 +156,6 @@ def _paper_columns(rows: Sequence[Row]) -> dict[str, list[str]]:
     return columns
 
 
-def markdown(table: Table, rows: Sequence[Row], facts: Sequence[str]) -> str:
-    """Write a table as a page of Markdown; facts are paragraphs on what made it."""
-    parts = [
-        f'# {table.title}',
-        *facts,
-        markdown_table(columns_of(rows)),
-        statistics_legend(row.difference for row in rows)
-        + ' A dash is a cell that was not measured.',
-        f'![{table.title}]({table.name}.svg)',
-    ]
-    return '\n\n'.join(parts) + '\n'
-
-
 def record(row: Row, rows: Sequence[Row]) -> dict[str, Any]:
     """Return every number of a row, those of single seeds included."""
     values = value_record(row.measured)
@@ -207,14 +173,22 @@ def record(row: Row, rows: Sequence[Row]) -> dict[str, Any]:
         'paper_difference': paper_difference(row, rows),
         'paper_top5': row.cell.paper_top5,
         'seconds_an_epoch': row.seconds,
-        'ratio': row.ratio[0] if row.ratio else None,
+        'ratio': row.ratio.median if row.ratio else None,
         'paper_minutes': row.cell.paper_minutes,
     }
 
 
-def write(table: Table, rows: Sequence[Row], facts: Sequence[str], stem: Path) -> None:
-    """Write ``stem.md``, ``stem.tex`` and ``stem.csv``."""
-    page = markdown(table, rows, facts)
-    stem.with_suffix('.md').write_text(page, encoding='utf-8')
-    stem.with_suffix('.tex').write_text(latex_table(columns_of(rows)), encoding='utf-8')
-    write_records(stem.with_suffix('.csv'), [record(row, rows) for row in rows])
+def write(
+    table: Table, rows: Sequence[Row], facts: Sequence[str | None], page: Path
+) -> None:
+    """Write a table; facts are paragraphs on what made it."""
+    columns = columns_of(rows)
+    parts = [
+        f'# {table.title}',
+        *facts,
+        markdown_table(columns),
+        statistics_legend(row.difference for row in rows)
+        + ' A dash is a cell that was not measured.',
+        f'![{table.title}]({table.name}.svg)',
+    ]
+    write_page(page, parts, [record(row, rows) for row in rows], columns)

@@ -117,7 +117,7 @@ class Protocol:
             stem='alone',
         )
 
-    def teacher(self, name: str) -> tuple[dict, Setting | None]:
+    def teacher(self, name: str) -> tuple[dict, dict[str, Setting]]:
         """Return the distiller's ``teacher=``, and how to train it if need be."""
         entry = self._entry('teachers', name)
         if 'train' in entry:
@@ -127,13 +127,12 @@ class Protocol:
                 for key in ('model', 'data_preprocessor')
                 if key in cfg
             }
-            return dict(cfg=whole, checkpoint=''), Setting(
-                f'teacher {name}', cfg, stem='alone'
-            )
+            training = Setting(f'teacher {name}', cfg, stem='alone')
+            return dict(cfg=whole, checkpoint=''), {'teacher': training}
         if 'config' in entry:
             cfg = self._read(entry.config, entry.get('options', {}))
-            return cfg.model.teacher.to_dict(), None
-        return entry.to_dict(), None
+            return cfg.model.teacher.to_dict(), {}
+        return entry.to_dict(), {}
 
     def factor(self, term: str) -> float:
         """Return what the weight of a term is multiplied by."""

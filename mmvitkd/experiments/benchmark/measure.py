@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import resource
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,20 +18,13 @@ import torch
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.runner import Runner
-from mmengine.utils import import_modules_from_strings
 from mmpretrain.structures import DataSample
 
-from mmvitkd.engine import ActivationCheckpointingHook
 from mmvitkd.models.classifiers.teacher import natural_input_size
-from mmvitkd.utils.cli import (
-    build_runner,
-    complete_dataloader,
-    random_teachers,
-    unwrap,
-)
-from mmvitkd.utils.hooks import complete_hooks
+from mmvitkd.utils.cli import complete_dataloader, unwrap
 
 from ..fork import reason
+from ..timing import time_rounds, training_runner
 from .variants import Variant
 
 SECTIONS = ('data', 'student', 'teacher', 'terms', 'backward', 'optimiser')
@@ -42,29 +34,17 @@ SPLIT_ROUNDS = 3
 
 @dataclass(frozen=True)
 class Case:
-    """What a table is made of: a config with a batch.
+    """What a table is made of: a config with a batch."""
 
-    Args:
-        cfg: A distiller's.
-        batch_size: Images of a step (of one process).
-        image_size: Height and width; None: what the student was made for.
-        real_data: Take the batch from the config's training set.
-        rounds: How many count.
-        warm_up: How many before do not.
-        threads: Of torch, in each process, on the CPU.
-        cpu_time: Count the process's CPU seconds, not those of the clock on the wall.
-        folder: For what is thrown away afterwards.
-    """
-
-    cfg: Config
-    batch_size: int
-    image_size: int | None
-    real_data: bool
-    rounds: int
-    warm_up: int
-    threads: int
-    cpu_time: bool
-    folder: Path
+    cfg: Config  # a distiller's
+    batch_size: int  # images of a step of one process
+    image_size: int | None  # height and width; None: what the student was made for
+    real_data: bool  # take the batch from the config's training set
+    rounds: int  # how many count
+    warm_up: int  # how many before do not
+    threads: int  # of torch, in each process, on the CPU
+    cpu_time: bool  # count the process's CPU seconds, not the clock's
+    folder: Path  # for what is thrown away afterwards
 
     @property
     def clock(self) -> Callable[[], float]:
@@ -114,7 +94,8 @@ class Loop:
         cfg = variant.config(case.cfg)
         if cfg is None:
             raise ValueError('does not apply')
-        self.runner = _runner(cfg, case, launcher)
+        cfg.launcher = launcher
+        self.runner = training_runner(cfg, case.folder, bool(case.image_size))
         self.model: Any = unwrap(self.runner.model)
         self.clock = case.clock
         self.batch = draw_batch(case, self.runner)
@@ -143,61 +124,6 @@ class Loop:
                     teacher.prepare(self.inputs, self.model.data_preprocessor)
                 )
         _sync()
-
-
-def _runner(cfg: Config, case: Case, launcher: str) -> Runner:
-    """Build a runner and what its ``train()`` would, with random teachers."""
-    if cfg.get('custom_imports'):
-        import_modules_from_strings(**cfg.custom_imports)
-    cfg.launcher = launcher
-    cfg.log_level = 'ERROR'
-    cfg.experiment_name = uuid4().hex
-    cfg.work_dir = str(case.folder / cfg.experiment_name)
-    for teacher in random_teachers(cfg.model):
-        # variants and processes share the file of a teacher, not those of another one
-        digest = hashlib.sha256(repr(teacher.cfg).encode()).hexdigest()[:16]
-        teacher.checkpoint = str(case.folder / f'{digest}.pth')
-        if case.image_size:
-            teacher.input_size = 'same'
-    complete_hooks(cfg)
-    runner = build_runner(cfg)
-    model: Any = unwrap(runner.model)
-    for teacher in model.teachers.values():
-        if teacher.model is not None and not Path(teacher.checkpoint).is_file():
-            file = Path(teacher.checkpoint)
-            part = file.with_suffix(f'.{uuid4().hex}')  # of several processes
-            torch.save({'state_dict': teacher.model.state_dict()}, part)
-            part.rename(file)
-    runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
-    for hook in runner.hooks:
-        if isinstance(hook, ActivationCheckpointingHook):
-            hook.before_train(runner)
-    runner._maybe_compile('train_step')
-    runner.model.train()
-    return runner
-
-
-def time_rounds(
-    loops: Mapping[str, Callable[[], object]],
-    rounds: int,
-    warm_up: int,
-    clock: Callable[[], float] = perf_counter,
-) -> dict[str, list[float]]:
-    """Run a step of each in every round, in an order that goes round, too.
-
-    Returns:
-        Seconds of every counted step, by name.
-    """
-    times: dict[str, list[float]] = {name: [] for name in loops}
-    names = list(loops)
-    for number in range(warm_up + rounds):
-        for name in names:
-            start = clock()
-            loops[name]()
-            if number >= warm_up:
-                times[name].append(clock() - start)
-        names = names[1:] + names[:1]
-    return times
 
 
 def time_split(loop: Loop) -> dict[str, float]:

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 
 from ..fork import FORK, reason
-from .measure import Case, Loop, time_rounds
+from ..timing import time_rounds
+from .measure import Case, Loop
 from .variants import Variant
 
 

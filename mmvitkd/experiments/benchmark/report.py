@@ -4,27 +4,15 @@ from __future__ import annotations
 
 import json
 import statistics
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from ..results import markdown_table, write_records
+from ..results import Spread, markdown_table, number, write_records
 from .measure import SECTIONS
 
 Times = dict[str, list[float]]
 Record = dict[str, Any]
-
-
-class Spread(NamedTuple):
-    """A median between its quartiles."""
-
-    low: float
-    median: float
-    high: float
-
-    def text(self, digits: int) -> str:
-        """Write it as ``median (low to high)``."""
-        low, median, high = (f'{value:.{digits}f}' for value in self)
-        return f'{median} ({low} to {high})'
 
 
 def quartiles(values: list[float]) -> Spread:
@@ -71,80 +59,76 @@ def summary(case: Record, name: str) -> Record:
     }
 
 
-def _cell(value: Any, digits: int = 2) -> str:
-    if value is None:
-        return ''
-    return value.text(digits) if isinstance(value, Spread) else f'{value:.{digits}f}'
-
-
-def _table(head: list[str], rows: list[list[str]]) -> str:
-    cells = zip(*rows, strict=True) if rows else ([] for _ in head)
-    return markdown_table(dict(zip(head, map(list, cells), strict=True)))
+def _column(found: Iterable[Record], key: str, digits: int = 2) -> list[str]:
+    """Lay out a number of several summaries."""
+    values = [one[key] for one in found]
+    return [
+        value.text(digits)
+        if isinstance(value, Spread)
+        else number(value, f'.{digits}f', '')
+        for value in values
+    ]
 
 
 def _times_table(case: Record) -> str:
-    rows = []
-    references = [one for one in ('student', 'terms', 'config') if one in case['times']]
-    for name in case['times']:
-        found = summary(case, name)
-        peak = found['peak_bytes']
-        rows.append(
-            [
-                name,
-                case['what'][name],
-                Spread(*(1000 * value for value in found['seconds'])).text(0),
-                _cell(found['images_per_second'], 1),
-                _cell(found['to_sum'], 3),
-                *(_cell(found[f'to_{one}'], 3) for one in references),
-                '' if peak is None else f'{peak / 2**20:.0f}',
-                _cell(found['memory_ratio']),
-            ]
-        )
-    head = ['variant', 'what', 'ms a step', 'images/s', 'to student + teacher']
-    to = [f'to {one}' for one in references]
-    return _table([*head, *to, 'peak MB', 'memory ratio'], rows)
+    names = [*case['times']]
+    found = [summary(case, name) for name in names]
+    to = {'sum': 'student + teacher'}
+    to |= {one: one for one in ('student', 'terms', 'config') if one in names}
+    return markdown_table(
+        {
+            'variant': names,
+            'what': [case['what'][name] for name in names],
+            'ms a step': [
+                Spread(*(1000 * s for s in one['seconds'])).text(0) for one in found
+            ],
+            'images/s': _column(found, 'images_per_second', 1),
+            **{
+                f'to {what}': _column(found, f'to_{one}', 3) for one, what in to.items()
+            },
+            'peak MB': [
+                '' if one['peak_bytes'] is None else f'{one["peak_bytes"] / 2**20:.0f}'
+                for one in found
+            ],
+            'memory ratio': _column(found, 'memory_ratio'),
+        }
+    )
 
 
 def _overview(cases: list[Record]) -> str:
     """Lay out what each config as it is costs, one below the other."""
-    heads = ['config', 'images/s', 'to student + teacher', 'to student', 'memory ratio']
-    rows = []
-    for case in cases:
-        found = summary(case, 'config')
-        rows.append(
-            [
-                case['title'],
-                _cell(found['images_per_second'], 1),
-                *(_cell(found[f'to_{one}'], 3) for one in ('sum', 'student')),
-                _cell(found['memory_ratio']),
-            ]
-        )
-    if not any(row[-1] for row in rows):  # it was not measured
-        heads, rows = heads[:-1], [row[:-1] for row in rows]
-    return _table(heads, rows)
+    found = [summary(case, 'config') for case in cases]
+    columns = {
+        'config': [case['title'] for case in cases],
+        'images/s': _column(found, 'images_per_second', 1),
+        'to student + teacher': _column(found, 'to_sum', 3),
+        'to student': _column(found, 'to_student', 3),
+    }
+    if any(ratio := _column(found, 'memory_ratio')):  # else it was not measured
+        columns['memory ratio'] = ratio
+    return markdown_table(columns)
 
 
 def _split_table(case: Record) -> str:
-    parts = [*SECTIONS, 'other']
-    rows = [
-        [name, *(f'{1000 * statistics.median(split[part]):.0f}' for part in parts)]
-        for name, split in case['split'].items()
-    ]
-    return _table(['ms', *parts], rows)
+    split = case['split'].values()
+    columns = {
+        part: [f'{1000 * statistics.median(one[part]):.0f}' for one in split]
+        for part in (*SECTIONS, 'other')
+    }
+    return markdown_table({'ms': [*case['split']], **columns})
 
 
 def _processes_table(case: Record) -> str:
     times = case['processes']
     one = min(times, key=int)
-    rows = []
+    gains, images = [], []
     for count, seconds in times.items():
         share = int(count) / int(one)
-        gain = quartiles(
-            [share * a / b for a, b in zip(times[one], seconds, strict=True)]
-        )
-        images = int(count) * case['batch_size'] / quartiles(seconds).median
-        rows.append([count, f'{images:.1f}', gain.text(2)])
-    return _table(['processes', 'images/s', f'to {one}'], rows)
+        pairs = zip(times[one], seconds, strict=True)
+        gains.append(quartiles([share * a / b for a, b in pairs]).text())
+        images.append(int(count) * case['batch_size'] / quartiles(seconds).median)
+    columns = {'processes': [*times], 'images/s': [f'{each:.1f}' for each in images]}
+    return markdown_table({**columns, f'to {one}': gains})
 
 
 def markdown(results: Record) -> str:

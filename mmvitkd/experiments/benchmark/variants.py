@@ -29,25 +29,15 @@ LOGITS = {
 
 @dataclass(frozen=True)
 class Variant:
-    """One of what is timed.
+    """One of what is timed."""
 
-    Args:
-        name: As on the command line and in the tables.
-        what: In a few words.
-        change: Takes a config's copy and changes it; False: it does not apply.
-        trains: Whether it is a training step. Defaults to True.
-        finish: Changes the loop that was built, given a folder of its own. Defaults to
-            None.
-        when: ``'cpu'`` or ``'cuda'``, where it is timed unless named;
-            None: everywhere. Defaults to None.
-    """
-
-    name: str
-    what: str
-    change: Callable[[Config], bool]
-    trains: bool = True
+    name: str  # as on the command line and in the tables
+    what: str  # in a few words
+    change: Callable[[Config], bool]  # of a config's copy; False: it does not apply
+    trains: bool = True  # a training step
+    # changes the loop that was built, given a folder of its own
     finish: Callable[[Any, Path], None] | None = None
-    when: str | None = None
+    when: str | None = None  # 'cpu' or 'cuda', where it is timed unless named
 
     def config(self, cfg: Config) -> Config | None:
         """Return the changed copy of a distiller's config, or None."""

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
-from statistics import median, quantiles
+from statistics import median
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
@@ -20,6 +19,7 @@ from mmvitkd.utils.costs import count_flops, count_parameters
 from ..benchmark.measure import Case, peak_memory, time_variants
 from ..benchmark.variants import Variant
 from ..fork import apart
+from ..timing import relative
 from .methods import Method
 
 Costs = dict[str, dict[str, Any]]
@@ -68,15 +68,13 @@ def measure_costs(
             raise ValueError(f'{reference.name}: {left_out[reference.name]}')
         for name, reason in left_out.items():  # a model for other images
             print(f'no costs of {name}: {reason}')
-        theirs = timed['times'][reference.name]
+        ratios = relative(timed['times'], reference.name)
         for variant in variants:
             if variant.name in left_out:
                 continue
-            mine = timed['times'][variant.name]
-            ratios = [a / b for a, b in zip(mine, theirs, strict=True)]
             found[variant.name].update(
-                seconds=median(mine),
-                ratio=quantiles(ratios, n=4),
+                seconds=median(timed['times'][variant.name]),
+                ratio=ratios[variant.name],
                 memory=apart(1, peak_memory, variant, case)['peak'],
                 cpu_time=cpu_time,
             )
@@ -109,24 +107,15 @@ def student_size(cfg: ConfigDict) -> dict[str, int]:
     }
 
 
-def stored_costs(
-    file: Path, methods: list[Method], measure: Callable[[], Costs] | None
-) -> Costs:
-    """Return what was measured of these very methods, or measure it now.
-
-    Args:
-        file: Where it is kept.
-        methods: Those that are wanted.
-        measure: Called if the file lacks one or has it of another training; None: take
-            what there is.
-    """
+def stored_costs(file: Path, methods: list[Method]) -> Costs:
+    """Return what was measured of these very methods, as far as the file has it."""
     stored = json.loads(file.read_text()) if file.is_file() else {}
     keys = {method.name: method.setting().key for method in methods}
-    known = {n: c for n, c in stored.items() if c['key'] == keys.get(n)}
-    if len(known) == len(keys) or measure is None:
-        return known
-    costs = measure()
-    file.write_text(
-        json.dumps({name: {**costs[name], 'key': key} for name, key in keys.items()})
-    )
-    return costs
+    return {name: one for name, one in stored.items() if one['key'] == keys.get(name)}
+
+
+def store_costs(file: Path, methods: list[Method], costs: Costs) -> None:
+    """Keep what was measured, with what tells these methods from others."""
+    keys = {method.name: method.setting().key for method in methods}
+    named = {name: {**costs[name], 'key': key} for name, key in keys.items()}
+    file.write_text(json.dumps(named))

@@ -7,6 +7,8 @@ from typing import Any
 
 from mmengine.config import Config
 
+from mmvitkd.utils.config_text import flatten
+
 # of a distiller, what makes the method
 METHOD = ('type', 'student', 'teacher', 'teachers', 'terms', 'task_weight')
 # what says nothing about a training's result, or is the comparison's to say
@@ -23,7 +25,7 @@ def differences(cfg: Config, base: Config) -> dict[str, str]:
 
     The seed is no difference, nor are those of :data:`NO_DIFFERENCE`.
     """
-    ours, theirs = _flat(_compared(cfg)), _flat(_compared(base))
+    ours, theirs = flatten(_compared(cfg)), flatten(_compared(base))
     return {
         key: f'{key} = {_text(ours, key)} (baseline: {_text(theirs, key)})'
         for key in sorted({*ours, *theirs})
@@ -68,19 +70,6 @@ def _compared(cfg: Config) -> dict[str, Any]:
     if 'student' in model:
         others = {key: value for key, value in model.items() if key not in METHOD}
     return {**whole, 'model': {**others, 'student': model.get('student', model)}}
-
-
-def _flat(value: dict[str, Any], prefix: str = '') -> dict[str, Any]:
-    """Lay nested dicts and lists of dicts out by dotted keys."""
-    flat: dict[str, Any] = {}
-    for key, inner in value.items():
-        if isinstance(inner, list) and any(isinstance(one, dict) for one in inner):
-            inner = {str(i): one for i, one in enumerate(inner)}
-        if isinstance(inner, dict) and inner:
-            flat.update(_flat(inner, f'{prefix}{key}.'))
-        else:
-            flat[f'{prefix}{key}'] = inner
-    return flat
 
 
 def _text(values: dict[str, Any], key: str) -> str:

@@ -18,7 +18,7 @@ from mmvitkd.utils.own_configs import own_configs
 from mmvitkd.utils.teacher_cache import sha256
 from mmvitkd.utils.types import class_of, name_of
 
-from ..run import Setting, teachers_of
+from ..run import Setting, cut, teachers_of, use_validation_split
 from .differences import differences, require_named
 
 FOLDER = own_configs() / 'comparison'
@@ -35,27 +35,16 @@ READ = {*inspect.signature(Runner.__init__).parameters, 'custom_imports'}
 
 @dataclass(frozen=True)
 class Method:
-    """One of those that are compared.
+    """One of those that are compared."""
 
-    Args:
-        name: For people.
-        cfg: The training at factor 1, its terms' weights written out.
-        teachers: The trainings that make its teachers, by their names in the config.
-        taught_by: The teachers, for people.
-        tuned: The terms that the factor multiplies; none is a training without one.
-        differs: By dotted keys, what differs from the training of the student alone.
-        weights: Where those at factor 1 are from.
-        depends_on: Digests of the weights of teachers that are not trained here.
-    """
-
-    name: str
-    cfg: Config
-    teachers: dict[str, Setting]
-    taught_by: str
-    tuned: tuple[str, ...]
-    differs: dict[str, str]
-    weights: str
-    depends_on: str = ''
+    name: str  # for people
+    cfg: Config  # the training at factor 1, its terms' weights written out
+    teachers: dict[str, Setting]  # that make its teachers, by their names there
+    taught_by: str  # the teachers, for people
+    tuned: tuple[str, ...]  # the terms that the factor multiplies; none: without one
+    differs: dict[str, str]  # by dotted keys, from the training of the student alone
+    weights: str  # where those at factor 1 are from
+    depends_on: str = ''  # digests of the weights of teachers that are not trained here
 
     @property
     def student(self) -> ConfigDict:
@@ -73,49 +62,28 @@ class Method:
         cfg = deepcopy(self.cfg)
         for term in self.tuned:
             cfg.model.terms[term].loss.loss_weight *= factor
-        if tuning:
-            cfg.test_dataloader = deepcopy(cfg.val_dataloader)
-            cfg.test_evaluator = deepcopy(cfg.val_evaluator)
         name = f'{self.name} x {factor:g}' if self.tuned else self.name
-        one = self.teachers.get('teacher')
-        return Setting(
-            f'{name}, tuning' if tuning else name,
-            cfg,
-            one,
-            several_teachers={} if one else self.teachers,
-            depends_on=self.depends_on,
-        )
+        if tuning:
+            use_validation_split(cfg)
+            name += ', tuning'
+        return Setting(name, cfg, self.teachers, depends_on=self.depends_on)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The methods of a file, and their protocol.
-
-    Args:
-        title: Of its page.
-        methods: By name.
-        teachers: The trainings that make teachers.
-        factors: The tries of every method.
-        first_tuning_seed: The test's are below it.
-        baseline: The method that all are compared with; ``to_beat`` is another one.
-        to_beat: See ``baseline``.
-        timed_against: Whose step is 1.
-        without_factor: A sentence on what a training without a factor has instead.
-        excluded: By the beginning of a config's name, why it is not compared.
-        added: Methods that the command line named by their configs.
-    """
+    """The methods of a file, and their protocol."""
 
     title: str
-    methods: dict[str, Method]
-    teachers: list[Setting]
-    factors: tuple[float, ...]
-    first_tuning_seed: int
-    baseline: str
-    to_beat: str
-    timed_against: str
-    without_factor: str
-    excluded: dict[str, str]
-    added: tuple[str, ...] = ()
+    methods: dict[str, Method]  # by name
+    teachers: list[Setting]  # the trainings that make teachers
+    factors: tuple[float, ...]  # the tries of every method
+    first_tuning_seed: int  # the test's are below it
+    baseline: str  # the method that all are compared with
+    to_beat: str  # another one that all are compared with
+    timed_against: str  # whose step is 1
+    without_factor: str  # a sentence on what a training without a factor has instead
+    excluded: dict[str, str]  # by the beginning of a config's name, why
+    added: tuple[str, ...] = ()  # methods that the command line named by their configs
 
     @property
     def references(self) -> dict[str, str]:
@@ -217,12 +185,10 @@ class _Reader:
     """Makes methods of the entries of a comparison's file."""
 
     def __init__(self, file: Path, cfg: Config, max_epochs: int | None) -> None:
-        self.file = file
-        self.max_epochs = max_epochs
-        self.cfg = cfg
-        self.base = self._training(self.cfg.student, self.cfg.options)
+        self.file, self.cfg, self.max_epochs = file, cfg, max_epochs
+        self.base = self._training(cfg.student, cfg.options)
         # by the folder of the checkpoint that configs name
-        stems = [Path(config).stem for config in self.cfg.teachers.values()]
+        stems = [Path(config).stem for config in cfg.teachers.values()]
         twice = sorted({stem for stem in stems if stems.count(stem) > 1})
         if twice:
             raise ValueError(
@@ -232,9 +198,9 @@ class _Reader:
         self.teachers = {
             Path(config).stem: (
                 name,
-                Setting(f'teacher {name}', self._cut(self._training(config, {}))),
+                Setting(f'teacher {name}', cut(self._training(config, {}), max_epochs)),
             )
-            for name, config in self.cfg.teachers.items()
+            for name, config in cfg.teachers.items()
         }
 
     def _read(self, config: str) -> Config:
@@ -252,15 +218,6 @@ class _Reader:
         imports = cfg.get('custom_imports')
         cfg.merge_from_dict(deepcopy(dict(options)))
         _add_imports(cfg, imports)
-        return cfg
-
-    def _cut(self, cfg: Config) -> Config:
-        loop = cfg.train_cfg
-        if 'max_epochs' in loop:
-            loop.max_epochs = min(loop.max_epochs, self.max_epochs or loop.max_epochs)
-            loop.val_interval = min(loop.get('val_interval', 1), loop.max_epochs)
-        elif self.max_epochs:
-            raise ValueError(f'--max-epochs cannot cut train_cfg={dict(loop)}')
         return cfg
 
     def method(self, entry: ConfigDict, free: bool) -> Method:
@@ -283,7 +240,7 @@ class _Reader:
         }
         differs = found if free else {**entry.get('differs', {}), **changed}
         require_named(found, differs)
-        self._cut(cfg)
+        cut(cfg, self.max_epochs)
         terms = cfg.model.get('terms') or {}
         _write_weights(terms, entry.get('scale', 1.0))
         beginnings = entry.get('tuned')

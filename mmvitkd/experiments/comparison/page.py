@@ -6,19 +6,19 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmvitkd.utils.statistics import LEVEL, Difference, format_mean
+from mmvitkd.utils.statistics import LEVEL, Difference
 
 from ..results import (
     Measured,
+    Spread,
     difference_columns,
     difference_record,
     difference_text,
-    latex_table,
     markdown_table,
     p_text,
     statistics_legend,
     value_record,
-    write_records,
+    write_page,
 )
 from .methods import Comparison
 from .plan import Row
@@ -31,17 +31,10 @@ def times(factor: float) -> str:
     return f'1/{1 / factor:g}' if factor < 1 else f'{factor:g}'
 
 
-def _value(measured: Measured) -> str:
-    text = format_mean(measured.top1)
-    for seed, reason in measured.failures.items():
-        text += f' (seed {seed} failed: {reason})'
-    return text
-
-
 def _top1(row: Row) -> str:
     if row.factor is None and row.failures:
         return f'- (tuning failed: {row.failures[0]})'
-    return _value(row.test)
+    return row.test.text()
 
 
 def _difference(difference: Difference | None) -> str:
@@ -61,8 +54,7 @@ def _factor(row: Row) -> str:
 def _ratio(row: Row) -> str:
     if 'ratio' not in row.costs:
         return '-'
-    low, middle, high = row.costs['ratio']
-    return f'{middle:.2f} ({low:.2f} to {high:.2f})'
+    return Spread(*row.costs['ratio']).text()
 
 
 def _memory(row: Row) -> str:
@@ -175,7 +167,7 @@ def tuning_columns(rows: Sequence[Row], factors: Sequence[float]) -> Columns:
     return {
         'method': [row.name for row in tuned],
         **{
-            f'x {times(factor)}': [_value(row.validated[factor]) for row in tuned]
+            f'x {times(factor)}': [row.validated[factor].text() for row in tuned]
             for factor in factors
         },
         'weights at x 1': [row.method.weights for row in tuned],
@@ -201,24 +193,25 @@ def _statistics(rows: Sequence[Row], comparison: Comparison) -> list[str]:
     return parts
 
 
-def markdown(
-    comparison: Comparison, rows: Sequence[Row], facts: Sequence[str], stem: str
-) -> str:
-    """Write the page in Markdown.
+def write(
+    comparison: Comparison, rows: Sequence[Row], facts: Sequence[str | None], page: Path
+) -> None:
+    """Write a comparison.
 
     Args:
         comparison: The methods' file.
         rows: In its order.
         facts: Paragraphs on what made the page.
-        stem: The name of the page's files, without suffix.
+        page: The Markdown file.
     """
+    columns = main_columns(rows, comparison)
     excluded = [f'- `{name}`: {why}.' for name, why in comparison.excluded.items()]
     parts = [
         f'# {comparison.title}',
         *facts,
-        markdown_table(main_columns(rows, comparison)),
+        markdown_table(columns),
         _legend(rows, comparison.baseline),
-        f'![{comparison.title}]({stem}.svg)',
+        f'![{comparison.title}]({page.stem}.svg)',
         '## In words',
         '\n'.join(summary(rows, comparison)) or 'Nothing is certain yet.',
         '## What is not equal',
@@ -235,7 +228,7 @@ def markdown(
         '## Not compared' if excluded else '',
         '\n'.join(excluded),
     ]
-    return '\n\n'.join(part for part in parts if part) + '\n'
+    write_page(page, parts, [record(row, comparison) for row in rows], columns)
 
 
 def _legend(rows: Sequence[Row], baseline: str) -> str:
@@ -290,15 +283,3 @@ def record(row: Row, comparison: Comparison) -> dict[str, Any]:
         },
         'failures': '; '.join(row.failures),
     }
-
-
-def write(
-    comparison: Comparison, rows: Sequence[Row], facts: Sequence[str], stem: Path
-) -> None:
-    """Write ``stem.md``, ``stem.tex`` (the first table) and ``stem.csv``."""
-    page = markdown(comparison, rows, facts, stem.name)
-    stem.with_suffix('.md').write_text(page, encoding='utf-8')
-    table = latex_table(main_columns(rows, comparison))
-    stem.with_suffix('.tex').write_text(table, encoding='utf-8')
-    records = [record(row, comparison) for row in rows]
-    write_records(stem.with_suffix('.csv'), records)

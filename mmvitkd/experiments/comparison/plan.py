@@ -19,23 +19,15 @@ from .methods import Comparison, Method
 
 @dataclass(frozen=True)
 class Row:
-    """What is known of a method.
-
-    Args:
-        method: Which.
-        factor: The one that was chosen; None while it is not.
-        validated: What the tries gave on the validation split, by factor.
-        test: What the chosen one gave on the test split.
-        differences: From other methods in the test's top-1, by their names.
-        costs: Of a step and of the student, as ``measure_costs`` returns them; empty
-            where they are not measured.
-    """
+    """What is known of a method."""
 
     method: Method
-    factor: float | None
-    validated: Mapping[float, Measured]
-    test: Measured
+    factor: float | None  # the one that was chosen; None while it is not
+    validated: Mapping[float, Measured]  # on the validation split, by the factors tried
+    test: Measured  # of the chosen one, on the test split
+    # from other methods in the test's top-1, by their names
     differences: Mapping[str, Difference] = field(default_factory=dict)
+    # as `measure_costs` returns them; empty where they are not measured
     costs: Mapping[str, Any] = field(default_factory=dict)
 
     @property

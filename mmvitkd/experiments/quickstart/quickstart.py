@@ -11,9 +11,10 @@ from typing import Any
 
 from mmvitkd.utils.run_lock import lock_dir
 
+from ..carry_out import choose_launcher
 from ..progress import Progress, clock
 from ..run import Run
-from ..schedule import Devices, Local, run_all, visible_gpus
+from ..schedule import run_all, visible_gpus
 from .runs import COSTS, plan, test
 
 MARKER = '.mmvitkd-quickstart'
@@ -30,46 +31,43 @@ def quickstart(args: argparse.Namespace) -> None:
         ValueError: If an option can't be, the work dir is not ours or in use, or a
             training failed.
     """
-    device, gpus = choose_device(args.device)
+    device = choose_device(args.device)
     root = args.work_dir.absolute()
     runs = plan(root / 'runs', args.seeds, args.max_epochs, device)
     todo = [run for run in runs if not run.result()]
-    devices = Devices(int(device == 'cuda'), _jobs(args.jobs, gpus, len(todo)), gpus)
+    args.gpus, args.slurm = int(device == 'cuda'), None
+    cores = min(len(os.sched_getaffinity(0)), MOST_JOBS)
+    most = len(visible_gpus()) if args.gpus else cores
+    args.jobs = args.jobs or min(len(todo), most) or 1
+    if args.gpus and args.jobs > most:
+        raise ValueError(f'--jobs {args.jobs}: {most} at most, one to a GPU')
+    launcher = choose_launcher(args)
     with claim(root):
         print(f'Work dir: {root}')
         if reused := [run.name for run in runs if run not in todo]:
             print(f'Reused: {"; ".join(reused)}')
         if todo:
-            print(f'{len(todo)} trainings on {device}, {devices.jobs} at a time')
+            print(f'{len(todo)} trainings on {device}, {args.jobs} at a time')
             costs = {run: COSTS[run.setting.name] for run in runs}
-            run_all(todo, Local(devices), Progress(todo, costs, summary), test)
+            run_all(todo, launcher, Progress(todo, costs, summary), test)
             _require_finished(todo)
         from . import report  # heavy, and the runs have no use for it
 
         report.write(runs, root, device)
 
 
-def choose_device(named: str) -> tuple[str, tuple[str, ...]]:
-    """Return ``'cpu'`` or ``'cuda'``, and the ids of the GPUs.
+def choose_device(named: str) -> str:
+    """Return ``'cpu'`` or ``'cuda'``.
 
     Raises:
         ValueError: If a GPU is asked for and there is none.
     """
-    gpus = () if named == 'cpu' else visible_gpus()
-    if named == 'cuda' and not gpus:
+    found = named != 'cpu' and visible_gpus()
+    if named == 'cuda' and not found:
         raise ValueError(
             '--device cuda: torch finds no CUDA device here; use --device cpu'
         )
-    return ('cuda' if gpus else 'cpu'), gpus
-
-
-def _jobs(given: int | None, gpus: tuple[str, ...], todo: int) -> int:
-    if gpus:
-        if given is not None and given > len(gpus):
-            raise ValueError(f'--jobs {given}: {len(gpus)} at most, one to a GPU')
-        return given or min(todo, len(gpus)) or 1
-    cores = len(os.sched_getaffinity(0))
-    return given or min(todo, cores, MOST_JOBS) or 1
+    return 'cuda' if found else 'cpu'
 
 
 @contextmanager

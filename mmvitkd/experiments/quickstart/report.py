@@ -6,21 +6,26 @@ import json
 import os
 from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
+from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import mmcv
 import numpy as np
 import torch
+from mmengine.config import Config
 from tabulate import tabulate
+from torch import nn
 
+from mmvitkd.utils import load_checkpoint
 from mmvitkd.utils.costs import count_flops, count_parameters
+from mmvitkd.utils.export import export_student
 from mmvitkd.utils.statistics import LEVEL, compare_with_baseline, format_mean
 
 from ..results import latex_table, p_text
 from ..run import Run
-from .costs import BATCH, IMAGE_SIZE, measure_speeds
-from .exported import Exported
+from ..timing import time_rounds
 from .figure import COLUMNS, draw
 from .runs import BASELINE, STUDENTS, TEACHER, config_file
 
@@ -30,6 +35,7 @@ NAMES = {
     'vitkd': 'student, ViTKD',
     'vitkd-nkd': 'student, ViTKD + NKD',
 }
+IMAGE_SIZE, BATCH, REPEATS = (32, 32), 100, 5  # of the images per second
 RESULTS = 'results.json'
 PAGE = 'report.html'
 OUTPUTS = (
@@ -66,13 +72,18 @@ def write(runs: Sequence[Run], work_dir: Path, device: str) -> None:
         redirect_stderr(log),
     ):
         models = {
-            name: Exported(
+            name: exported(
                 config_file(run.setting.name), run.checkpoint, work_dir / name, device
             )
             for name, run in (('teacher', teacher), ('student', best))
         }
         images, labels = test_images()
-        predictions = {name: model.predict(images) for name, model in models.items()}
+        predictions = {
+            name: np.array(
+                [one['pred_label'] for one in model(images, batch_size=BATCH)]
+            )
+            for name, model in models.items()
+        }
         accuracy = check_export(predictions['student'] == labels, best)
         said = classify_file(models['student'], work_dir / 'digit.png', images[0])
         costs = measure(models, {'teacher': teacher, 'student': best})
@@ -129,6 +140,35 @@ def test_images() -> tuple[list[np.ndarray], np.ndarray]:
     return [sample['img'] for sample in samples], labels
 
 
+def exported(config: Path, checkpoint: Path, stem: Path, device: str) -> Any:
+    """Export a trained model as MMPretrain's users get it, and load it back.
+
+    Args:
+        config: What the model was trained by, a distiller or a classifier.
+        checkpoint: What the training saved.
+        stem: Where to write ``<stem>.pth`` and ``<stem>.py``.
+        device: ``'cpu'`` or ``'cuda'``.
+
+    Returns:
+        MMPretrain's own inferencer.
+    """
+    from mmpretrain import ImageClassificationInferencer
+
+    weights, file = stem.with_suffix('.pth'), stem.with_suffix('.py')
+    cfg = Config.fromfile(config)
+    if 'student' in cfg.model:
+        export_student(checkpoint, weights, config=config, force=True)
+    else:  # only the training's state is left out
+        loaded = load_checkpoint(checkpoint)
+        meta = {'dataset_meta': loaded['meta']['dataset_meta']}
+        torch.save({'meta': meta, 'state_dict': loaded['state_dict']}, weights)
+        cfg.default_scope = 'mmpretrain'
+        cfg.dump(file)
+    return ImageClassificationInferencer(
+        str(file), pretrained=str(weights), device=device
+    )
+
+
 def check_export(right: np.ndarray, run: Run) -> float:
     """Return the exported student's accuracy in percent.
 
@@ -145,20 +185,23 @@ def check_export(right: np.ndarray, run: Run) -> float:
     return accuracy
 
 
-def classify_file(model: Exported, path: Path, image: np.ndarray) -> str:
+def classify_file(model: Any, path: Path, image: np.ndarray) -> str:
     """Write a digit as an image file and classify it; say as what."""
     mmcv.imwrite(image, str(path))
-    name, score = model.predict_file(path)
-    return f'{path.name} is a {name} to it (score {score:.2f})'
+    found = model(str(path))[0]
+    return (
+        f'{path.name} is a {found["pred_class"]} to it '
+        f'(score {found["pred_score"]:.2f})'
+    )
 
 
-def measure(
-    models: dict[str, Exported], runs: dict[str, Run]
-) -> dict[str, dict[str, Any]]:
+def measure(models: dict[str, Any], runs: dict[str, Run]) -> dict[str, dict[str, Any]]:
     """Measure what teacher and student cost, and how many labels each one saw."""
     from mmvitkd.registry import DATASETS
 
-    speeds = measure_speeds({name: model.model for name, model in models.items()})
+    steps = {name: partial(run_model, model.model) for name, model in models.items()}
+    times = time_rounds(steps, rounds=7, warm_up=1)
+    speeds = {name: REPEATS * BATCH / median(some) for name, some in times.items()}
     costs = {}
     for name, run in runs.items():
         data = run.setting.cfg.train_dataloader.dataset
@@ -169,6 +212,17 @@ def measure(
             'images_per_second': speeds[name],
         }
     return costs
+
+
+@torch.no_grad()
+def run_model(model: nn.Module) -> None:
+    """Run a model on a few batches."""
+    device = next(model.parameters()).device
+    inputs = torch.zeros(BATCH, 3, *IMAGE_SIZE, device=device)
+    for _ in range(REPEATS):
+        model(inputs)
+    if device.type == 'cuda':
+        torch.cuda.synchronize()
 
 
 def columns_of(

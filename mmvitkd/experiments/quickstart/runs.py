@@ -14,7 +14,7 @@ from mmvitkd.reporting.groups import TOP1
 from mmvitkd.reporting.runs import Run as Logged
 from mmvitkd.utils.own_configs import own_configs
 
-from ..run import Run, Setting
+from ..run import Run, Setting, cut
 from ..worker import test_classifier
 
 TEACHER, BASELINE = 'teacher', 'baseline'
@@ -55,7 +55,9 @@ def plan(root: Path, seeds: int, max_epochs: int | None, device: str) -> list[Ru
     """
     made_by = f'{device} {code_digest()}'
     teacher = _setting(TEACHER, max_epochs, made_by)
-    students = [_setting(name, max_epochs, made_by, teacher) for name in STUDENTS]
+    students = [
+        _setting(name, max_epochs, made_by, teacher=teacher) for name in STUDENTS
+    ]
     return [
         Run(teacher, 0, root),
         *(Run(student, seed, root) for student in students for seed in range(seeds)),
@@ -63,19 +65,16 @@ def plan(root: Path, seeds: int, max_epochs: int | None, device: str) -> list[Ru
 
 
 def _setting(
-    name: str, max_epochs: int | None, made_by: str, teacher: Setting | None = None
+    name: str, max_epochs: int | None, made_by: str, **teachers: Setting
 ) -> Setting:
-    cfg = Config.fromfile(config_file(name))
-    epochs = min(cfg.train_cfg.max_epochs, max_epochs or cfg.train_cfg.max_epochs)
-    cfg.train_cfg.max_epochs = epochs
-    cfg.train_cfg.val_interval = min(cfg.train_cfg.val_interval, epochs)
+    cfg = cut(Config.fromfile(config_file(name)), max_epochs)
     if 'teacher' in cfg.model:
         cfg.model.teacher.checkpoint = ''  # a run names its own
         # a teacher that is cut to an epoch may be no better than chance
         cfg.default_hooks.update(check=None, monitor=None)
     else:
-        teacher = None
-    return Setting(name, cfg, teacher, depends_on=made_by)
+        teachers = {}
+    return Setting(name, cfg, teachers, depends_on=made_by)
 
 
 def test(run: Run, gpus: int) -> dict[str, Any]:

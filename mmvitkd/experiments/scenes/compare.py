@@ -4,49 +4,38 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from contextlib import nullcontext
 
-from mmvitkd.utils.run_lock import lock_dir
-
-from ..progress import Progress, groups_of, show_plan
+from ..carry_out import carry_out, choose_launcher
 from ..run import Run, in_order
-from ..schedule import Launcher, run_all
-from .tasks import TASKS
-from .trainings import FineTuning, plan, test
+from .trainings import TASKS, FineTuning, plan, test
 
 
-def compare(args: argparse.Namespace, launcher: Launcher) -> list[Run]:
-    """Run the fine-tunings and write what came out; return all runs.
-
-    Args:
-        args: As the command reads them.
-        launcher: What runs are done by.
+def compare(args: argparse.Namespace) -> bool:
+    """Run the fine-tunings and write what came out; return whether a run failed.
 
     Raises:
         ValueError: If another call works in the folder.
     """
-    root = args.work_dir
-    scenes = args.scenes.resolve()
+    launcher = choose_launcher(args)
+    root, scenes = args.work_dir, args.scenes.resolve()
     runs = plan(args.tasks, args.seeds, root, scenes, args.max_epochs)
-    every = in_order(runs)
-    if args.dry_run:
-        show_plan(groups_of(every), args.gpus, args.jobs, timed=False)
-        return []
-    with nullcontext() if args.report_only else lock_dir(root):
-        if not args.report_only:
-            _import_once()
-            show_plan(groups_of(every), args.gpus, args.jobs, timed=False)
-            run_all(every, launcher, Progress(every, {}, summary), test)
-        _write(runs, args)
-    return every
+    if not (args.dry_run or args.report_only):
+        # here what otherwise every run would import in its process
+        import mmdet.apis
+        import mmdet.evaluation  # noqa: F401
+        import mmseg.apis
+        import mmseg.evaluation  # noqa: F401
 
-
-def _import_once() -> None:
-    """Import here what otherwise every run would in its process."""
-    import mmdet.apis
-    import mmdet.evaluation  # noqa: F401
-    import mmseg.apis
-    import mmseg.evaluation  # noqa: F401
+    return carry_out(
+        args,
+        launcher,
+        root,
+        [lambda: in_order(runs)],
+        lambda _: _write(runs, args),
+        timed=False,
+        text=summary,
+        test=test,
+    )
 
 
 def summary(run: Run) -> str:
@@ -62,11 +51,8 @@ def _write(runs: Sequence[FineTuning], args: argparse.Namespace) -> None:
     from .pictures import draw
 
     out = args.out or args.work_dir / 'results'
-    folder = out / 'downstream'
-    folder.mkdir(parents=True, exist_ok=True)
-    rows = page.rows_of(runs)
-    drawn = [task for task in args.tasks if draw(task, runs, folder / task)]
-    page.write(rows, runs, drawn, _command(args), out)
+    drawn = [task for task in args.tasks if draw(task, runs, out / 'downstream' / task)]
+    page.write(page.rows_of(runs), runs, drawn, _command(args), out)
 
 
 def _command(args: argparse.Namespace) -> str:

@@ -12,37 +12,27 @@ from ..results import (
     Measured,
     difference_columns,
     difference_record,
-    latex_table,
     made_by,
     markdown_table,
     measure,
     p_text,
     statistics_legend,
     value_record,
-    write_records,
+    write_page,
 )
 from .pictures import SCORE
-from .tasks import BASELINE, INITS, TASKS
-from .trainings import FineTuning
+from .trainings import BASELINE, INITS, TASKS, FineTuning
 
 
 @dataclass(frozen=True)
 class Row:
-    """A metric of the fine-tunings that begin with the same kind of weights.
+    """A metric of the fine-tunings that begin with the same kind of weights."""
 
-    Args:
-        task: Of :data:`TASKS`.
-        metric: Of the task.
-        init: Of :data:`INITS`.
-        measured: What the seeds gave, in percent.
-        difference: From the baseline; None for itself, and where one is missing.
-    """
-
-    task: str
-    metric: str
-    init: str
-    measured: Measured
-    difference: Difference | None
+    task: str  # of `TASKS`
+    metric: str  # of the task
+    init: str  # of `INITS`
+    measured: Measured  # what the seeds gave, in percent
+    difference: Difference | None  # from the baseline; None for itself
 
     @property
     def values(self) -> list[float]:
@@ -119,15 +109,27 @@ def write(
         runs: Behind them.
         drawn: The tasks whose pictures are there.
         command: That made them.
-        out: Folder, which is there with ``downstream/``.
+        out: Folder, made if need be.
     """
+    columns = columns_of(rows)
+    table = markdown_table(columns)
+    failed = [f'- {run.name}: {why}' for run in runs if (why := run.failure())]
+    done = sum(bool(run.result()) for run in runs)
+    parts = [
+        '# Detection and segmentation on digit scenes',
+        INTRODUCTION.format(**runs[0].setting.cfg.scenes),
+        table,
+        f'{LEGEND} {statistics_legend(row.difference for row in rows)}',
+        '\n'.join(findings(rows)) or 'Nothing can be compared yet.',
+        'Runs that failed:\n\n' + '\n'.join(failed) if failed else '',
+        f'`{command}`: {done} of {len(runs)} fine-tunings are finished; '
+        f'{made_by(runs)}.',
+        *(PICTURES[task] for task in drawn),
+    ]
+    print(table)
+    records = [_record(row) for row in rows]
     stem = out / 'downstream' / 'downstream'
-    stem.with_suffix('.tex').write_text(latex_table(columns_of(rows)), encoding='utf-8')
-    write_records(stem.with_suffix('.csv'), [_record(row) for row in rows])
-    file = out / 'downstream.md'
-    file.write_text(page(rows, runs, drawn, command), encoding='utf-8')
-    print(markdown_table(columns_of(rows)))
-    print(file)
+    write_page(out / 'downstream.md', parts, records, columns, stem)
 
 
 def _record(row: Row) -> dict[str, object]:
@@ -138,29 +140,6 @@ def _record(row: Row) -> dict[str, object]:
         **value_record(row.measured, row.metric),
         **difference_record(row.difference, 'baseline'),
     }
-
-
-def page(
-    rows: Sequence[Row],
-    runs: Sequence[FineTuning],
-    drawn: Sequence[str],
-    command: str,
-) -> str:
-    """Lay the page out."""
-    failed = [f'- {run.name}: {why}' for run in runs if (why := run.failure())]
-    done = sum(bool(run.result()) for run in runs)
-    parts = [
-        '# Detection and segmentation on digit scenes',
-        INTRODUCTION.format(**runs[0].setting.cfg.scenes),
-        markdown_table(columns_of(rows)),
-        f'{LEGEND} {statistics_legend(row.difference for row in rows)}',
-        '\n'.join(findings(rows)) or 'Nothing can be compared yet.',
-        *(['Runs that failed:\n\n' + '\n'.join(failed)] if failed else []),
-        f'`{command}`: {done} of {len(runs)} fine-tunings are finished; '
-        f'{made_by(runs)}.',
-        *(PICTURES[task] for task in drawn),
-    ]
-    return '\n\n'.join(parts) + '\n'
 
 
 INTRODUCTION = """\

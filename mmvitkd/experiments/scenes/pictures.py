@@ -19,8 +19,7 @@ from torchvision.ops import nms
 from mmvitkd.inspection.style import save, style
 
 from .formats import FIRST_DIGIT, NAMES
-from .tasks import INITS, TASKS
-from .trainings import FineTuning
+from .trainings import INITS, TASKS, FineTuning
 
 SCORE = 0.3  # of the detections that are drawn, at least
 OVERLAP = 0.5  # of two boxes, at most; else the surer one is drawn

@@ -20,42 +20,28 @@ INK, RIM = 0.5, 0.2
 
 @dataclass(frozen=True)
 class Digit:
-    """A digit of a scene.
+    """A digit of a scene."""
 
-    Args:
-        label: 0 to 9.
-        scan: Its place among scikit-learn's 1,797 scans.
-        mask: True where it is, bool ``(SIZE, SIZE)``.
-    """
-
-    label: int
-    scan: int
-    mask: np.ndarray
+    label: int  # 0 to 9
+    scan: int  # its place among scikit-learn's 1,797 scans
+    mask: np.ndarray  # True where it is, bool (SIZE, SIZE)
 
     @property
     def box(self) -> tuple[int, int, int, int]:
         """The smallest box around the mask: left, top, width, height."""
-        rows, columns = (np.flatnonzero(self.mask.any(axis)) for axis in (1, 0))
-        left, top = int(columns[0]), int(rows[0])
-        return left, top, int(columns[-1]) - left + 1, int(rows[-1]) - top + 1
+        left, top, width, height = cv2.boundingRect(self.mask.astype(np.uint8))
+        return left, top, width, height
 
 
 @dataclass(frozen=True)
 class Scene:
-    """An image with all that is known of it.
+    """An image with all that is known of it."""
 
-    Args:
-        image: RGB, uint8 ``(SIZE, SIZE, 3)``.
-        digits: In it; their masks do not overlap.
-        rim: True where a stroke fades out, neither digit nor background, bool
-            ``(SIZE, SIZE)``.
-        photograph: Name of the one behind the digits.
-    """
-
-    image: np.ndarray
-    digits: tuple[Digit, ...]
+    image: np.ndarray  # RGB, uint8 (SIZE, SIZE, 3)
+    digits: tuple[Digit, ...]  # whose masks do not overlap
+    # True where a stroke fades out, neither digit nor background, bool (SIZE, SIZE)
     rim: np.ndarray
-    photograph: str
+    photograph: str  # name of the one behind the digits
 
 
 def draw_scene(

@@ -12,9 +12,42 @@ from mmengine.config import Config
 
 from mmvitkd.utils.own_configs import own_configs
 
-from ..run import Run, Setting
-from ..worker import call, test_classifier
-from .tasks import INITS, TASKS
+from ..run import Run, Setting, cut
+from ..worker import METRICS, measure, test_classifier
+
+INITS = {
+    'scratch': 'random weights',
+    'plain': 'the student, baseline',
+    'vitkd': 'the student by ViTKD',
+}
+BASELINE = 'plain'  # what the others are compared with
+
+
+@dataclass(frozen=True)
+class Task:
+    """A kind of fine-tuning."""
+
+    stem: str  # of its configs' names; that of the baseline has no more
+    metrics: dict[str, tuple[str, float]]  # for people: in the log, and times what
+    predictions: str  # where a run's are, in its folder
+    data: str  # the part of the scenes that it reads
+
+    def config(self, init: str) -> Path:
+        """Name the config that begins with these weights."""
+        suffix = '' if init == BASELINE else f'-{init}'
+        folder = own_configs() / 'downstream' / 'digit_scenes'
+        return folder / f'{self.stem}{suffix}_digit-scenes.py'
+
+
+TASKS = {
+    'detection': Task(
+        'mask-rcnn_vitdet-w32',
+        {'box AP': ('coco/bbox_mAP', 100.0), 'mask AP': ('coco/segm_mAP', 100.0)},
+        'predictions.pkl',
+        'coco',
+    ),
+    'segmentation': Task('fcn_vit-w32', {'mIoU': ('mIoU', 1.0)}, 'maps', 'ade'),
+}
 
 
 @dataclass(frozen=True)
@@ -42,31 +75,22 @@ class FineTuning(Run):
             file = root / 'annotations' / 'instances_val2017.json'
             cfg.test_evaluator.ann_file = str(file)
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
-        if self.teacher is not None:
-            cfg.model.backbone.init_cfg.checkpoint = str(self.teacher.checkpoint)
+        for student in self.teachers.values():
+            cfg.model.backbone.init_cfg.checkpoint = str(student.checkpoint)
         return cfg
 
 
-def read(path: Path, max_epochs: int | None) -> Config:
-    """Read a config, cut to a number of epochs."""
-    cfg = Config.fromfile(path)
-    epochs = min(cfg.train_cfg.max_epochs, max_epochs or cfg.train_cfg.max_epochs)
-    cfg.train_cfg.max_epochs = epochs
-    cfg.train_cfg.val_interval = min(cfg.train_cfg.val_interval, epochs)
-    return cfg
+def students(max_epochs: int | None) -> dict[str, dict[str, Setting]]:
+    """Describe what makes the weights that the fine-tunings begin with."""
 
+    def student(name: str, file: str, **teachers: Setting) -> Setting:
+        cfg = Config.fromfile(own_configs() / 'digits' / file)
+        return Setting(name, cut(cfg, max_epochs), teachers)
 
-def students(max_epochs: int | None) -> dict[str, Setting | None]:
-    """Describe how the weights are made that the fine-tunings begin with."""
-    digits = own_configs() / 'digits'
-    teacher = Setting('digits teacher', read(digits / 'digits_teacher.py', max_epochs))
-    plain = read(digits / 'digits_student.py', max_epochs)
-    vitkd = read(digits / 'vitkd_digits.py', max_epochs)
-    return {
-        'scratch': None,
-        'plain': Setting('digits student', plain),
-        'vitkd': Setting('digits ViTKD', vitkd, teacher),
-    }
+    teacher = student('digits teacher', 'digits_teacher.py')
+    vitkd = student('digits ViTKD', 'vitkd_digits.py', teacher=teacher)
+    plain = student('digits student', 'digits_student.py')
+    return {'scratch': {}, 'plain': {'teacher': plain}, 'vitkd': {'teacher': vitkd}}
 
 
 def plan(
@@ -78,7 +102,7 @@ def plan(
     settings = {}
     for task in tasks:
         for init in INITS:
-            cfg = read(TASKS[task].config(init), max_epochs)
+            cfg = cut(Config.fromfile(TASKS[task].config(init)), max_epochs)
             # other scenes make another training, the same in another folder do not
             cfg.scenes = {key: summary[key] for key in ('seed', 'train', 'val')}
             name = f'{task} {init}'
@@ -95,17 +119,9 @@ def test(run: Run, gpus: int) -> dict[str, Any]:
     if not isinstance(run, FineTuning):
         return test_classifier(run, gpus)
     task = TASKS[run.task]
-    metrics = run.folder / 'metrics.json'
-    call(
-        'test',
-        [
-            *(str(run.folder / 'config.json'), str(run.checkpoint)),
-            *('--work-dir', str(run.folder), '--metrics', str(metrics)),
-            *('--out', str(run.folder / task.predictions)),
-        ],
-        gpus,
-    )
-    measured = json.loads(metrics.read_text())
+    predictions = run.folder / task.predictions
+    options = ('--metrics', run.folder / METRICS, '--out', predictions)
+    measured = measure(run, gpus, *options)
     return {
         name: factor * measured[key] for name, (key, factor) in task.metrics.items()
     }

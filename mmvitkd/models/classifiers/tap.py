@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
@@ -137,72 +138,101 @@ def record(
         ValueError: If a path does not exist, or did not run exactly once, or its
             output can't be read as tokens or logits.
     """
-    seen: dict[Tap, Feature] = {}
-    raw: dict[str, tuple[Any, list[Grid]]] = {}  # outputs, and the inputs' grids
-    images: list[tuple[int, Grid]] = []  # how many, and their size
-    patches: list[Grid] = []
-
-    def keep(path: str) -> Any:
-        def hook(_: nn.Module, args: tuple, kwargs: dict, output: Any) -> None:
-            if path in raw:
-                raise ValueError(
-                    f"tap '{path}' fired twice in one forward: tap a module that "
-                    'runs once, such as the block around it'
-                )
-            raw[path] = output, _grids_in((*args, *kwargs.values()))
-            if stop and len(raw) == len(paths) and (patches or not convs):
-                raise _AllFired
-
-        return hook
-
-    def keep_grid(_: nn.Module, __: tuple, output: Tensor) -> None:
-        patches[:] = [(output.shape[-2], output.shape[-1])]
-
-    def keep_size(_: nn.Module, args: tuple, kwargs: dict) -> None:
-        for x in (*args, *kwargs.values()):
-            if isinstance(x, Tensor) and x.ndim == 4 and not images:
-                images.append((len(x), (x.shape[-2], x.shape[-1])))
-
     taps = list(dict.fromkeys(taps))
-    paths = dict.fromkeys(tap.path for tap in taps)
-    modules = {path: find_module(model, path) for path in paths}
-    # a classifier's loss() runs its parts, but not the classifier itself
-    handles = [
-        module.register_forward_pre_hook(keep_size, with_kwargs=True)
-        for module in (model, *model.children())
-    ]
-    handles += [
-        module.register_forward_hook(keep(path), with_kwargs=True)
-        for path, module in modules.items()
-    ]
-    patch_embed = find_patch_embed(model)
-    inside = [] if patch_embed is None else patch_embed.modules()
-    convs = [module for module in inside if isinstance(module, nn.Conv2d)]
-    handles += [conv.register_forward_hook(keep_grid) for conv in convs]
+    seen: dict[Tap, Feature] = {}
+    forward = _Forward(model, [tap.path for tap in taps], stop)
     try:
         yield seen
     except _AllFired:
         pass
     finally:
-        for handle in handles:
-            handle.remove()
-    silent = [path for path in paths if path not in raw]
+        forward.remove_hooks()
+    silent = [path for path in forward.modules if path not in forward.outputs]
     if silent:
         raise ValueError(f'these taps did not fire in the forward: {silent}')
-    number, size = images[0] if images else (None, None)
     for tap in taps:
-        output, handed = raw[tap.path]
+        seen[tap] = forward.feature(tap)
+
+
+class _Forward:
+    """What hooks see of one forward.
+
+    Args:
+        model: Whose hooks they are.
+        paths: Of the modules whose outputs are kept.
+        stop: End the forward as soon as all is seen.
+
+    Attributes:
+        outputs: What the modules yield, and the grids among their inputs, by path.
+        images: How many there are, and their size.
+        patches: The grid that the patch embedding yields, if there is one.
+    """
+
+    def __init__(self, model: nn.Module, paths: list[str], stop: bool) -> None:
+        self.model = model
+        self.modules = {path: find_module(model, path) for path in paths}
+        self.stop = stop
+        self.outputs: dict[str, tuple[Any, list[Grid]]] = {}
+        self.images: tuple[int, Grid] | None = None
+        self.patches: list[Grid] = []
+        patch_embed = find_patch_embed(model)
+        inside = [] if patch_embed is None else patch_embed.modules()
+        self.convs = [module for module in inside if isinstance(module, nn.Conv2d)]
+        # a classifier's loss() runs its parts, but not the classifier itself
+        self.handles = [
+            module.register_forward_pre_hook(self._keep_size, with_kwargs=True)
+            for module in (model, *model.children())
+        ]
+        self.handles += [
+            module.register_forward_hook(partial(self._keep, path), with_kwargs=True)
+            for path, module in self.modules.items()
+        ]
+        self.handles += [
+            conv.register_forward_hook(self._keep_grid) for conv in self.convs
+        ]
+
+    def remove_hooks(self) -> None:
+        for handle in self.handles:
+            handle.remove()
+
+    def _keep_size(self, _: nn.Module, args: tuple, kwargs: dict) -> None:
+        for x in (*args, *kwargs.values()):
+            if isinstance(x, Tensor) and x.ndim == 4 and self.images is None:
+                self.images = len(x), (x.shape[-2], x.shape[-1])
+
+    def _keep_grid(self, _: nn.Module, __: tuple, output: Tensor) -> None:
+        self.patches = [(output.shape[-2], output.shape[-1])]
+
+    def _keep(
+        self, path: str, _: nn.Module, args: tuple, kwargs: dict, output: Any
+    ) -> None:
+        if path in self.outputs:
+            raise ValueError(
+                f"tap '{path}' fired twice in one forward: tap a module that "
+                'runs once, such as the block around it'
+            )
+        self.outputs[path] = output, _grids_in((*args, *kwargs.values()))
+        every = len(self.outputs) == len(self.modules)
+        if self.stop and every and (self.patches or not self.convs):
+            raise _AllFired
+
+    def feature(self, tap: Tap) -> Feature:
+        """Read the tap's tokens or logits, when the forward is over."""
+        output, handed = self.outputs[tap.path]
+        number, size = self.images or (None, None)
         tensor = _tensor_of(tap, output)
         one_each = number in (None, len(tensor))
         if tensor.ndim == 4:
-            tensor, grid = _flatten(model, find_module(model, tap.path), tensor, size)
+            module = self.modules[tap.path]
+            tensor, grid = _flatten(self.model, module, tensor, size)
             grids = [grid]
         else:
-            grids = [*_grids_in(output), *handed, *patches]
-        seen[tap] = _choose(tap, tensor, grids, size, one_each)
-        if not one_each:  # it counts windows
-            shift = _window_shift(model, tap.path)
-            seen[tap] = seen[tap]._replace(shift=shift)
+            grids = [*_grids_in(output), *handed, *self.patches]
+        found = _choose(tap, tensor, grids, size, one_each)
+        if one_each:
+            return found
+        # it counts windows
+        return found._replace(shift=_window_shift(self.model, tap.path))
 
 
 def _is_grid(value: Any) -> bool:

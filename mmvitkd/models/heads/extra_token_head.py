@@ -85,23 +85,3 @@ class ExtraTokenClsHead(VisionTransformerClsHead):
             return cfg
         kept = {key: value for key, value in cfg.items() if key != 'extra_tokens'}
         return {**kept, 'type': 'DeiTClsHead'}
-
-
-def require_taught(head: nn.Module, path: str, without: str) -> None:
-    """Refuse to train a model with a distillation head that no term taps.
-
-    It would stay as it began, and have a say in every prediction.
-
-    Args:
-        head: Of the distillation. A tap on it is a hook of its forward.
-        path: What a term would tap.
-        without: The setting of a head without it.
-
-    Raises:
-        ValueError: If nothing taps it.
-    """
-    if not head._forward_hooks:
-        raise ValueError(
-            f"the student's distillation head is taught by no term: let one tap it, "
-            f"student='{path}', teacher='head', or set {without} in the student's head"
-        )
