@@ -10,13 +10,16 @@ import pytest
 
 from mmvitkd.caching import cache
 from mmvitkd.caching.cache import (
+    cache_teacher,
     device_of,
     estimate,
     require_room,
     write_cache,
 )
 from mmvitkd.caching.outputs import Times
-from tests.test_caching.small import CPU, IMAGES
+from mmvitkd.commands.cache import add_arguments
+from mmvitkd.utils.teacher_cache import TeacherCache
+from tests.test_caching.small import CPU, IMAGES, settings
 
 
 def test_device_is_the_named_one_or_the_cpu(monkeypatch):
@@ -112,3 +115,52 @@ def test_what_other_processes_write_is_waited_for_by_no_one(
     assert 'complete' not in said
     write_cache(source, manifest, out)
     assert f'1 shards written to {out} by this process' in capsys.readouterr().out
+
+
+def options(cfg: Path, out: Path, *given: str) -> argparse.Namespace:
+    """What the command reads of its command line."""
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    return parser.parse_args([str(cfg), '--out', str(out), *given])
+
+
+def test_the_command_tells_writes_and_verifies(tmp_path, capsys):
+    cfg, out = Path(settings(tmp_path).filename), tmp_path / 'cache'
+    given = ('--batch-size', '3', '--shard-size', '3', '--epochs', '1', '--seed', '5')
+    cache_teacher(options(cfg, out, *given, '--dry-run'))
+    assert '6 images x 1 epochs x 792 bytes: ' in capsys.readouterr().out
+    assert not out.exists()
+    cache_teacher(options(cfg, out, *given, '--top-k', '4'))
+    assert '2 shards written' in capsys.readouterr().out
+    manifest = TeacherCache(out).manifest
+    assert [tap['top_k'] for tap in manifest['taps']] == [None, 4]
+    kept = {key: manifest[key] for key in ('epochs', 'batch_size', 'shard_size')}
+    assert kept == {'epochs': 1, 'batch_size': 3, 'shard_size': 3}
+    assert manifest['data']['seed'] == 5
+    before = sorted(out.rglob('*'))
+    cache_teacher(options(cfg, out, *given, '--top-k', '4', '--verify', '3'))
+    said = capsys.readouterr().out
+    assert f'3 stored outputs and all checksums of {out} are right' in said
+    assert 'shards written' not in said
+    assert sorted(out.rglob('*')) == before
+
+
+def test_the_command_takes_what_is_not_given_from_the_config(tmp_path, capsys):
+    cfg, out = Path(settings(tmp_path).filename), tmp_path / 'cache'
+    cache_teacher(options(cfg, out))
+    capsys.readouterr()
+    manifest = TeacherCache(out).manifest
+    assert (manifest['epochs'], manifest['batch_size']) == (2, 2)
+    assert manifest['data']['seed'] == 0
+
+
+def test_the_command_refuses_a_full_disk_and_a_device_that_is_none(
+    tmp_path, monkeypatch
+):
+    cfg, out = Path(settings(tmp_path).filename), tmp_path / 'cache'
+    with pytest.raises(ValueError, match='--device toaster'):
+        cache_teacher(options(cfg, out, '--device', 'toaster'))
+    monkeypatch.setattr('shutil.disk_usage', lambda _: argparse.Namespace(free=9))
+    with pytest.raises(ValueError, match='has 0.0 MB free'):
+        cache_teacher(options(cfg, out))
+    assert not out.exists()

@@ -18,6 +18,7 @@ from mmvitkd.caching.plan import (
     versions,
 )
 from mmvitkd.models.classifiers.tap import Tap
+from tests.helpers import NKD
 from tests.test_caching.small import CPU, IMAGES, MIXUP, settings
 
 
@@ -139,12 +140,42 @@ def test_mixing_in_two_ways_is_refused(tmp_path):
         read_source(cfg, None, CPU)
 
 
+def test_seed_is_the_given_or_the_configs(tmp_path):
+    cfg = settings(tmp_path)
+    cfg.randomness.seed = 4
+    assert read_source(cfg, None, CPU).dataset.seed == 4
+    assert read_source(cfg, 0, CPU).dataset.seed == 0
+    del cfg.randomness['seed']
+    assert read_source(cfg, None, CPU).dataset.seed == 0
+    cfg.pop('randomness')
+    assert read_source(cfg, None, CPU).dataset.seed == 0
+
+
 def test_number_of_classes_is_the_preprocessors_or_the_heads(tmp_path):
     cfg = settings(tmp_path)
     cfg.data_preprocessor.num_classes = 12
     assert read_source(cfg, None, CPU).dataset.num_classes == 12
     del cfg.data_preprocessor['num_classes']
+    cfg.train_dataloader.dataset.metainfo = {'classes': ()}
     assert read_source(cfg, None, CPU).dataset.num_classes == 10
+
+
+def test_number_of_classes_is_the_data_sets_where_the_config_says_none(tmp_path):
+    """timm's classifiers have no head of MMPretrain's."""
+    cfg = settings(tmp_path)
+    del cfg.data_preprocessor['num_classes']
+    cfg.model.student = {
+        'type': 'TimmClassifier',
+        'model_name': 'vit_tiny_patch16_224',
+        'img_size': 32,
+        'depth': 1,
+        'num_classes': 10,
+        'train_cfg': MIXUP,
+    }
+    cfg.model.terms = {'nkd': {**NKD, 'student': 'model.head'}}
+    source = read_source(cfg, None, CPU)
+    assert source.dataset.num_classes == 10
+    assert source.dataset.mixing == MIXUP
 
 
 @pytest.mark.parametrize(
