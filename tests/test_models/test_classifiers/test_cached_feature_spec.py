@@ -84,8 +84,20 @@ def test_setting_and_back():
     for stored in (
         CachedFeatureSpec(HEAD, (20,), None, 4),
         CachedFeatureSpec(Tap('a'), (6, 5), (2, 3)),
+        CachedFeatureSpec(Tap('a', 'all', (2, 3), 1), (6, 5)),
     ):
         assert CachedFeatureSpec.of_setting(stored.as_setting()) == stored
+
+
+def test_outputs_come_back_on_the_device_that_is_named():
+    meta = torch.device('meta')
+    for stored in (
+        CachedFeatureSpec(HEAD, (20,), top_k=4),
+        CachedFeatureSpec(HEAD, (20,), top_k=20),
+        CachedFeatureSpec(Tap('a'), (20,)),
+    ):
+        records = stored.encode(Feature(logits(), None))
+        assert stored.decode(records, meta).value.device == meta
 
 
 def test_differs_from_another_output_alone():

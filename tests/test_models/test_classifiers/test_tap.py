@@ -279,3 +279,29 @@ def test_bad_tap(spec, message):
 def test_choosing_tokens_of_logits():
     with pytest.raises(ValueError, match="no tokens to choose 'cls' from"):
         tapped(build(vit()), (32, 32), Tap('head', 'cls'))
+
+
+class ChannelsLast(nn.Module):
+    """As timm's: what it says of its maps is not true of its convolution."""
+
+    output_fmt = 'NHWC'
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 8, 8)
+        self.norm = nn.Identity()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.norm(self.conv(x).permute(0, 2, 3, 1))
+
+
+def test_a_map_of_as_many_channels_as_rows_is_what_its_module_says():
+    """Where no proportion tells: 4 channels on a 4x4 grid."""
+    conv, norm = tapped(ChannelsLast(), (32, 32), Tap('conv'), Tap('norm'))
+    assert torch.equal(conv.value, norm.value)
+    assert conv.value.shape == (2, 16, 4)
+    plain = ChannelsLast()
+    plain.output_fmt = 'NCHW'
+    conv, norm = tapped(plain, (32, 32), Tap('conv'), Tap('norm'))
+    last = norm.value.unflatten(1, (4, 4)).permute(0, 3, 1, 2)  # (B, H, W, C)
+    assert torch.equal(conv.value, last.flatten(1, 2))
