@@ -24,6 +24,7 @@ from mmvitkd.utils.needs import check_data
 from . import downstream_testing
 from .downstream_checks import bfloat16_in_words
 from .downstream_testing import FRAMEWORKS, PICKLES, writes_predictions
+from .slow_bfloat16 import slow_bfloat16
 
 
 def test(args: argparse.Namespace) -> None:
@@ -39,6 +40,7 @@ def test(args: argparse.Namespace) -> None:
     cfg = Config(cfg.to_dict(), cfg_text=cfg.text, filename=name)
     complete_hooks(cfg)
     check_data(cfg, 'test')
+    cli.print_rank0(slow_bfloat16(args.amp))
     with brief_console():
         runner = cli.build_runner(cfg)
     check_checkpoint(runner, args.checkpoint, ignore='terms.')

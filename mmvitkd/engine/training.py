@@ -34,6 +34,7 @@ from .downstream_checks import (
     trains_in_bfloat16,
 )
 from .hooks import OverviewHook, ResumeOptimHook
+from .slow_bfloat16 import slow_bfloat16, uses_bfloat16
 from .trial import try_out
 
 
@@ -49,6 +50,7 @@ def train(args: argparse.Namespace) -> None:
     check_needs(cfg)
     check_training(cfg)
     join_processes(cfg)
+    print_rank0(slow_bfloat16(uses_bfloat16(cfg)))
     if args.trial:
         with bfloat16_in_words(trains_in_bfloat16(cfg)):
             try_out(cfg)

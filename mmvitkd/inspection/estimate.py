@@ -1,6 +1,8 @@
 """What runs cost: multiply-adds, GPU hours, bytes on the network, a cache."""
 
 import argparse
+import textwrap
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,41 +13,46 @@ from mmpretrain.structures import DataSample
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from mmvitkd.engine.training import set_input_size
 from mmvitkd.models.classifiers.cached_feature_spec import (
     CachedFeatureSpec,
     record_dtype,
 )
 from mmvitkd.models.classifiers.tap import Tap, record
-from mmvitkd.registry import MODELS, SCOPE
+from mmvitkd.registry import DATASETS, MODELS, SCOPE
 from mmvitkd.utils.cli import random_teachers
 from mmvitkd.utils.costs import count_parameters
 
-IMAGENET = 1_281_167
+IMAGENET = 1_281_167  # training images, where those of a config can't be counted
 BATCH = 2  # of the images that the multiply-adds are counted on
 FLOAT = 4  # bytes of a weight, of a gradient
-# bytes of stored outputs
-LOGITS = record_dtype([CachedFeatureSpec(Tap('head'), (1000,), top_k=10)]).itemsize
+TOP_K = 10  # classes of which a cache keeps the logits, unless told otherwise
+BYTES = ('B', 'kB', 'MB', 'GB', 'TB', 'PB')
 
 
 class Cost(NamedTuple):
     """What one run costs; multiply-adds and bytes are those of one image.
 
     The step has the student's forward and backward, the terms' and the teachers'
-    forward; ``features`` are the bytes of the teachers' tapped features in float16.
+    forward; ``features`` are the bytes of the teachers' tapped features in float16,
+    ``logits`` those of a cached record of their logits. ``images`` are those of the
+    training set, ``seen`` is how often one is seen in the whole run.
     """
 
     student: float
     teacher: float
     step: float
     features: int
+    logits: int
     trainable: int
     frozen: int
     batch: int
-    epochs: int
+    images: int
+    seen: int
 
     def hours(self, speed: float) -> float:
-        """Return the GPU hours on ImageNet, at a speed in images a second and GPU."""
-        return self.epochs * IMAGENET / speed / 3600
+        """Return the GPU hours, at a speed in images a second and GPU."""
+        return self.seen / speed / 3600
 
 
 class Traffic(NamedTuple):
@@ -76,45 +83,81 @@ def count(run: Any) -> float:
     return counter.get_total_flops() / 2 / BATCH
 
 
-def estimate(cfg: Config) -> Cost:
+def logit_bytes(classes: int) -> int:
+    """Return how large a cached record of the logits of so many classes is."""
+    spec = CachedFeatureSpec(Tap('head'), (classes,), top_k=min(TOP_K, classes))
+    return record_dtype([spec]).itemsize
+
+
+def count_images(cfg: Config) -> tuple[int, str | None]:
+    """Count a config's training images, by building its data set.
+
+    Returns:
+        Their number, and None; or ImageNet's, and why they can't be counted.
+    """
+    scope = cfg.get('default_scope', 'mmpretrain')
+    try:
+        with DefaultScope.overwrite_default_scope(scope):
+            return len(DATASETS.build(deepcopy(cfg.train_dataloader.dataset))), None
+    except Exception as error:  # whatever a data set that is not there brings about
+        reason = ' '.join(str(error).split())
+        return IMAGENET, textwrap.shorten(reason, 200) or type(error).__name__
+
+
+def count_seen(cfg: Config, images: int, gpus: int) -> int:
+    """Count how many images a whole run sees, each as often as it is seen."""
+    if (epochs := cfg.train_cfg.get('max_epochs')) is not None:
+        return epochs * images
+    return cfg.train_cfg.max_iters * cfg.train_dataloader.batch_size * gpus
+
+
+def estimate(cfg: Config, images: int = IMAGENET, gpus: int = 1) -> Cost:
     """Build a distiller, without the teacher's weights, and run it on a few images.
+
+    Args:
+        cfg: Of the distiller.
+        images: How many are trained on. Defaults to ImageNet's.
+        gpus: How many share the work, each with the config's batch. Defaults to 1.
 
     Raises:
         ValueError: If the config is of no distiller.
     """
     if 'student' not in cfg.model:
         raise ValueError(f"config '{cfg.filename}' has no student: it distils nothing")
+    set_input_size(cfg)
     preprocessor = cfg.get('data_preprocessor')
     for teacher in random_teachers(cfg.model):
         teacher.checkpoint = teacher.get('checkpoint') or 'none'  # nor is it read
     with DefaultScope.overwrite_default_scope(SCOPE):
         model = MODELS.build({'data_preprocessor': preprocessor, **cfg.model})
-    images = torch.zeros(BATCH, *model.image_shape)
+    blank = torch.zeros(BATCH, *model.image_shape)
     samples = [DataSample().set_gt_label(0) for _ in range(BATCH)]
     with record(model.student, model.student_taps) as seen:
-        model.student(images)
-    outputs = model.forward_teachers(images, None) | model.forward_teachers(
-        images, None, student_features=seen
+        logits = model.student(blank)
+    outputs = model.forward_teachers(blank, None) | model.forward_teachers(
+        blank, None, student_features=seen
     )
     features = [f.value[0] for taps in outputs.values() for f in taps.values()]
     model.load_teachers = lambda: None  # random weights cost as much
 
     def step() -> None:
-        losses = model.loss(images, samples)
+        losses = model.loss(blank, samples)
         sum(value for key, value in losses.items() if 'loss' in key).backward()
 
     with torch.no_grad():
-        student = count(lambda: model.student(images))
+        student = count(lambda: model.student(blank))
     return Cost(
         student=student,
-        teacher=count(lambda: model.forward_teachers(images, None))
-        + count(lambda: model.forward_teachers(images, None, student_features=seen)),
+        teacher=count(lambda: model.forward_teachers(blank, None))
+        + count(lambda: model.forward_teachers(blank, None, student_features=seen)),
         step=count(step),
         features=sum(2 * a.numel() for a in features if a.ndim == 2),
+        logits=logit_bytes(logits.shape[1]),
         trainable=count_parameters(model),
         frozen=sum(count_parameters(t.model) for t in model.teachers.values()),
         batch=cfg.train_dataloader.batch_size,
-        epochs=cfg.train_cfg.max_epochs,
+        images=images,
+        seen=count_seen(cfg, images, gpus),
     )
 
 
@@ -125,29 +168,43 @@ def table_row(name: str, cost: Cost, args: argparse.Namespace) -> dict[str, str]
     if speed is None:
         speed, source = args.tflops * 1e12 / (2 * cost.step), 'from FLOPs'
     traffic = Traffic.of(cost, args.gpus)
-    seen = cost.epochs * IMAGENET
     return {
         'config': name,
-        'student, G': f'{cost.student / 1e9:.2f}',
-        'teacher, G': f'{cost.teacher / 1e9:.2f}',
-        'step, G': f'{cost.step / 1e9:.1f}',
-        'step without teacher, G': f'{cached / 1e9:.1f}',
+        'training images': f'{cost.images:,}',
+        'student, G': short(cost.student / 1e9),
+        'teacher, G': short(cost.teacher / 1e9),
+        'step, G': short(cost.step / 1e9),
+        'step without teacher, G': short(cached / 1e9),
         f'images/s and GPU, {source}': f'{speed:.0f}',
-        'GPU hours': f'{cost.hours(speed):.0f}',
-        'GPU hours without teacher': f'{cost.hours(speed * cost.step / cached):.0f}',
-        'logits stored, GB': f'{seen * LOGITS / 1e9:.0f}',
-        'features stored, TB': f'{seen * cost.features / 1e12:.0f}',
-        'step, ms': f'{1e3 * cost.batch / speed:.0f}',
-        'trained, M': f'{cost.trainable / 1e6:.1f}',
-        'frozen, M': f'{cost.frozen / 1e6:.1f}',
-        'DDP, MB': f'{traffic.ddp / 1e6:.0f}',
-        'FSDP, MB': f'{traffic.fsdp / 1e6:.0f}',
-        'sharded teacher, MB': f'+{traffic.teacher / 1e6:.0f}',
+        'GPU hours': short(cost.hours(speed)),
+        'GPU hours without teacher': short(cost.hours(speed * cost.step / cached)),
+        'logits stored': size(cost.seen * cost.logits),
+        'features stored': size(cost.seen * cost.features),
+        'step, ms': short(1e3 * cost.batch / speed),
+        'trained, M': short(cost.trainable / 1e6),
+        'frozen, M': short(cost.frozen / 1e6),
+        'DDP': size(traffic.ddp),
+        'FSDP': size(traffic.fsdp),
+        'sharded teacher': f'+{size(traffic.teacher)}',
     }
 
 
+def short(value: float) -> str:
+    """Write a number to three digits, and all of those before the point."""
+    return f'{value:.0f}' if value >= 100 else f'{value:.3g}'
+
+
+def size(value: float) -> str:
+    """Write a number of bytes in the unit that leaves one to three digits."""
+    for unit in BYTES[:-1]:
+        if value < 999.5:
+            return f'{value:.3g} {unit}'
+        value /= 1000
+    return f'{short(value)} {BYTES[-1]}'
+
+
 def print_costs(args: argparse.Namespace) -> None:
-    """Print a table with a row for every config.
+    """Print a table with a row for every config, and whose images are not counted.
 
     Args:
         args: As the command reads them.
@@ -155,11 +212,21 @@ def print_costs(args: argparse.Namespace) -> None:
     Raises:
         ValueError: If a config does not exist, or is of no distiller.
     """
+    assumed = []
     for i, path in enumerate(args.configs):
         if not Path(path).is_file():
             raise ValueError(f"config '{path}' does not exist")
-        row = table_row(Path(path).name, estimate(Config.fromfile(path)), args)
+        cfg = Config.fromfile(path)
+        images, reason = count_images(cfg)
+        row = table_row(Path(path).name, estimate(cfg, images, args.gpus), args)
+        if reason is not None:
+            assumed.append(
+                f"{Path(path).name}: its training images can't be counted ({reason}), "
+                f"so ImageNet's {IMAGENET:,} are assumed"
+            )
         if i == 0:
             print('|', ' | '.join(row), '|')
             print('|', ' | '.join('---' for _ in row), '|')
         print('|', ' | '.join(row.values()), '|', flush=True)
+    if assumed:
+        print('', *assumed, sep='\n')

@@ -5,7 +5,7 @@ from mmengine.hub import get_config
 
 from mmvitkd.inspection import estimate
 from tests.helpers import build
-from tests.test_tools.runs import PLAIN, config, message, run
+from tests.test_tools.runs import PIPELINE, PLAIN, config, loader, message, run
 
 
 @pytest.mark.parametrize(('name', 'published'), [('tiny', 1.26e9), ('small', 4.61e9)])
@@ -21,7 +21,8 @@ def test_multiply_adds_are_those_of_the_model_zoo(name, published):
 def cost(**changes):
     given = {
         'student': 1.0, 'teacher': 1.0, 'step': 4.0, 'features': 1, 'trainable': 100,
-        'frozen': 300, 'batch': 128, 'epochs': 300,
+        'frozen': 300, 'batch': 128, 'images': estimate.IMAGENET, 'logits': 46,
+        'seen': 300 * estimate.IMAGENET,
     }  # fmt: skip
     return estimate.Cost(**{**given, **changes})
 
@@ -39,7 +40,10 @@ def test_bytes_that_two_processes_send():
 
 
 def test_stored_logits_are_tinyvits_17_gb():
-    assert pytest.approx(17.7e9, rel=0.01) == 300 * estimate.IMAGENET * estimate.LOGITS
+    record = estimate.logit_bytes(1000)
+    assert pytest.approx(17.7e9, rel=0.01) == 300 * estimate.IMAGENET * record
+    # of fewer classes than are kept, each has its own value and nothing else
+    assert estimate.logit_bytes(4) == record - 6 * 2 - 10 * 2 - 2
 
 
 def test_step_is_three_forwards_of_what_learns_and_one_of_the_teacher(tmp_path):
@@ -53,15 +57,58 @@ def test_step_is_three_forwards_of_what_learns_and_one_of_the_teacher(tmp_path):
     assert found.features == 0
 
 
-def test_prints_a_row_for_every_config(tmp_path, capsys):
-    files = [config(tmp_path, name, **PLAIN) for name in ('a', 'b')]
-    run('estimate_cost', *files, '--images-per-second', '1000')
-    lines = capsys.readouterr().out.splitlines()
-    lines = [line for line in lines if line.startswith('| ')]
-    assert [line.split(' | ')[0] for line in lines[2:]] == ['| a.py', '| b.py']
-    assert 'images/s and GPU, measured' in lines[0]
-    # 1 epoch of ImageNet
-    assert ' | 1000 | 0 | ' in lines[2]
+def rows(out: str) -> list[dict[str, str]]:
+    """The table that was printed."""
+    lines = [line[2:-2].split(' | ') for line in out.splitlines() if line[:2] == '| ']
+    return [dict(zip(lines[0], line, strict=True)) for line in lines[2:]]
+
+
+def test_every_config_has_a_row_of_its_own_images(tmp_path, capsys):
+    files = [config(tmp_path, 'a', **PLAIN)]
+    by_steps = {
+        'train_cfg': {'_delete_': True, 'by_epoch': False, 'max_iters': 10},
+        'train_dataloader': loader('train', PIPELINE, images=64),
+    }
+    files += [config(tmp_path, 'b', **{**PLAIN, 'train_cfg.max_epochs': 2})]
+    files += [config(tmp_path, 'c', **{**PLAIN, **by_steps})]
+    run('estimate_cost', *files, '--images-per-second', '0.1', '--gpus', '2')
+    out = capsys.readouterr().out
+    found = rows(out)
+    assert [row['config'] for row in found] == ['a.py', 'b.py', 'c.py']
+    assert [row['training images'] for row in found] == ['16', '16', '64']
+    # 1 epoch, 2 epochs, and 10 steps of 16 images on 2 GPUs
+    hours = [16 / 360, 32 / 360, 320 / 360]
+    assert [row['GPU hours'] for row in found] == [f'{h:.3g}' for h in hours]
+    # 10 classes of 2 bytes, and the seed of 4
+    assert found[0]['logits stored'] == '384 B'
+    # two taps of 16 tokens x 24 channels x 2 bytes
+    stored = ['24.6 kB', '49.2 kB', '492 kB']
+    assert [row['features stored'] for row in found] == stored
+    assert 'assumed' not in out
+
+
+@pytest.mark.parametrize('fault', ['missing', 'countless'])
+def test_images_that_cannot_be_counted_are_said_to_be_imagenets(
+    tmp_path, capsys, fault
+):
+    changes = {'train_dataloader.dataset.type': 'No'}
+    if fault == 'missing':
+        dataset = {'type': 'ImageNet', 'data_root': str(tmp_path / 'nowhere')}
+        changes = {'train_dataloader.dataset': {'_delete_': True, **dataset}}
+    run('estimate_cost', config(tmp_path, **{**PLAIN, **changes}))
+    out = capsys.readouterr().out
+    assert rows(out)[0]['training images'] == '1,281,167'
+    assert "tiny.py: its training images can't be counted (" in out
+    assert out.strip().endswith("so ImageNet's 1,281,167 are assumed")
+
+
+@pytest.mark.parametrize(
+    ('value', 'text'),
+    [(0, '0 B'), (999, '999 B'), (999.7, '1 kB'), (17.68e9, '17.7 GB')]
+    + [(174e12, '174 TB'), (999.6e15, '1000 PB'), (12.3e18, '12300 PB')],
+)
+def test_bytes_in_a_unit_that_fits(value, text):
+    assert estimate.size(value) == text
 
 
 def test_config_of_no_distiller_or_of_nothing(tmp_path):

@@ -2,6 +2,7 @@ from typing import Any
 
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from torch.utils.data import IterableDataset
 
 from mmvitkd.models.classifiers.tap import Feature, Grid, Tap
 from mmvitkd.registry import HOOKS
@@ -83,13 +84,19 @@ class DistillationCheckHook(Hook):
     def _try_teachers(self, runner: Runner, model: Any) -> Trial:
         """Try the teachers, after saying so: a large one may take minutes."""
         tried = [n for n in model.teacher_taps if n not in find_untried(model)]
-        if tried and self.num_images:
+        dataset = runner.train_dataloader.dataset
+        if tried and self.num_images and not isinstance(dataset, IterableDataset):
+            images = min(self.num_images, len(dataset))
             runner.logger.info(
-                f'Trying {", ".join(tried)} on {self.num_images} training images, '
+                f'Trying {", ".join(tried)} on {images} training images, '
                 'before the first step (default_hooks.check.num_images)'
             )
         return try_teachers(
-            runner.train_dataloader, model, self.num_images, runner.epoch
+            runner.train_dataloader,
+            model,
+            self.num_images,
+            runner.epoch,
+            runner.logger.info,
         )
 
     def _judge(

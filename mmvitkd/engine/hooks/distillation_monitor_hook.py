@@ -25,6 +25,8 @@ from .accuracy import (
 from .term_watch import TermGradient, TermWatch
 
 TASK = ''  # where a term has its name
+LONGEST = 100  # steps from one look to the next, if nobody says another number
+LOOKS = 20  # that a run has at least, if it has as many steps
 ENOUGH = 10_000  # images after which a teacher's accuracy is known
 
 
@@ -32,7 +34,7 @@ ENOUGH = 10_000  # images after which a teacher's accuracy is known
 class DistillationMonitorHook(Hook):
     """Log what every term does to the student, and warn when one goes wrong.
 
-    In every ``interval``-th step it takes the gradient of each loss alone, at the
+    In some steps it takes the gradient of each loss alone, at the
     parameters of one module of the student that lies below the taps, and logs by
     MMEngine's visualizer, so to whichever backends that has:
 
@@ -52,7 +54,8 @@ class DistillationMonitorHook(Hook):
     it never ends training.
 
     Args:
-        interval: Steps from one look to the next. Defaults to 100.
+        interval: Steps from one look to the next. Defaults to None: 100, or in shorter
+            runs a twentieth of all steps, and the last step as well.
         module: Path of the student's module at whose parameters gradients are taken;
             ``''`` is the whole student. Defaults to None, the first convolution that
             is trained: of a ViT its patch embedding.
@@ -62,8 +65,8 @@ class DistillationMonitorHook(Hook):
             such module, or nothing in it is trained.
     """
 
-    def __init__(self, interval: int = 100, module: str | None = None) -> None:
-        if interval < 1:
+    def __init__(self, interval: int | None = None, module: str | None = None) -> None:
+        if interval is not None and interval < 1:
             raise ValueError(f'interval must be at least 1, got {interval}')
         self.interval = interval
         self.module = module
@@ -75,6 +78,7 @@ class DistillationMonitorHook(Hook):
         self._failure: Exception | None = None
         self._batch = (0, 0)  # images and classes
         self._hits: dict[str, tuple[int, int]] = {}
+        self._last = 0  # step
 
     def before_train(self, runner: Runner) -> None:
         """Find what is to be watched."""
@@ -92,6 +96,12 @@ class DistillationMonitorHook(Hook):
             )
             return
         self._model = model
+        self._last = runner.train_loop.max_iters
+        if self.interval is not None and self.interval > self._last:
+            runner.logger.warning(
+                f'DistillationMonitorHook: interval={self.interval}, but the run has '
+                f'{self._last} steps, so nothing is logged'
+            )
         if not isinstance(runner, Runner):  # FlexibleRunner, whose strategies shard
             self._parameters = []
             runner.logger.warning(
@@ -122,7 +132,7 @@ class DistillationMonitorHook(Hook):
         self, runner: Runner, batch_idx: int, data_batch: Any = None
     ) -> None:
         """Begin to look, if it is time."""
-        if self._model is None or not self.every_n_train_iters(runner, self.interval):
+        if self._model is None or not self._is_time(runner.iter + 1):
             return
         self._step = ExitStack()
         logits = self._step.enter_context(watch_logits(self._model))
@@ -132,6 +142,11 @@ class DistillationMonitorHook(Hook):
         observer = partial(self._observe, logits, scale)
         self._model.observers.append(observer)
         self._step.callback(self._model.observers.remove, observer)
+
+    def _is_time(self, step: int) -> bool:
+        if self.interval is not None:
+            return step % self.interval == 0
+        return step % default_interval(self._last) == 0 or step == self._last
 
     def _observe(
         self,
@@ -249,6 +264,11 @@ class DistillationMonitorHook(Hook):
                 yield chance_warning(name, hits, seen, classes)
                 seen = ENOUGH
             self._hits[name] = hits, seen
+
+
+def default_interval(steps: int) -> int:
+    """Return the steps from one look to the next, in a run of so many."""
+    return max(min(LONGEST, steps // LOOKS), 1)
 
 
 def trained(module: nn.Module) -> list[nn.Parameter]:

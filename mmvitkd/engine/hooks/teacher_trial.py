@@ -1,6 +1,7 @@
 """What the teachers predict for some training images, before the first step."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -13,12 +14,16 @@ from mmvitkd.models.classifiers.classes import (
     count_classes,
     has_one_label,
     is_multi_label,
+    logits_module,
 )
 from mmvitkd.models.classifiers.vitkd_distiller import labels_of
 from mmvitkd.models.utils import hard_labels
 
 from .accuracy import stored_logits, watch_logits
 
+BATCH = 64  # images at once, whatever the batch of training is
+GLANCE = 16  # images that tell the scale of their pixels
+PERIOD = 10.0  # seconds between two lines of progress
 FAR = 10.0  # how many times the usual is another scale
 
 
@@ -56,7 +61,9 @@ def find_untried(model: Any) -> dict[str, str]:
         teacher = model.teachers[name]
         if teacher.model is not None:
             theirs = count_classes(teacher.model)
-            if theirs not in (None, classes):
+            if theirs is None and logits_module(teacher.model) is None:
+                untried[name] = 'not tried, as it yields no logits'
+            elif theirs not in (None, classes):
                 untried[name] = (
                     f"not tried, as its {theirs} classes are none of the student's "
                     f'{classes}'
@@ -79,19 +86,35 @@ def logit_terms(model: Any, teacher: str) -> list[str]:
 
 
 @torch.no_grad()
-def try_teachers(loader: DataLoader, model: Any, images: int, epoch: int) -> Trial:
+def try_teachers(
+    loader: DataLoader,
+    model: Any,
+    images: int,
+    epoch: int,
+    tell: Callable[[str], None] = print,
+) -> Trial:
     """Show the teachers some training images, without changing anything.
 
     Those whose predictions can't be counted are not run.
+
+    Args:
+        loader: Of the training.
+        model: The distiller.
+        images: How many, by all processes together.
+        epoch: Of a replayed data set.
+        tell: Takes a line of progress, if it takes long. Defaults to printing it.
     """
     untried = find_untried(model)
-    if not images or isinstance(loader.dataset, IterableDataset):
+    dataset: Any = loader.dataset
+    if not images or isinstance(dataset, IterableDataset):
         return Trial({}, untried, [])
     classes = count_classes(model.student) or 0
     tried = [name for name in model.teacher_taps if name not in untried]
     warnings: list[str] = []
     found: dict[str, list[Tensor]] = {name: [] for name in tried}
     labels: list[Tensor] = []
+    images = min(images, len(dataset) if tried else GLANCE)
+    began = time.monotonic()
     gpus = [torch.cuda.current_device()] if torch.cuda.is_available() else []
     with seeded(get_rank()), torch.random.fork_rng(gpus):
         for number, batch in enumerate(draw_batches(loader, images, epoch)):
@@ -113,6 +136,10 @@ def try_teachers(loader: DataLoader, model: Any, images: int, epoch: int) -> Tri
                 else:
                     tried.remove(name)
                     untried[name] = 'not tried, as it yields no logits'
+            if time.monotonic() - began >= PERIOD:
+                began = time.monotonic()
+                done = min(sum(map(len, labels)) * get_world_size(), images)
+                tell(f'Tried on {done} of {images} images')
     counts = {n: _count(torch.cat(found[n]), torch.cat(labels), classes) for n in tried}
     for name in tried:
         if not counts[name].images:
@@ -163,7 +190,7 @@ def draw_batches(loader: DataLoader, images: int, epoch: int) -> Iterator[Any]:
     order = torch.randperm(len(dataset), generator=draw).tolist()
     share = -(-min(images, len(dataset)) // get_world_size())
     mine = [order[(get_rank() * share + i) % len(order)] for i in range(share)]
-    size = loader.batch_size or share
+    size = min(loader.batch_size or share, BATCH)
     for start in range(0, share, size):
         keys = mine[start : start + size]
         items = [dataset[(epoch, key) if replayed else key] for key in keys]

@@ -8,6 +8,7 @@ import torch
 from mmengine.hooks import Hook
 
 from mmvitkd.engine import DistillationCheckHook
+from mmvitkd.engine.hooks import teacher_trial
 from mmvitkd.engine.hooks.accuracy import near_chance, watch_logits
 from mmvitkd.engine.hooks.distillation_check_hook import measure_models
 from mmvitkd.models.classifiers.classes import count_classes
@@ -17,6 +18,7 @@ from tests.test_engine.test_hooks.watched import (
     MEAN,
     STD,
     TERMS,
+    digits,
     runner_of,
     said,
     taught,
@@ -371,7 +373,52 @@ def log_of(work_dir):
 def test_it_says_that_it_begins(tmp_path, teacher):
     train(tmp_path, 'run', [STRICT], **taught(teacher, **ONE_EPOCH))
     before, _, _ = log_of(tmp_path / 'run').partition('What is distilled:')
-    assert 'Trying teacher on 256 training images, before the first step' in before
+    assert 'Trying teacher on 100 training images, before the first step' in before
+
+
+def test_it_says_how_far_it_is_when_it_takes_long(tmp_path, teacher, monkeypatch):
+    monkeypatch.setattr(teacher_trial, 'PERIOD', 0)
+    train(tmp_path, 'run', [STRICT], **taught(teacher, **ONE_EPOCH))
+    before, _, _ = log_of(tmp_path / 'run').partition('What is distilled:')
+    told = [line for line in before.splitlines() if 'Tried on' in line]
+    assert [line.partition('Tried on ')[2] for line in told] == [
+        '50 of 100 images', '100 of 100 images',
+    ]  # fmt: skip
+
+
+class CountedImages(Hook):
+    """Count the images that are read before the first epoch."""
+
+    priority = 'VERY_HIGH'
+
+    def before_train(self, runner):
+        self.images = 0
+        self.dataset = runner.train_dataloader.dataset
+        read = self.dataset.prepare_data
+
+        def count(index):
+            self.images += 1
+            return read(index)
+
+        self.dataset.prepare_data = count
+
+    def before_train_epoch(self, runner):
+        del self.dataset.prepare_data
+
+
+def test_where_nothing_can_be_counted_few_images_are_read(tmp_path):
+    cfg = vit(24, classes=4)
+    file = save_weights(cfg, tmp_path / 'four.pth')
+    changes = {
+        **PLAIN,
+        'model.terms': {'_delete_': True, **FEATURES},
+        'model.teacher.cfg': cfg,
+        'model.teacher.checkpoint': str(file),
+        'train_dataloader': {**digits(200), 'batch_size': 200},
+    }
+    hook = CountedImages()
+    train(tmp_path, 'run', [STRICT, hook], **changes)
+    assert 0 < hook.images <= teacher_trial.GLANCE
 
 
 def test_a_model_of_one_class_is_not_tried():

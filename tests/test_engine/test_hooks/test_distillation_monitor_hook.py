@@ -9,6 +9,7 @@ from mmengine.hooks import Hook
 
 from mmvitkd.engine import DistillationMonitorHook
 from mmvitkd.engine.hooks.accuracy import binomial_cdf, near_chance, rates
+from mmvitkd.engine.hooks.distillation_monitor_hook import default_interval
 from mmvitkd.engine.hooks.term_watch import TermGradient, TermWatch
 from tests.test_engine.test_hooks.watched import (
     TERMS,
@@ -31,6 +32,11 @@ from tests.test_tools.runs import (
 )
 
 HOOK = {'type': 'DistillationMonitorHook', 'interval': 1}
+# no validation either
+GENTLE = {
+    'optim_wrapper.optimizer': {'type': 'SGD', 'lr': 1e-5},
+    **dict.fromkeys(('val_dataloader', 'val_evaluator', 'val_cfg')),
+}
 ONE_EPOCH = {'train_cfg.max_epochs': 1}
 ALWAYS = {'default_hooks.monitor.interval': 1}
 NEVER = {'default_hooks.monitor': None}
@@ -225,6 +231,31 @@ def test_steps_and_backends(tmp_path):
     ]  # fmt: skip
     assert 'teacher: ' in lines[0]
     assert 'mimic0: loss' in lines[0]
+
+
+def test_a_short_run_is_monitored_too(tmp_path):
+    """By default; eight steps are fewer than the twenty looks that it would have."""
+    kind = HOOK['type']
+    train(tmp_path, 'run', [{'type': kind}])
+    assert [line['step'] for line in scalars(tmp_path / 'run')] == [*range(1, 9)]
+    # in 41 steps every second one, and the last
+    changes = {**PLAIN, 'train_cfg.max_epochs': 41, **GENTLE}
+    train(tmp_path, 'longer', [{'type': kind}], **changes)
+    steps = [line['step'] for line in scalars(tmp_path / 'longer')]
+    assert steps == [*range(2, 41, 2), 41]
+
+
+@pytest.mark.parametrize(
+    ('steps', 'interval'), [(1, 1), (39, 1), (48, 2), (1999, 99), (10**6, 100)]
+)
+def test_the_default_interval_fits_the_run(steps, interval):
+    assert default_interval(steps) == interval
+
+
+def test_an_interval_that_is_given_stays_and_one_beyond_the_run_is_said(tmp_path):
+    train(tmp_path, 'run', [{**HOOK, 'interval': 9}])
+    assert scalars(tmp_path / 'run') == []
+    assert 'interval=9, but the run has 8 steps' in said(tmp_path / 'run')[0]
 
 
 def test_stored_answers(tmp_path):
