@@ -11,6 +11,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from mmvitkd.utils.config_file import open_named
 from mmvitkd.utils.run_lock import lock_dir
 from mmvitkd.utils.statistics import format_mean
 
@@ -70,7 +71,7 @@ def read(file: Path, teacher: str | None, max_epochs: int | None) -> list[Settin
     """
     if not file.is_file():
         raise ValueError(f"there is no file of tries '{file}'")
-    tries = Config.fromfile(file).to_dict()
+    tries = open_named(file).to_dict()
     if not {'config', 'tries'} <= tries.keys() or not tries['tries']:
         raise ValueError(f'{file.name} must give config and a list of tries')
     trained = None
@@ -93,7 +94,7 @@ def read(file: Path, teacher: str | None, max_epochs: int | None) -> list[Settin
 
 
 def _training(path: Path, changes: dict[str, Any], max_epochs: int | None) -> Config:
-    cfg = Config.fromfile(path)
+    cfg = open_named(path)
     cfg.merge_from_dict(deepcopy(changes))
     loop = cfg.train_cfg
     loop.max_epochs = min(loop.max_epochs, max_epochs or loop.max_epochs)

@@ -18,6 +18,7 @@ from mmvitkd.models.classifiers.cached_feature_spec import (
 from mmvitkd.models.classifiers.tap import Tap, record
 from mmvitkd.registry import MODELS, SCOPE
 from mmvitkd.utils.cli import random_teachers
+from mmvitkd.utils.config_file import open_named, require_model
 from mmvitkd.utils.costs import count_parameters
 
 IMAGENET = 1_281_167
@@ -82,6 +83,7 @@ def estimate(cfg: Config) -> Cost:
     Raises:
         ValueError: If the config is of no distiller.
     """
+    require_model(cfg)
     if 'student' not in cfg.model:
         raise ValueError(f"config '{cfg.filename}' has no student: it distils nothing")
     preprocessor = cfg.get('data_preprocessor')
@@ -156,9 +158,7 @@ def print_costs(args: argparse.Namespace) -> None:
         ValueError: If a config does not exist, or is of no distiller.
     """
     for i, path in enumerate(args.configs):
-        if not Path(path).is_file():
-            raise ValueError(f"config '{path}' does not exist")
-        row = table_row(Path(path).name, estimate(Config.fromfile(path)), args)
+        row = table_row(Path(path).name, estimate(open_named(path)), args)
         if i == 0:
             print('|', ' | '.join(row), '|')
             print('|', ' | '.join('---' for _ in row), '|')
