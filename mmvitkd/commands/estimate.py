@@ -1,6 +1,7 @@
 """Estimate what runs cost: multiply-adds, GPU hours, bytes on the network, a cache."""
 
 import argparse
+import math
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,6 +22,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--gpus', type=int, default=8, help='how many share the work. Default: 8'
     )
+
+
+def check_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Refuse numbers that no machine has."""
+    for name in ('images_per_second', 'tflops', 'gpus'):
+        value = getattr(args, name)
+        if value is not None and not 0 < value < math.inf:
+            parser.error(f'--{name.replace("_", "-")} {value}: give a number above 0')
 
 
 def run(args: argparse.Namespace) -> None:

@@ -58,6 +58,10 @@ def check_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace) -
     """Refuse what contradicts itself, and too few images."""
     if args.data is not None and args.no_analysis:
         parser.error('--data is for the analysis, which --no-analysis leaves out')
+    for name in ('csv', 'figures'):
+        folder = getattr(args, name)
+        if folder is not None and folder.is_file():
+            parser.error(f'--{name} {folder} is a file: give a folder')
     if args.count < FEWEST:
         parser.error(f'--count {args.count}: give {FEWEST} or more')
 

@@ -65,6 +65,10 @@ def check_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace) -
     pred = args.out is not None and args.out_item != 'metrics'
     if pred and args.out.endswith(('.json', '.yml', '.yaml')):
         parser.error('predictions are written to a .pkl file: --out=FILE.pkl')
+    if args.interval < 1:
+        parser.error(f'--interval {args.interval}: give 1 or more')
+    if args.show_dir and Path(args.show_dir).is_file():
+        parser.error(f'--show-dir {args.show_dir} is a file: give a folder')
     if args.metrics is not None and not args.metrics.endswith('.json'):
         parser.error(f'--metrics is a .json file, got {args.metrics}')
 

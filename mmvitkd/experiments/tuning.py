@@ -10,9 +10,22 @@ from typing import Any
 
 from mmengine.config import Config
 
+<<<<<<< HEAD
 from .carry_out import carry_out, choose_launcher
 from .results import made_by, markdown_table, measure, write_page
 from .run import Run, Setting, cut, in_order, teachers_of, use_validation_split
+=======
+from mmvitkd.utils.config_file import open_named
+from mmvitkd.utils.run_lock import lock_dir
+from mmvitkd.utils.statistics import format_mean
+
+from .progress import Progress, groups_of, show_plan
+from .results import Measured, made_by, markdown_table, measure, write_records
+from .run import Run, Setting, in_order, teachers_of
+from .schedule import Launcher, run_all
+
+KEYS = {'config', 'teacher', 'tries'}
+>>>>>>> wip-err
 
 
 def tune(args: argparse.Namespace) -> bool:
@@ -48,7 +61,7 @@ def read(file: Path, teacher: str | None, max_epochs: int | None) -> list[Settin
     """
     if not file.is_file():
         raise ValueError(f"there is no file of tries '{file}'")
-    tries = Config.fromfile(file).to_dict()
+    tries = open_named(file).to_dict()
     if not {'config', 'tries'} <= tries.keys() or not tries['tries']:
         raise ValueError(f'{file.name} must give config and a list of tries')
     trained = {}
@@ -69,7 +82,7 @@ def read(file: Path, teacher: str | None, max_epochs: int | None) -> list[Settin
 
 
 def _training(path: Path, changes: dict[str, Any], max_epochs: int | None) -> Config:
-    cfg = Config.fromfile(path)
+    cfg = open_named(path)
     cfg.merge_from_dict(deepcopy(changes))
     return Config(cut(cfg, max_epochs).to_dict())
 

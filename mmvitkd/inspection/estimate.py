@@ -21,6 +21,7 @@ from mmvitkd.models.classifiers.cached_feature_spec import (
 from mmvitkd.models.classifiers.tap import Tap, record
 from mmvitkd.registry import DATASETS, MODELS, SCOPE
 from mmvitkd.utils.cli import random_teachers
+from mmvitkd.utils.config_file import open_named, require_model
 from mmvitkd.utils.costs import count_parameters
 
 IMAGENET = 1_281_167  # training images, where those of a config can't be counted
@@ -122,6 +123,7 @@ def estimate(cfg: Config, images: int = IMAGENET, gpus: int = 1) -> Cost:
     Raises:
         ValueError: If the config is of no distiller.
     """
+    require_model(cfg)
     if 'student' not in cfg.model:
         raise ValueError(f"config '{cfg.filename}' has no student: it distils nothing")
     set_input_size(cfg)
@@ -214,9 +216,7 @@ def print_costs(args: argparse.Namespace) -> None:
     """
     assumed = []
     for i, path in enumerate(args.configs):
-        if not Path(path).is_file():
-            raise ValueError(f"config '{path}' does not exist")
-        cfg = Config.fromfile(path)
+        cfg = open_named(path)
         images, reason = count_images(cfg)
         row = table_row(Path(path).name, estimate(cfg, images, args.gpus), args)
         if reason is not None:

@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from mmvitkd import __version__
+from mmvitkd.utils.config_file import open_named
 from mmvitkd.utils.safe_loading import weights_only_loads
 
 from .analysis import analysis
@@ -51,8 +52,8 @@ def write(
             report.
     """
     require_ours(out)
-    if data is not None and not data.is_file():
-        raise ValueError(f"config '{data}' does not exist")
+    if data is not None:
+        open_named(data)  # its mistakes are the user's, others' are noted in the page
     runs = find_runs(work_dirs)
     groups = group_runs(runs)
     metric = main_metric(runs)

@@ -6,20 +6,23 @@ import inspect
 import linecache
 import re
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from types import FrameType, TracebackType
 from typing import Any, NamedTuple
 
 import mmengine.registry
-from mmengine.config import Config
 from mmengine.registry import Registry
 
 from mmvitkd import registry as registries
 
 from .config_names import walk
+from .errors import ConfigError
+from .places import are_equal, everything, place_of, placed
 from .spelling import suggest
+from .suspects import find_mistyped, find_suspects, is_odd
+from .types import name_of
 
 LONGEST = 80  # characters of a value in a message
 UNEXPECTED = re.compile(
@@ -28,8 +31,10 @@ UNEXPECTED = re.compile(
 MISSING = re.compile(r'(?:([\w.<>]+)\(\) )?missing \d+ required .*arguments?: (.+)')
 TWICE = re.compile(r"(?:([\w.<>]+)\(\) )?got multiple values for .*argument '(\w+)'")
 UNKNOWN = re.compile(r'^.*? is not in the .*registry', re.DOTALL)
+UNTYPED = re.compile('must contain the key "type"|Empty module name|Failed to get')
 WRAPPED = re.compile(r'^class `\w+` in \S+: ')  # by older MMEngines
 # a step's code, whose errors are no config's
+WHOLE = ('runner', 'loop')  # names of registries
 LOOPS = re.compile(r'mmengine[/\\]runner[/\\]loops\.py$')
 RUNNERS = re.compile(r'mmengine[/\\]runner[/\\](runner|_flexible_runner)\.py$')
 
@@ -42,47 +47,62 @@ class Build(NamedTuple):
     cls: Any
 
 
-class Read(NamedTuple):
-    """A config that the program has read."""
-
-    name: str
-    cfg: Config
-
-
-_read: list[Read] = []
-
-
-def note_config(cfg: Config, name: str | Path, main: bool = True) -> None:
-    """Let errors name places in a config.
-
-    Args:
-        cfg: As it was read.
-        name: Its file.
-        main: Whether it is what the command runs, whose places go without the file's
-            name. Defaults to True.
-    """
-    if main:
-        _read.clear()
-    _read.append(Read('' if main else f'{name}: ', cfg))
+_made: dict[int, tuple[weakref.ref, Build]] = {}
 
 
 @contextmanager
 def noting_builds() -> Iterator[None]:
     """Let errors know from which dicts things were being built."""
     original = Registry.build
+    _made.clear()
 
     def build(self: Registry, cfg: Any, *args: Any, **kwargs: Any) -> Any:
         try:
-            return original(self, cfg, *args, **kwargs)
+            _require_types(self, cfg)
+            made = original(self, cfg, *args, **kwargs)
         except Exception as error:
             builds_of(error).append(Build(self, cfg, _class(self, cfg)))
             raise
+        with suppress(TypeError):  # of a list or the like
+            _made[id(made)] = weakref.ref(made), Build(self, cfg, type(made))
+        return made
 
     Registry.build = build
     try:
         yield
     finally:
         Registry.build = original
+
+
+def _require_types(registry: Registry, cfg: Any) -> None:
+    """Refuse text in the place of a number, before it is taken for true.
+
+    Raises:
+        ConfigError: If there is any.
+    """
+    cls = _class(registry, cfg)
+    wrong = find_mistyped(cls, cfg) if isinstance(cls, type) else None
+    if wrong is not None:
+        place = place_of([Build(registry, cfg, cls)]) or f'dict(type={cls.__name__!r})'
+        raise ConfigError(
+            f'{place}.{wrong.key}={_shown(wrong.value)}: {cls.__name__} takes '
+            f'{wrong.taken}'
+        )
+
+
+def parts_at_work(error: BaseException) -> list[Build]:
+    """Return from which dicts the parts were built in which an error came.
+
+    The innermost part is the first; runners and their loops, which hold all others,
+    are left out.
+    """
+    found = []
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        part = frame.f_locals.get('self')
+        held, build = _made.get(id(part), (None, None))
+        if build is not None and held is not None and held() is part:
+            found.append(build)
+    return [b for b in reversed(found) if b.registry.name not in WHOLE]
 
 
 def builds_of(error: BaseException) -> list[Build]:
@@ -110,7 +130,7 @@ def explain_build(
     Returns:
         A line, or None if no config is to blame.
     """
-    root = next((e for e in chain if is_ours(e) and str(e)), chain[-1])
+    root = next((e for e in chain if is_ours(e)), chain[-1])
     builds = [build for error in reversed(chain) for build in builds_of(error)]
     if not builds and not _is_building(chain[0].__traceback__):
         return None
@@ -120,9 +140,14 @@ def explain_build(
     if not builds:
         return None if is_ours(root) else _by_runner(chain[0])
     inner = builds[0]
-    place = _place(builds)
+    place = place_of(builds)
     if not place and _is_dict(inner):  # of a config that was read elsewhere
         place = f'dict(type={inner.cfg.get("type")!r})'
+    if UNTYPED.search(str(root)) and _is_dict(inner) and not inner.cfg.get('type'):
+        what = f'which {inner.registry.name} it is, by its'
+        alike = [p for p, v in everything() if '.' in p and v == inner.cfg]
+        place = alike[0] if len(alike) == 1 else place or str(inner.cfg)
+        return f"{place}={_shown(inner.cfg)} does not say {what} 'type'"
     if UNKNOWN.match(str(root)) and _is_dict(inner):
         name = str(inner.cfg.get('type'))
         hint = suggest(name.rpartition('.')[2], _names(inner.registry)) or (
@@ -133,8 +158,24 @@ def explain_build(
         own = str(chain[0]) if is_ours(chain[0]) else str(root)
         keys = [key for key in _keys(inner) if _names_value(own, key, inner.cfg[key])]
         place = f'{place}.{keys[0]}' if len(keys) == 1 else place
+        own += '' if root is chain[-1] else _suspicion(chain[-1])
         return own if place in ('', 'model') else f'{place}: {own}'
-    return f'{_with_key(place, inner, root)}: {_reason(root)}'
+    place, inner = _suspected(root) or (place, inner)
+    return f'{with_key(place, inner, root)}: {reason(root)}'
+
+
+def _suspicion(cause: BaseException) -> str:
+    """Point at settings of the part in which a cause came, if any looks wrong."""
+    found = _suspected(cause)
+    return f'. Is it {with_key(*found, cause)}?' if found else ''
+
+
+def _suspected(error: BaseException) -> tuple[str, Build] | None:
+    """Find the innermost part at work of which a setting looks wrong, and its place."""
+    for place, part in placed(parts_at_work(error)):
+        if _is_dict(part) and find_suspects(part.cls, part.cfg):
+            return place, part
+    return None
 
 
 def _keys(build: Build) -> list[str]:
@@ -159,22 +200,28 @@ def _is_building(trace: TracebackType | None) -> bool:
 def _by_runner(error: BaseException) -> str | None:
     """Explain what failed while a runner was being made, by what the config has."""
     quoted = set(re.findall(r"'([^']+)'", str(error)))
-    places = [p for p, v in _everything() if isinstance(v, str) and v in quoted]
+    places = [p for p, v in everything() if isinstance(v, str) and v in quoted]
     if len(places) == 1:
-        return f'{places[0]}: {_reason(error)}'
+        return f'{places[0]}: {reason(error)}'
     frames = traceback.extract_tb(error.__traceback__)
+    if frames[-1].name == 'call_hook':  # which names a hook of any error's
+        return None
     if RUNNERS.search(frames[-1].filename):
-        return f'the config: {_reason(error)}'
+        return f'the config: {reason(error)}'
     known = {name for registry in _registries() for name in registry.module_dict}
-    for place, value in _everything() if 'None' in str(error) else ():
+    for place, value in everything() if 'None' in str(error) else ():
         kind = value.get('type') if isinstance(value, dict) else None
-        if isinstance(kind, str) and _name(kind) not in known and kind.count('.') < 2:
-            return f"{place}.type='{kind}' is unknown{suggest(_name(kind), known)}"
+        if isinstance(kind, str) and name_of(kind) not in known and kind.count('.') < 2:
+            return f"{place}.type='{kind}' is unknown{suggest(name_of(kind), known)}"
     given = _settings_near(error)
-    for place, value in _everything():
-        key = place.rpartition('.')[2]
-        if key in given and _equal(value, given[key]):
-            return f'{place}={_shown(value)}: {_reason(error)}'
+    alike = [
+        (place, value)
+        for place, value in everything()
+        for key in [place.rpartition('.')[2]]
+        if key in given and are_equal(value, given[key])
+    ]
+    for place, value in sorted(alike, key=lambda item: not is_odd(item[1])):
+        return f'{place}={_shown(value)}: {reason(error)}'
     return None
 
 
@@ -206,13 +253,13 @@ def _argument_line(error: BaseException, builds: list[Build]) -> str | None:
     if not isinstance(error, TypeError) or not (unexpected or missing or twice):
         return None
     if twice:
-        place = _key_place(twice[2], builds) or _place(builds)
+        place = _key_place(twice[2], builds) or place_of(builds)
         return f"{place}: {twice[1] or 'it'} gets '{twice[2]}' by itself: leave it out"
     owner = _owner(error, (unexpected or missing)[1] or '')  # type: ignore[index]
     cls = owner or (builds[0].cls if builds else None)
     name = getattr(cls, '__name__', '') or 'what is built'
     if missing:
-        place = _place(builds)
+        place = place_of(builds)
         return f'{place}: {name} needs {missing[2]}' if place else None
     key = unexpected[2]  # type: ignore[index]
     found = _key_place(key, builds)
@@ -263,93 +310,64 @@ def _names(registry: Registry) -> set[str]:
     return found
 
 
-def _place(builds: Iterable[Build]) -> str:
-    """Find the innermost dict that a config has, inside the outer ones."""
-    found = ''
-    for build in reversed(list(builds)):
-        found = _place_of(build.cfg, inside=found) or found
-    return found
-
-
-def _place_of(built: Any, inside: str = '') -> str | None:
-    """Find the dict in the configs that agrees best with one that was built.
-
-    What is built is a copy, often with defaults added and a scope taken out.
-    """
-    best, most = None, (0, False)
-    for place, value in _everything():
-        if isinstance(built, dict) and isinstance(value, dict):
-            score = _agreement(value, built)
-        else:
-            score = int(not isinstance(value, dict) and value == built)
-        rank = (score, bool(inside) and place.startswith(f'{inside}.'))
-        if score and rank > most and not (inside and most[1] and not rank[1]):
-            best, most = place, rank
-    return best
-
-
-def _everything() -> Iterator[tuple[str, Any]]:
-    for name, cfg in _read:
-        for key in cfg:
-            yield from walk(cfg[key], f'{name}{key}')
-
-
-def _agreement(value: dict, built: dict) -> int:
-    """Count what a dict of the config and a built one have in common."""
-    keys = set(value) - {'_scope_', 'type'}
-    kind = _name(built.get('type'))
-    if _name(value.get('type', kind)) != kind:
-        return 0
-    same = sum(key in built and _equal(value[key], built[key]) for key in keys)
-    if not same and 'type' not in value:
-        return 0
-    return max(3 * same - len(keys - set(built)) + ('type' in value), 0)
-
-
-def _name(kind: Any) -> str:
-    if isinstance(kind, str):
-        return kind.rpartition('.')[2]
-    return getattr(kind, '__name__', None) or str(kind).rpartition('.')[2]
-
-
-def _equal(one: Any, other: Any) -> bool:
-    try:
-        return bool(one == other)
-    except (RuntimeError, TypeError, ValueError):  # of arrays
-        return False
-
-
 def _key_place(key: str, builds: list[Build]) -> str | None:
     """Find a key in the dict that was built, in those around it, or anywhere."""
     for number, build in enumerate(builds):
         if isinstance(build.cfg, dict) and key in build.cfg:
-            around = _place(builds[number:])
+            around = place_of(builds[number:])
             return f'{around}.{key}={_shown(build.cfg[key])}' if around else None
-    for place, value in _everything():
+    for place, value in everything():
         if place.rpartition('.')[2] == key:
             return f'{place}={_shown(value)}'
     return None
 
 
-def _with_key(place: str, build: Build, error: BaseException) -> str:
+def with_key(place: str, build: Build, error: BaseException) -> str:
     """Add the key that an error is about to its dict's place, if it names one."""
-    kind = _name(build.cfg.get('type')) if _is_dict(build) else ''
-    text = f'{error} {_source_line(error)}'
-    named = [key for key in _keys(build) if _has_word(text, key)]
-    if not named:  # a part that was made without a registry
-        for key, value in _locals(error).items():
-            for where, held in _everything() if _has_word(text, key) else ():
-                if where.endswith(f'.{key}') and _equal(held, value):
-                    return f'{where}={_shown(value)}'
+    kind = name_of(build.cfg.get('type')) if _is_dict(build) else ''
     owner = f' ({kind})' if kind else ''
-    if named:
-        given = ', '.join(f'{place}.{k}={_shown(build.cfg[k])}' for k in named[:3])
-        return f'{given}{owner}'
-    return f'{place}{owner}'
+    text = str(error)
+    named = [key for key in _keys(build) if _has_word(text, key)]
+    suspects = find_suspects(build.cls, build.cfg) if _is_dict(build) else []
+    if not named and 0 < len(suspects) < 4:
+        given = ', '.join(f'{place}.{s.key}={_shown(s.value)}' for s in suspects)
+        taken = suspects[0].taken if len(suspects) == 1 else ''
+        return f'{given} ({kind}{f" takes {taken}" if taken else ""})'
+    quoted = [
+        f'{where}={_shown(value)}'
+        for where, value in walk(build.cfg, place)
+        if isinstance(value, str) and len(value) > 3 and value in text
+    ]
+    if not named and len(quoted) == 1:
+        return f'{quoted[0]}{owner}'
+    text = f'{text} {_source_line(error)}'
+    named = named or [key for key in _keys(build) if _has_word(text, key)]
+    held = _locals(error)
+    named = named or [k for k in _keys(build) if _same(build.cfg[k], held.get(k))]
+    if not named:  # a part that was made without a registry
+        alike = [
+            (where, value)
+            for key, value in held.items()
+            for where, setting in (everything() if _has_word(text, key) else ())
+            if where.endswith(f'.{key}') and are_equal(setting, value)
+        ]
+        near = [pair for pair in alike if pair[0].startswith(f'{place}.')]
+        for where, value in sorted(near or alike, key=lambda item: not is_odd(item[1])):
+            return f'{where}={_shown(value)}'
+        return f'{place}{owner}'
+    given = ', '.join(f'{place}.{k}={_shown(build.cfg[k])}' for k in named[:3])
+    return f'{given}{owner}'
+
+
+def _same(setting: Any, held: Any) -> bool:
+    one, other = (
+        list(v) if isinstance(v, (list, tuple)) else [v] for v in (setting, held)
+    )
+    return held is not None and are_equal(one, other)
 
 
 def _has_word(text: str, word: str) -> bool:
-    return bool(re.search(rf'\b{re.escape(str(word))}\b', text))
+    return bool(re.search(rf'\b{re.escape(str(word))}\b', text, re.IGNORECASE))
 
 
 def _innermost(error: BaseException) -> FrameType | None:
@@ -372,7 +390,7 @@ def _source_line(error: BaseException) -> str:
     return linecache.getline(last.filename, last.lineno or 0).strip()
 
 
-def _reason(error: BaseException) -> str:
+def reason(error: BaseException) -> str:
     """Put an error into a line."""
     text = str(error)
     if isinstance(error, KeyError) and error.args:  # whose str() has quotes around it

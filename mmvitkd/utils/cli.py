@@ -159,6 +159,12 @@ def join_processes(cfg: Config) -> None:
     """
     if cfg.get('launcher', 'none') == 'none':
         return
+    started = is_distributed() or 'RANK' in os.environ
+    if cfg.launcher == 'pytorch' and not started:
+        raise ValueError(
+            '--launcher pytorch is for processes that torchrun starts, and RANK is not '
+            'set: start it by tools/dist_train.sh, or leave it out'
+        )
     print_rank0(_let_ddp_find_unused(cfg))
     if get_device() == 'cpu':
         _distribute_on_cpu(cfg)

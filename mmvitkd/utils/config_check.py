@@ -19,6 +19,7 @@ from mmengine.registry import Registry
 from mmengine.runner import Runner, set_random_seed
 from mmengine.utils.dl_utils import set_multi_processing
 from torch.distributed import init_process_group
+from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 
 from mmvitkd.registry import (
     HOOKS,
@@ -29,11 +30,16 @@ from mmvitkd.registry import (
     TRANSFORMS,
 )
 
-from .built import note_config
-from .config_file import merge_options, open_config, require_dicts
+from .config_file import (
+    merge_options,
+    open_config,
+    require_dicts,
+    teachers_files,
+)
 from .config_names import check_names, check_option, own_files
 from .hooks import ALWAYS, DEFAULT, WATCHING
-from .spelling import is_slip, suggest
+from .places import note_config
+from .spelling import distance, is_slip, suggest
 from .types import class_of
 
 
@@ -93,7 +99,7 @@ def read_config(path: str | Path, options: dict[str, Any] | None = None) -> Conf
             "nothing reads 'strategy' without runner_type='FlexibleRunner' beside it"
         )
     own = {*map(str, options or {}), *(str(v) for v in (options or {}).values())}
-    for file in [Path(path), *_teachers_files(cfg)]:
+    for file in [Path(path), *teachers_files(cfg)]:
         # a dumped config has upstream's slips as well: nothing tells whose they are
         texts = (f for f, names, _ in own_files(file) if not names.dumped)
         own |= {f.read_text(encoding='utf-8') for f in texts}
@@ -120,12 +126,15 @@ def find_unread(cfg: Config) -> Iterator[Unread]:
         name: cfg.get(name)
         for name in ('model', 'train_dataloader', 'val_dataloader', 'test_dataloader')
     }
-    for file in _teachers_files(cfg):
+    for file in teachers_files(cfg):
         teacher = open_config(file)
         note_config(teacher, file, main=False)
         parts[str(file)] = teacher.get('model')
+    for name in set(cfg) - set(parts):
+        parts[name] = cfg[name]
     for name, whole in parts.items():
         for place, part in _dicts(whole, name):
+            yield from _misspelt_type(place, part)
             yield from _unread_arch(place, part, scope)
             yield from _unread_by_policies(place, part, scope)
 
@@ -136,12 +145,13 @@ def _unknown(place: str, given: Any, known: Collection[str]) -> Iterator[Unread]
             yield Unread(place, str(key), known)
 
 
-def _teachers_files(cfg: Config) -> list[Path]:
-    """List the files that a distiller's teachers are read from."""
-    model = cfg.get('model') or {}
-    teachers = [model.get('teacher'), *(model.get('teachers') or {}).values()]
-    named = [t.get('cfg') for t in teachers if isinstance(t, dict)]
-    return [Path(n) for n in named if isinstance(n, str) and Path(n).is_file()]
+def _misspelt_type(place: str, part: dict[str, Any]) -> Iterator[Unread]:
+    """Find ``type`` with a letter wrong, which some parts do without."""
+    for key, value in part.items() if 'type' not in part else ():
+        name = str(key).lower()
+        near = distance(name, 'type') < 2 or sorted(name) == sorted('type')
+        if near and isinstance(value, str | type):
+            yield Unread(place, str(key), ['type'])
 
 
 def _unread_hooks(cfg: Config) -> Iterator[Unread]:
@@ -177,6 +187,14 @@ def _unread_options(place: str, wrapper: Any, scope: str) -> Iterator[Unread]:
             if isinstance(inner, dict):
                 yield from _unread_options(f'{place}.{name}', inner, scope)
         return
+    clips = _arguments(clip_grad_norm_) | _arguments(clip_grad_value_) | {'type'}
+    yield from _unknown(
+        f'{place}.clip_grad', wrapper.get('clip_grad'), clips - {'parameters'}
+    )
+    optimizer = _optimizer(wrapper['optimizer'], scope)
+    if optimizer is not None:  # before its constructor misses what is misspelt
+        known = _all_arguments(optimizer) | {'type', '_scope_'}
+        yield from _unknown(f'{place}.optimizer', wrapper['optimizer'], known)
     given = wrapper.get('paramwise_cfg')
     kind = wrapper.get('constructor', 'DefaultOptimWrapperConstructor')
     constructor = _find(kind, OPTIM_WRAPPER_CONSTRUCTORS, scope)
@@ -184,12 +202,21 @@ def _unread_options(place: str, wrapper: Any, scope: str) -> Iterator[Unread]:
         return
     read = keys_read(constructor, 'paramwise_cfg')
     yield from _unknown(f'{place}.paramwise_cfg', given, read)
-    optimizer = _find(wrapper['optimizer'].get('type'), OPTIMIZERS, scope)
-    if isinstance(optimizer, type):
+    if optimizer is not None:
         known = MULTIPLIERS | _all_arguments(optimizer) | keys_read(optimizer, 'group')
         for name, options in given.get('custom_keys', {}).items():
             inner = f"{place}.paramwise_cfg.custom_keys['{name}']"
             yield from _unknown(inner, options, known)
+
+
+def _optimizer(given: Any, scope: str) -> type | None:
+    """Look up an optimiser's class, if it says which arguments it takes."""
+    kind = given.get('type') if isinstance(given, dict) else None
+    found = _find(kind, OPTIMIZERS, scope)
+    if not isinstance(found, type):
+        return None
+    kinds = [p.kind for p in inspect.signature(found).parameters.values()]
+    return None if inspect.Parameter.VAR_KEYWORD in kinds else found
 
 
 def _unread_by_metrics(place: str, given: Any, scope: str) -> Iterator[Unread]:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import ast
 import re
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.config.config import DELETE_KEY
 from mmengine.hub import get_config
 from mmengine.utils import import_modules_from_strings
 
 from .built import shorten
 from .errors import ConfigError
+from .places import note_config
 from .spelling import suggest
 
 DICTS = (
@@ -32,6 +34,17 @@ DICTS = (
     'randomness',
     'auto_scale_lr',
     'custom_imports',
+    'visualizer',
+    'log_processor',
+)
+INNER = (
+    'teacher',
+    'teachers',
+    'dataset',
+    'sampler',
+    'batch_sampler',
+    'optimizer',
+    'paramwise_cfg',
 )
 
 
@@ -52,19 +65,77 @@ def open_config(path: str | Path) -> Config:
         raise ConfigError(f"config '{path}': {_reason(error, file)}") from error
 
 
+def open_named(path: str | Path) -> Config:
+    """Read a config that the command line names; errors will tell places in it."""
+    cfg = open_config(path)
+    note_config(cfg, path, main=False)
+    return cfg
+
+
+def require_model(cfg: Config) -> None:
+    """Refuse a config without a model.
+
+    Raises:
+        ConfigError: If it is one.
+    """
+    if not isinstance(cfg.get('model'), dict):
+        raise ConfigError(
+            f"config '{cfg.filename}' has no model: it needs model = dict(type=...), "
+            'its own or by _base_'
+        )
+
+
 def require_dicts(cfg: Config) -> None:
     """Refuse parts of a config that are no dict where everybody expects one.
 
     Raises:
         ConfigError: If there is such a part.
     """
-    places: list[tuple[str, Any]] = [(key, cfg.get(key)) for key in DICTS]
-    model = cfg.get('model')
-    if isinstance(model, dict):
-        places += [(f'model.{k}', model.get(k)) for k in ('teacher', 'teachers')]
-    for place, held in places:
-        if held is not None and not isinstance(held, dict):
+    for place, held in _parts(cfg):
+        if isinstance(held, (bool, int, float, str, list, tuple)):
             raise ConfigError(f'{place} must be a dict, got {held!r}')
+    for place, held in _lists(cfg):
+        if held is not None and not isinstance(held, (list, tuple)):
+            raise ConfigError(f'{place} must be dicts in a list, got {held!r}')
+
+
+def _parts(cfg: Config) -> Iterator[tuple[str, Any]]:
+    """Go through what must be a dict, wherever anything is read of it."""
+    for key in DICTS:
+        held = cfg.get(key)
+        yield key, held
+        for inner in INNER if isinstance(held, dict) else ():
+            yield f'{key}.{inner}', held.get(inner)
+    env = cfg.get('env_cfg')
+    for key in ('mp_cfg', 'dist_cfg') if isinstance(env, dict) else ():
+        yield f'env_cfg.{key}', 'None' if env.get(key, {}) is None else env.get(key)
+    hooks = cfg.get('default_hooks')
+    for name, hook in hooks.items() if isinstance(hooks, dict) else ():
+        if hook is not False:  # as None, which takes one away
+            yield f'default_hooks.{name}', hook
+    for place, held in _lists(cfg):
+        for number, item in enumerate(held if isinstance(held, (list, tuple)) else ()):
+            yield f'{place}.{number}', 'None' if item is None else item
+
+
+def _lists(cfg: Config) -> Iterator[tuple[str, Any]]:
+    yield 'custom_hooks', cfg.get('custom_hooks')
+    for place in ('val_evaluator', 'test_evaluator', 'param_scheduler'):
+        held = cfg.get(place)
+        yield place, [held] if isinstance(held, dict) else held
+    for split in ('train', 'val', 'test'):
+        loader = cfg.get(f'{split}_dataloader')
+        dataset = loader.get('dataset') if isinstance(loader, dict) else None
+        if isinstance(dataset, dict):
+            yield f'{split}_dataloader.dataset.pipeline', dataset.get('pipeline')
+
+
+def teachers_files(cfg: Config) -> list[Path]:
+    """List the files that a distiller's teachers are read from."""
+    model = cfg.get('model') or {}
+    teachers = [model.get('teacher'), *(model.get('teachers') or {}).values()]
+    named = [t.get('cfg') for t in teachers if isinstance(t, dict)]
+    return [Path(n) for n in named if isinstance(n, str) and Path(n).is_file()]
 
 
 def find_config(name: str) -> Config:
@@ -145,9 +216,11 @@ def merge_options(cfg: Config, options: dict[str, Any]) -> None:
     """
     for option, value in options.items():
         held: Any = cfg
+        items = None  # of a list, of which the option names one
         *above, last = option.split('.')
         for number, key in enumerate([*above, last]):
             place = '.'.join([*above, last][:number])
+            items = held if isinstance(held, list) else None
             if isinstance(held, (list, tuple)):
                 held = _item(held, key, place, option)
             elif isinstance(held, (dict, Config)):
@@ -160,8 +233,11 @@ def merge_options(cfg: Config, options: dict[str, Any]) -> None:
                     f'set {place} itself'
                 )
         try:
-            if isinstance(value, dict) and not last.isdigit():
-                value = {DELETE_KEY: True, **value}  # it is what the setting becomes
+            if isinstance(value, dict):  # it is what the setting becomes
+                if items is not None:
+                    items[int(last)] = ConfigDict()
+                elif not last.isdigit():
+                    value = {DELETE_KEY: True, **value}
             cfg.merge_from_dict({option: value})
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             text = shorten(' '.join(str(error).split()))

@@ -26,6 +26,8 @@ ADVICE = {
     'num_workers',
     errno.EIO: 'the disk fails: look at the system log',
     errno.ENOTDIR: 'a part of the path is a file, no folder: give another folder',
+    errno.EEXIST: 'there is a file of this name: give another folder',
+    errno.ELOOP: 'its links lead to each other: give the file itself',
     errno.ESTALE: 'the network disk has lost it: start again when it is there',
 }
 OUT_OF_MEMORY = re.compile(
@@ -37,6 +39,8 @@ TORCH_WRITES = re.compile(
 # of errors that come out of another process as text
 NUMBERED = re.compile(r"\[Errno (\d+)\] [^:\n]+(?:: '([^']+)')?")
 HANDLES = re.compile(r'Too many open files|received \d+ items of ancdata')
+MAKE = ('mkdir', 'makedirs')
+LOOP = re.compile(r"Symlink loop from '(.+)'")  # by pathlib
 KILLED = re.compile(r'DataLoader worker \(pid[^)]*\) is killed by signal: (\w+)')
 LOST = (
     'Checkpoints that were written before are whole; a training goes on from the last '
@@ -71,6 +75,8 @@ def explain_environment(error: BaseException) -> str | None:
         return f'{what}: {os.strerror(number)}: {ADVICE[number]}. {LOST}'
     if isinstance(error, FileNotFoundError) and name:
         folder = Path(name).parent
+        if traceback.extract_tb(error.__traceback__)[-1].name in MAKE:
+            return f"'{name}' can't be made: give another folder"
         if not folder.is_dir():
             return (
                 f"'{name}': its folder '{folder}' is not there (any more): was it "
@@ -89,6 +95,8 @@ def _number(error: BaseException) -> int:
     found = NUMBERED.search(str(error))
     if found:
         return int(found[1])
+    if LOOP.search(str(error)):
+        return errno.ELOOP
     return errno.EMFILE if HANDLES.search(str(error)) else 0
 
 
@@ -99,6 +107,9 @@ def _name(error: BaseException) -> str:
     found = NUMBERED.search(str(error))
     if found and found[2]:
         return found[2]
+    loop = LOOP.search(str(error))
+    if loop:
+        return loop[1]
     for frame, _ in reversed(list(traceback.walk_tb(error.__traceback__))):
         for value in frame.f_locals.values():
             name = getattr(value, 'name', None) if hasattr(value, 'fileno') else value

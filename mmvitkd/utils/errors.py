@@ -5,7 +5,9 @@ Light to import, so that the command line is read under it.
 
 from __future__ import annotations
 
+import re
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,6 +59,7 @@ def readable_errors(debug: bool = False) -> Iterator[None]:
 
 def refuse(line: str, status: int, cause: BaseException | None = None) -> NoReturn:
     """Say a line, and end."""
+    line = re.sub(r'\s*\n\s*', ' ', line.strip())
     print(f'error: {line}', file=sys.stderr, flush=True)
     raise Refusal(f'error: {line}', status) from cause
 
@@ -65,6 +68,7 @@ def explain(error: Exception) -> tuple[str, int] | None:
     """Say what a user can mend, with the exit status; None for anybody else's bug."""
     from .built import builds_of, explain_build
     from .environment import explain_environment
+    from .first_step import explain_first_step
 
     # registries raise an error of their own from ours
     chain = list(_causes(error))
@@ -75,31 +79,43 @@ def explain(error: Exception) -> tuple[str, int] | None:
         line = None if in_config else explain_environment(cause)
         if line is not None:
             return line, FAILURE
-    line = explain_build(chain, is_ours=lambda e: _is_ours(e.__traceback__))
+    line = explain_build(chain, _is_told)
     if line is not None:
         return line, MISTAKE
     for cause in chain:
-        known = isinstance(cause, (ValueError, FloatingPointError, ImportError))
-        if known and _is_ours(cause.__traceback__):
+        if _is_told(cause):
             return str(cause), FAILURE
-    return None
+    line = explain_first_step(chain)
+    return None if line is None else (line, MISTAKE)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
     cause: BaseException | None = error
     while cause is not None:
         yield cause
-        quiet = cause.__suppress_context__
+        quiet = cause.__suppress_context__ and not _is_by_hook(cause)
         cause = cause.__cause__ or (None if quiet else cause.__context__)
 
 
-def _is_ours(traceback: TracebackType | None) -> bool:
+def _is_by_hook(error: BaseException) -> bool:
+    """Whether MMEngine named the hook in which another error came, and hid that."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return bool(frames) and frames[-1].name == 'call_hook'
+
+
+def _is_told(error: BaseException) -> bool:
+    """Whether our own code raised an error, with words for the user."""
+    meant = isinstance(error, (ValueError, FloatingPointError, ImportError))
+    return meant and bool(str(error)) and _is_ours(error.__traceback__)
+
+
+def _is_ours(trace: TracebackType | None) -> bool:
     """Whether the innermost frame is in this package, the script or beside it."""
-    while traceback is not None and traceback.tb_next is not None:
-        traceback = traceback.tb_next
-    if traceback is None:
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
         return False
-    name = str(traceback.tb_frame.f_globals.get('__name__'))
+    name = str(trace.tb_frame.f_globals.get('__name__'))
     beside = Path(sys.argv[0]).resolve().parent
-    file = Path(traceback.tb_frame.f_code.co_filename)
+    file = Path(trace.tb_frame.f_code.co_filename)
     return name.split('.')[0] in ('__main__', 'mmvitkd') or beside in file.parents

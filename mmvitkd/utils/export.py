@@ -14,6 +14,7 @@ from torch import Tensor
 from mmvitkd import __version__, registry
 
 from .checkpoint import load_checkpoint, load_strictly, weights_of
+from .config_file import open_named, require_model
 from .finite import require_finite
 
 PREFIX = 'student.'
@@ -60,12 +61,15 @@ def export_student(
             exists already.
     """
     out = Path(out)
+    if not out.name or out.is_dir():
+        raise ValueError(f"'{out}' is a folder: give a file, such as student.pth")
     plain = out.with_suffix('.py')
     if out.resolve() == Path(checkpoint).resolve():
         raise ValueError(f"'{out}' is the checkpoint itself: give another name")
     for path in [out] if config is None else [out, plain]:
         if path.exists() and not force:
             raise ValueError(f"'{path}' exists: give another name, or --force")
+    cfg = None if config is None else plain_config(open_named(config))
     loaded = load_checkpoint(checkpoint)
     weights = student_weights(loaded, ema)
     if drop_dist_token:
@@ -73,8 +77,7 @@ def export_student(
     require_finite(weights, f"checkpoint '{checkpoint}'")
     exported = {'meta': _meta(loaded), 'state_dict': weights}
     out.parent.mkdir(parents=True, exist_ok=True)
-    if config is not None:
-        cfg = plain_config(Config.fromfile(config))
+    if cfg is not None:
         if drop_dist_token:
             cfg.model.backbone.type = 'VisionTransformer'
             cfg.model.head.type = 'VisionTransformerClsHead'
@@ -147,6 +150,7 @@ def plain_config(cfg: Config) -> Config:
     Raises:
         ValueError: If the config has no student.
     """
+    require_model(cfg)
     if 'student' not in cfg.model:
         raise ValueError(f"config '{cfg.filename}' has no model.student")
     model = cfg.model.student.to_dict()

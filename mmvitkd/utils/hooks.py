@@ -23,6 +23,7 @@ ALWAYS = {
     'resume': 'mmvitkd.ExactResumeHook',
     'labels': 'mmvitkd.LabelCheckHook',
     'images': 'mmvitkd.ImageCheckHook',
+    'rehearsal': 'mmvitkd.RehearsalHook',
 }
 # and those of a distillation
 WATCHING = {

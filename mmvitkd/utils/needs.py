@@ -14,9 +14,11 @@ from mmengine.config import Config
 
 from mmvitkd.registry import DATASETS
 
+from .config_file import open_config, teachers_files
 from .config_names import walk
 from .download import find_downloaded
 from .errors import ConfigError
+from .published import find_published, is_kept_offline
 from .types import class_of
 
 DOWNSTREAM = ('mmdet', 'mmseg', 'mmpose')
@@ -31,12 +33,15 @@ def check_needs(cfg: Config) -> None:
         ConfigError: If some are missing, or their server does not answer; the message
             names all of them, and where in the config each one is.
     """
-    wanted = dict(_weights(cfg))
+    wanted = [
+        (place, f"checkpoint '{source}'", source) for place, source in _weights(cfg)
+    ]
+    wanted += _published(cfg)
     with ThreadPoolExecutor(8) as pool:
-        missing = list(pool.map(_missing_weights, wanted.values()))
+        missing = list(pool.map(_missing_weights, [source for *_, source in wanted]))
     lines = [
-        f"{place}: checkpoint '{source}' {reason}"
-        for (place, source), reason in zip(wanted.items(), missing, strict=True)
+        f'{place}: {what} {reason}'
+        for (place, what, _), reason in zip(wanted, missing, strict=True)
         if reason
     ]
     lines += _missing_data(cfg, ('train', 'val'))
@@ -70,6 +75,14 @@ def _weights(cfg: Config) -> Iterator[tuple[str, str]]:
         yield 'load_from', str(cfg.load_from)
 
 
+def _published(cfg: Config) -> Iterator[tuple[str, str, str]]:
+    """List the models that timm and Hugging Face will have to fetch by their names."""
+    model = cfg.get('model') or {}
+    yield from find_published(model, 'model')
+    for file in teachers_files(cfg):
+        yield from find_published(open_config(file).get('model'), f'{file}: model')
+
+
 def _is_asked(model: Any, parts: list[str]) -> bool:
     """Whether a term taps the teacher that a place belongs to."""
     terms = model.get('terms')
@@ -92,6 +105,8 @@ def _missing_weights(source: str) -> str:
 
 
 def _unreachable(url: str) -> str:
+    if is_kept_offline(url):
+        return 'is not in the cache, and HF_HUB_OFFLINE keeps it from being fetched'
     agent = {'User-Agent': 'mmvitkd'}
     request = urllib.request.Request(url, headers=agent, method='HEAD')
     try:
@@ -103,8 +118,8 @@ def _unreachable(url: str) -> str:
     except (OSError, ValueError) as error:
         reason = getattr(error, 'reason', None) or error
         return (
-            f"can't be reached ({reason}), and was not downloaded before: without a "
-            'network, give the path of a file'
+            f"can't be reached ({reason}), nor found among earlier downloads: without "
+            'a network, give the path of a file'
         )
 
 

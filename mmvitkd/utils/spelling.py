@@ -20,14 +20,14 @@ def is_slip(name: str, known: Iterable[str]) -> bool:
     """
     for other in known:
         two = len(other) >= LONG or sorted(name) == sorted(other)
-        near = _distance(name, other) <= (2 if two else 1)
+        near = distance(name, other) <= (2 if two else 1)
         if near and name != other and len(other) > 4:
             return True
     return False
 
 
-def _distance(one: str, other: str) -> int:
-    """Count the letters to insert, leave out or replace."""
+def distance(one: str, other: str) -> int:
+    """Count the letters to insert, leave out or replace; 3 means any more."""
     if abs(len(one) - len(other)) > 2:
         return 3
     row = list(range(len(other) + 1))

@@ -29,7 +29,7 @@ def class_of(kind: Any, registry: Registry) -> Any:
 
 def name_of(kind: Any) -> str:
     """Return the name of a ``type``, without scope or module."""
-    return kind.__name__ if isinstance(kind, type) else str(kind).rpartition('.')[2]
+    return getattr(kind, '__name__', None) or str(kind).rpartition('.')[2]
 
 
 def is_kind(kind: Any, base: type, registry: Registry) -> bool:

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from mmengine.hooks import Hook
 from mmengine.registry import DefaultScope
 
@@ -32,6 +33,22 @@ OPTIONS = {
     ".scal=3: Resize takes no argument 'scal': did you mean 'scale'?",
     'default_hooks.monitr.interval=3': "did you mean 'monitor'?",
     'default_hooks.checkpoint.intervl=3': "did you mean 'interval'?",
+    'optim_wrapper.optimizer.weigth_decay=0': "nothing reads 'optim_wrapper.optimizer."
+    "weigth_decay': did you mean 'weight_decay'?",
+    'optim_wrapper.clip_grad.max_nrom=1': "did you mean 'max_norm'?",
+    "model.student.backbone={'tpe': 'VisionTransformer'}": "nothing reads 'model."
+    "student.backbone.tpe': did you mean 'type'?",
+    'val_evaluator.topkk=1': "val_evaluator.topkk=1: Accuracy takes no argument 'topkk'"
+    ": did you mean 'topk'?",
+    # parts of another kind
+    'custom_hooks=abc': "custom_hooks must be dicts in a list, got 'abc'",
+    'default_hooks.monitor=3': 'default_hooks.monitor must be a dict, got 3',
+    'val_evaluator=abc': "val_evaluator must be dicts in a list, got 'abc'",
+    'train_dataloader.dataset=0': 'train_dataloader.dataset must be a dict, got 0',
+    'train_dataloader.dataset.pipeline.1={}': 'train_dataloader.dataset.pipeline.1={} '
+    "does not say which transform it is, by its 'type'",
+    'model.teacher.cfg=7': "a teacher's cfg is a config's path",
+    'resume=yes': "resume='yes': it must be True or False",
     # names that no registry has
     'model.student.train_cfg.augments.type=MixUp': 'model.student.train_cfg.augments'
     ".type='MixUp': there is no such batch augment: did you mean 'Mixup'?",
@@ -45,23 +62,48 @@ OPTIONS = {
     'default_scope=mmpretrian': "did you mean 'mmpretrain'?",
     # values that a constructor refuses
     'model.student.train_cfg.augments.alpha=-1': 'model.student.train_cfg.augments'
-    '.alpha=-1 (Mixup): ',
+    '.alpha=-1 (Mixup takes float): ',
     'model.student.train_cfg.probs=[2.0]': 'model.student.train_cfg.probs=[2.0]: The '
     'total probability',
     'model.student.backbone.arch=xx': "model.student.backbone.arch='xx'",
-    'model.student.head.num_classes=a': "model.student.head.num_classes='a' "
-    '(VisionTransformerClsHead): TypeError: ',
-    'optim_wrapper.optimizer.lr=-1': 'optim_wrapper.optimizer.lr=-1 (AdamW): Invalid '
-    'learning rate: -1',
+    'model.student.head.num_classes=a': "model.student.head.num_classes='a': "
+    'VisionTransformerClsHead takes int',
+    'optim_wrapper.optimizer.lr=-1': 'optim_wrapper.optimizer.lr=-1 (AdamW takes '
+    'float, by default 0.001): Invalid learning rate: -1',
     'model.task_weight=half': 'model.task_weight: task_weight must be a number',
-    'model.terms.nkd.loss.loss_weight=3e-5x': 'model.terms.nkd.loss.loss_weight: ',
+    'model.terms.nkd.loss.loss_weight=3e-5x': "model.terms.nkd.loss.loss_weight='3e-5x'"
+    ': NKDLoss takes float, by default 1.0',
     'model.terms.nkd.loss=NKDLoss': "term 'nkd': loss must be a dict with its type",
     'model.student=None': "student must be a classifier's config",
     'model=None': 'has no model',
     'model=7': 'model must be a dict, got 7',
     'randomness.seed=a': "randomness.seed='a': ",
     'log_level=FOO': 'log_level: KeyError: FOO',
+    'model.student.backbone.patch_size=None': 'model.student.backbone.patch_size=None '
+    '(VisionTransformer takes int, by default 16): TypeError: ',
+    'train_dataloader.sampler.shuffle=no': "train_dataloader.sampler.shuffle='no': "
+    'DefaultSampler takes bool, by default True',
+    'model.student.head.init_cfg.layer=Liner': "did you mean 'Linear'?",
+    'model.student.head.init_cfg.std=0': 'model.student.head.init_cfg.std=0: ',
+    # which would show in the first step, or after the first epoch
+    'train_dataloader.dataset.pipeline.0.scale=0': 'train_dataloader.dataset.pipeline.0'
+    '.scale=0 (Resize): ',
+    'val_dataloader.dataset.pipeline.0.interpolation=bad': 'val_dataloader.dataset.'
+    "pipeline.0.interpolation='bad' (Resize): ",
+    'data_preprocessor.num_classes=None': 'num_classes',
+    'val_evaluator.topk=1,500': 'val_evaluator.topk=[1, 500] (Accuracy): Top-500 ',
+    'val_evaluator.topk=a': "val_evaluator.topk='a' (Accuracy): ",
+    'val_dataloader.dataset.indices=[]': 'the validation data set has no images',
+    'default_hooks.checkpoint.save_best=accuracy/tp1': 'default_hooks.checkpoint.'
+    "save_best='accuracy/tp1': validation yields no such metric, but accuracy/top1: "
+    "did you mean 'accuracy/top1'?",
     # numbers that make no run
+    'data_preprocessor.std=[1,0,1]': 'data_preprocessor.std=[1, 0, 1]: it must be a '
+    'list of numbers above 0, one for each channel',
+    'data_preprocessor.mean=[1]': 'have not the same number of channels',
+    'model.task_weight=nan': 'model.task_weight',
+    'param_scheduler.0.eta_min=-1': 'param_scheduler.0.eta_min=-1: no rate is below 0',
+    'train_cfg.val_begin=5': 'train_cfg.val_begin=5: training ends at 2',
     'train_cfg.max_epochs=0': 'train_cfg.max_epochs=0: it must be a whole number of at '
     'least 1',
     'train_cfg.val_interval=0': 'train_cfg.val_interval=0: ',
@@ -102,6 +144,13 @@ FILES = {
     'x_a = 1\nmodel = dict(type=foo)\n': "line 3: NameError: name 'foo' is not defined",
     'x_a = 1 / 0\n': 'line 2: ZeroDivisionError: division by zero',
     "custom_imports = dict(imports=['nope_x'])\n": 'ImportError: Failed to import',
+    "x_a = float('nan')\nrandomness = dict(seed=x_a)\n": 'randomness.seed=nan: that is',
+    "train_cfg = dict(_delete_=True, type='IterBasedTrainLoop', max_iters=4)\n": (
+        'param_scheduler.0 goes by epochs, but training by iterations'
+    ),
+    "train_dataloader = dict(datasset=dict(), dataset=None)\n": (
+        "train_dataloader has no dataset: is 'datasset' a misspelt one?"
+    ),
     'model = [1]\n': 'model must be a dict, got [1]',
     'model = dict(student=dict(type=3))\n': 'model.student',
     f'model = dict(terms={TERM.format("a.b")})\n': "a term can not be named 'a.b'",
@@ -173,6 +222,62 @@ def test_files_that_are_no_config(tiny):
     ):
         (folder / name).write_bytes(content)
         assert told in mistake('train', folder / name), name
+
+
+COMMANDS = {
+    'export_student': ['gone.pth', 'student.pth', '--config', 'broken.py'],
+    'estimate_cost': ['broken.py'],
+    'report': ['run', '--out', 'report.html', '--data', 'broken.py'],
+    'advise': [
+        'broken.py', 'tiny.py', '--student-checkpoint', 'gone.pth', '--data', 'tiny.py',
+        '--out', 'advice',
+    ],
+    'test': ['broken.py', 'gone.pth'],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize('command', COMMANDS)
+def test_every_command_tells_a_broken_config(command, tiny, monkeypatch):
+    monkeypatch.chdir(tiny.parent)
+    Path('broken.py').write_text('model = dict(')
+    assert "config 'broken.py': line 1: " in mistake(command, *COMMANDS[command])
+
+
+NUMBERS = {
+    'estimate_cost': (['tiny.py', '--gpus', '0'], '--gpus 0: give a number above 0'),
+    'test': (['tiny.py', 'a.pth', '--interval', '0'], '--interval 0: give 1 or more'),
+}
+
+
+@pytest.mark.parametrize('command', NUMBERS)
+def test_numbers_that_make_no_sense(command, capsys):
+    args, told = NUMBERS[command]
+    with pytest.raises(SystemExit, match='2'):
+        run(command, *args)
+    assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ('out', 'told'),
+    [
+        ('', 'is a folder: give a file'),
+        ('file/out.pth', 'a part of the path is a file'),
+    ],
+)
+def test_an_export_that_has_no_place(out, told, tiny, monkeypatch):
+    monkeypatch.chdir(tiny.parent)
+    Path('file').touch()
+    student = {'student.a': torch.zeros(2)}
+    torch.save({'state_dict': student}, 'run.pth')
+    assert told in message('export_student', 'run.pth', out)
+
+
+def test_an_item_of_a_list_is_replaced(tiny, tmp_path):
+    flip = "train_dataloader.dataset.pipeline.1={'type': 'RandomFlip', 'prob': 0.5}"
+    once = 'train_cfg.max_epochs=1'
+    runner = run('train', tiny, '--work-dir', tmp_path, '--cfg-options', flip, once)
+    step = runner.cfg.train_dataloader.dataset.pipeline[1]
+    assert step == {'type': 'RandomFlip', 'prob': 0.5}
 
 
 def test_debug_shows_the_traceback(tiny, tmp_path):
@@ -252,6 +357,20 @@ def test_a_file_that_can_not_be_written(tiny, tmp_path):
     assert not list(work_dir.glob('*.part'))
 
 
+class Careless(Hook):
+    """Have a bug in its first step."""
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        {}['nothing']
+
+
+def test_a_bug_of_the_users_own_keeps_its_traceback(tmp_path):
+    HOOKS.register_module(module=Careless, force=True)
+    cfg = config(tmp_path, custom_hooks=[{'type': 'Careless'}])
+    with pytest.raises(KeyError, match='nothing'):
+        run('train', cfg, '--work-dir', tmp_path / 'run')
+
+
 @pytest.mark.parametrize('name', ['file/below', 'a' * 300, 'b/' * 3000])
 def test_a_work_dir_that_can_not_be(name, tiny, tmp_path):
     (tmp_path / 'file').touch()
@@ -270,6 +389,62 @@ def test_a_try_of_everything_keeps_nothing(tiny, tmp_path, capsys, monkeypatch):
     assert 'a whole run has 8' in out
     assert not work_dir.exists()
     assert list(tmp_path.iterdir()) == []
+
+
+ITERATIONS = {
+    'train_cfg': {
+        '_delete_': True, 'type': 'IterBasedTrainLoop', 'max_iters': 40,
+        'val_interval': 20,
+    },
+    'param_scheduler': [
+        {'type': 'LinearLR', 'by_epoch': False, 'end': 20, 'start_factor': 0.1},
+        {'type': 'CosineAnnealingLR', 'by_epoch': False, 'begin': 20},
+    ],
+    'default_hooks.checkpoint': {'by_epoch': False, 'interval': 20},
+    'log_processor': {'by_epoch': False},
+}  # fmt: skip
+TRIES = {
+    'iterations': (ITERATIONS, 40),
+    'accumulated': ({'optim_wrapper.accumulative_counts': 4}, 8),
+    'strategy': (
+        {
+            **ITERATIONS,
+            'runner_type': 'FlexibleRunner',
+            'strategy': {'type': 'SingleDeviceStrategy'},
+        },
+        40,
+    ),
+}
+
+
+@pytest.mark.parametrize('how', TRIES)
+def test_a_try_of_other_loops(how, tmp_path, capsys):
+    changes, steps = TRIES[how]
+    amp = ['--amp'] if how == 'iterations' else []
+    cfg = config(tmp_path, **changes)
+    run('train', cfg, '--work-dir', tmp_path / 'run', '--try', *amp)
+    out = capsys.readouterr().out
+    assert 'tried: 3 steps of training, validation, a checkpoint of ' in out
+    assert ', its export, test; nothing was kept' in out
+    assert f'a whole run has {steps}:' in out
+
+
+def test_options_for_no_parameter_and_late_checkpoints_are_told(tmp_path, capsys):
+    keys = {'.clss_token': {'lr_mult': 0.5}, '.rel_pos': {'lr_mult': 0.1}}
+    changes = {
+        **ITERATIONS,
+        'train_cfg.max_iters': 2,
+        'train_cfg.val_interval': 2,
+        'param_scheduler': None,
+        'default_hooks.checkpoint': {'interval': 1},
+        'optim_wrapper.paramwise_cfg': {'custom_keys': keys},
+    }
+    run('train', config(tmp_path, **changes), '--work-dir', tmp_path / 'run')
+    out = ' '.join(capsys.readouterr().out.split())
+    assert "no parameter has '.clss_token' in its name" in out
+    assert "did you mean 'cls_token'?" in out
+    assert '.rel_pos' not in out  # of models that this is none of
+    assert 'the only checkpoint is written at the end' in out
 
 
 def test_the_console_has_a_screenful_and_the_file_the_rest(tiny, tmp_path, capsys):

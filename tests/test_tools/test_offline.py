@@ -67,3 +67,46 @@ def test_an_export_keeps_no_address(tmp_path):
     assert DEAD not in plain.pretty_text
     assert plain.model.head.init_cfg.type == 'TruncNormal'
     build(plain.model.to_dict()).init_weights()
+
+
+HUBS = {
+    'timm': {'type': 'TimmClassifier', 'model_name': 'vit_tiny_patch16_224'},
+    'Hugging Face': {'type': 'HuggingFaceClassifier', 'model_name': 'nobody/a-model'},
+}
+
+
+@pytest.mark.parametrize('library', HUBS)
+def test_published_weights_are_asked_for_by_name(library, tmp_path, monkeypatch):
+    monkeypatch.setattr('huggingface_hub.constants.ENDPOINT', 'https://nothing.invalid')
+    template = 'https://nothing.invalid/{repo_id}/resolve/{revision}/{filename}'
+    monkeypatch.setattr(
+        'huggingface_hub.file_download.HUGGINGFACE_CO_URL_TEMPLATE', template
+    )
+    monkeypatch.setattr('huggingface_hub.constants.HF_HUB_CACHE', str(tmp_path))
+    cfg = Config.fromfile(config(tmp_path))
+    cfg.model.teacher = {'cfg': {**HUBS[library], 'pretrained': True}}
+    with pytest.raises(ConfigError) as error:
+        check_needs(cfg)
+    told = str(error.value)
+    assert told.startswith(f'model.teacher.cfg.model_name: {library}')
+    assert f"'{HUBS[library]['model_name']}' can't be reached" in told
+    file = tmp_path / 'teacher.py'
+    Config({'model': cfg.model.teacher.cfg}).dump(file)
+    cfg.model.teacher = {'cfg': str(file)}
+    monkeypatch.setattr('huggingface_hub.constants.HF_HUB_OFFLINE', True)
+    with pytest.raises(ConfigError, match='HF_HUB_OFFLINE') as error:
+        check_needs(cfg)
+    assert f'{file}: model.model_name' in str(error.value)
+
+
+def test_published_weights_of_the_cache_need_no_network(tmp_path, monkeypatch):
+    snapshot = tmp_path / 'models--nobody--a-model' / 'snapshots' / 'abc'
+    snapshot.mkdir(parents=True)
+    (snapshot / 'model.safetensors').touch()
+    refs = tmp_path / 'models--nobody--a-model' / 'refs'
+    refs.mkdir()
+    (refs / 'main').write_text('abc')
+    monkeypatch.setattr('huggingface_hub.constants.HF_HUB_CACHE', str(tmp_path))
+    cfg = Config.fromfile(config(tmp_path))
+    cfg.model.teacher = {'cfg': {**HUBS['Hugging Face'], 'pretrained': True}}
+    check_needs(cfg)

@@ -6,6 +6,7 @@ from .exact_resume_hook import ExactResumeHook
 from .image_check_hook import ImageCheckHook
 from .label_check_hook import LabelCheckHook
 from .overview_hook import OverviewHook
+from .rehearsal_hook import RehearsalHook
 from .resume_optim_hook import ResumeOptimHook
 from .safe_checkpoint_hook import SafeCheckpointHook
 from .term_weight_hook import TermWeightHook
@@ -19,6 +20,7 @@ __all__ = [
     'ImageCheckHook',
     'LabelCheckHook',
     'OverviewHook',
+    'RehearsalHook',
     'ResumeOptimHook',
     'SafeCheckpointHook',
     'TermWeightHook',

@@ -1,11 +1,14 @@
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from mmengine.dist import get_world_size
-from mmengine.hooks import Hook
-from mmengine.runner import EpochBasedTrainLoop
+from mmengine.hooks import CheckpointHook, Hook
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 
 from mmvitkd.registry import HOOKS
+from mmvitkd.utils.cli import unwrap
+from mmvitkd.utils.spelling import is_slip, suggest
 from mmvitkd.utils.types import name_of
 
 
@@ -19,6 +22,36 @@ class OverviewHook(Hook):
         """Log data, schedule, optimiser and where all of it goes."""
         lines = [_data(runner), _schedule(runner), _optimiser(runner), _places(runner)]
         runner.logger.info('\n'.join(['This run:', *(f'  {line}' for line in lines)]))
+        for warning in (*_unused_keys(runner), *_late_checkpoints(runner)):
+            runner.logger.warning(warning)
+
+
+def _unused_keys(runner: Any) -> Iterator[str]:
+    """Find options for parameters that none of them has in its name, by a slip."""
+    wrapper = runner.cfg.get('optim_wrapper') or {}
+    keys = (wrapper.get('paramwise_cfg') or {}).get('custom_keys') or {}
+    names = [name for name, _ in unwrap(runner.model).named_parameters()]
+    parts = {part for name in names for part in name.split('.')}
+    for key in keys:
+        if any(key in name for name in names):
+            continue
+        slips = [part for part in key.split('.') if is_slip(part, parts)]
+        if slips:
+            yield (
+                f"optim_wrapper.paramwise_cfg.custom_keys: no parameter has '{key}' in "
+                f'its name, so that it does nothing{suggest(slips[0], parts)}'
+            )
+
+
+def _late_checkpoints(runner: Any) -> Iterator[str]:
+    """Find checkpoints that go by epochs where training goes by iterations."""
+    by_epoch = any(h.by_epoch for h in runner.hooks if isinstance(h, CheckpointHook))
+    if by_epoch and isinstance(runner.train_loop, IterBasedTrainLoop):
+        yield (
+            'default_hooks.checkpoint goes by epochs, but training by iterations: the '
+            'only checkpoint is written at the end; give it by_epoch=False and an '
+            'interval in iterations'
+        )
 
 
 def _data(runner: Any) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 from mmengine.hub import get_config
 
+from mmvitkd.utils.config_file import open_named
 from mmvitkd.utils.own_configs import own_configs
 
 from ..run import Setting
@@ -80,7 +81,7 @@ class Protocol:
             raise ValueError(
                 f"--dataset '{dataset}' is none of {DATASETS} and no file of your own"
             )
-        self.cfg = Config.fromfile(self.path)
+        self.cfg = open_named(self.path)
 
     @property
     def gpus(self) -> int:
@@ -267,7 +268,7 @@ def read(path: Path, protocol: Protocol) -> Table:
     Raises:
         ValueError: If a row has a key that is not known, or names what is not there.
     """
-    cfg = Config.fromfile(path)
+    cfg = open_named(path)
     shared = {k: cfg[k] for k in ('student', 'teacher', 'options') if k in cfg}
     cells = []
     for row in cfg.rows:

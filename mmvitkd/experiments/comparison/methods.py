@@ -14,6 +14,7 @@ from mmengine.runner import Runner
 
 import mmvitkd.models  # noqa: F401  registers the losses
 from mmvitkd.registry import MODELS
+from mmvitkd.utils.config_file import open_named
 from mmvitkd.utils.own_configs import own_configs
 from mmvitkd.utils.teacher_cache import sha256
 from mmvitkd.utils.types import class_of, name_of
@@ -134,7 +135,7 @@ def read(
         ValueError: If a method can't be read, or its training differs from that of the
             student alone in what the file does not name.
     """
-    cfg = Config.fromfile(path)
+    cfg = open_named(path)
     # its former name, which only a user's file still gives
     cfg.baseline = cfg.get('alone', cfg.get('baseline'))
     missing = [key for key in REQUIRED if cfg.get(key) is None]
@@ -207,7 +208,7 @@ class _Reader:
         """Read a config that lies beside the comparison's file, or is ours."""
         for folder in (self.file.parent, FOLDER):
             if (folder / config).is_file():
-                return Config.fromfile(folder / config)
+                return open_named(folder / config)
         raise ValueError(
             f"there is no config '{config}', beside {self.file.name} or in {FOLDER}"
         )

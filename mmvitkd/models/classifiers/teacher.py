@@ -243,6 +243,11 @@ def model_cfg_of(cfg: str | Path | dict) -> ConfigDict:
             cfg = open_config(cfg)
         else:
             raise ValueError(f'teacher config {name} does not exist')
+    elif not isinstance(cfg, (dict, Config)):
+        raise ValueError(
+            "a teacher's cfg is a config's path, a name such as 'mmpretrain::...', or "
+            f'a dict, got {cfg!r}'
+        )
     whole = ConfigDict(cfg.to_dict() if isinstance(cfg, Config) else cfg)
     model = whole.get('model', whole)
     if not isinstance(model, dict) or 'type' not in model:

@@ -60,7 +60,7 @@ def parse_term(name: str, cfg: Any, teachers: tuple[str, ...]) -> TermSpec:
                 f"dict(type='KDLoss'), got {part!r}"
             )
     spec = cfg['teacher']
-    spec = {'path': spec} if isinstance(spec, str) else dict(spec)
+    spec = dict(spec) if isinstance(spec, dict) else {'path': spec}
     teacher, colon, path = str(spec.get('path', '')).rpartition(':')
     spec['path'] = path
     if not colon and len(teachers) == 1:
@@ -259,10 +259,11 @@ def _build(cfg: dict) -> nn.Module:
         ValueError: If no class of that name is registered.
     """
     name = cfg.get('type')
-    if isinstance(name, str) and MODELS.get(name) is None:
-        near = difflib.get_close_matches(name, MODELS.module_dict, n=3)
+    if isinstance(name, str) and (not name or MODELS.get(name) is None):
+        near = difflib.get_close_matches(name.rpartition('.')[2], MODELS.module_dict)
+        hint = f'; did you mean {near}?' if near else '.'
         raise ValueError(
-            f"no class '{name}' is registered; did you mean {near}? One of your own "
+            f"no class '{name}' is registered{hint} One of your own "
             "needs its import in the package's __init__.py, or the config's "
             'custom_imports'
         )
