@@ -10,22 +10,11 @@ from typing import Any
 
 from mmengine.config import Config
 
-<<<<<<< HEAD
+from mmvitkd.utils.config_file import open_named
+
 from .carry_out import carry_out, choose_launcher
 from .results import made_by, markdown_table, measure, write_page
 from .run import Run, Setting, cut, in_order, teachers_of, use_validation_split
-=======
-from mmvitkd.utils.config_file import open_named
-from mmvitkd.utils.run_lock import lock_dir
-from mmvitkd.utils.statistics import format_mean
-
-from .progress import Progress, groups_of, show_plan
-from .results import Measured, made_by, markdown_table, measure, write_records
-from .run import Run, Setting, in_order, teachers_of
-from .schedule import Launcher, run_all
-
-KEYS = {'config', 'teacher', 'tries'}
->>>>>>> wip-err
 
 
 def tune(args: argparse.Namespace) -> bool:
@@ -57,7 +46,7 @@ def read(file: Path, teacher: str | None, max_epochs: int | None) -> list[Settin
         max_epochs: Cuts every training. Defaults to None.
 
     Raises:
-        ValueError: If something is missing or unknown.
+        ValueError: If something is missing.
     """
     if not file.is_file():
         raise ValueError(f"there is no file of tries '{file}'")
