@@ -52,7 +52,7 @@ def advise(
     check(teacher, student, out, count, batch_size)
     models = load(teacher, teacher_checkpoint), load(student, student_checkpoint)
     pair = advice.Pair(*models)
-    samples = load_for(models, images, data, count)
+    samples, _ = load_for(models, images, data, count)
     right = measure(pair, samples, batch_size)
     rows = pair.judge()
     notes = advice.warnings_of(pair, rows)

@@ -12,7 +12,7 @@ import numpy as np
 from mmvitkd import __version__
 from mmvitkd.utils.cli import print_rank0
 
-from .images import Image, load_for
+from .images import Image, choose_varied, load_for
 from .models import Model, load
 from .section import Section, Written
 from .sections import FEWEST, SECTIONS
@@ -50,10 +50,11 @@ def analyse(
         ValueError: If a model or the images can't be read, or there are too few.
     """
     models = load_models(specs)
-    samples = load_for(models, images, data, count)
+    samples, names = load_for(models, images, data, count)
     if len(samples) < FEWEST:
         raise ValueError(f'{len(samples)} images are too few: take {FEWEST} at least')
-    parts = {name: SECTIONS[name](models, layers, overlays) for name in sections}
+    shown = choose_varied(samples, overlays)
+    parts = {name: SECTIONS[name](models, layers, shown, names) for name in sections}
     classes = run_models(models, split(samples, batch_size), list(parts.values()))
     labels = [image.label for image in samples]
     right = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from mmvitkd.analysis import (
     effective_keys,
     mean_attention,
 )
+from mmvitkd.utils.class_names import name_class
 
 from .images import Image
 from .models import Captured, Model
@@ -37,17 +39,23 @@ class AttentionFigures:
         models: In the order of the rows.
         layers: Which to show. Defaults to None: five, the first two, the middle and the
             last two of every model.
-        overlays: How many images to show one by one. Defaults to 8.
+        shown: Images to show one by one. Defaults to none.
+        classes: Names of the classes. Defaults to none: their numbers are shown.
 
     Raises:
         ValueError: If a model has not as many layers.
     """
 
     def __init__(
-        self, models: list[Model], layers: list[int] | None = None, overlays: int = 8
+        self,
+        models: list[Model],
+        layers: list[int] | None = None,
+        shown: Sequence[Image] = (),
+        classes: Sequence[str] = (),
     ) -> None:
         self.models = models
-        self.overlays = overlays
+        self.classes = classes
+        self._shown = {id(image): image for image in shown}
         self.layers = {m.name: _choose_layers(m, layers) for m in models}
         self._able = [model for model in models if model.no_maps is None]
         self._sums: dict[str, list[Tensor]] = {}
@@ -57,7 +65,8 @@ class AttentionFigures:
 
     def update(self, images: list[Image], outputs: list[Captured]) -> None:
         """Add a batch to the means."""
-        looks: list[dict[str, Any]] = [{} for _ in images]
+        places = [i for i, image in enumerate(images) if id(image) in self._shown]
+        looks: list[dict[str, Any]] = [{} for _ in places]
         for model, answer in zip(self.models, outputs, strict=True):
             if model.no_maps is not None:
                 continue
@@ -75,24 +84,30 @@ class AttentionFigures:
                 means = [a + b for a, b in zip(old, means, strict=True)]
                 summary += self._summary[model.name]
             self._sums[model.name], self._summary[model.name] = means, summary
-            if len(self._looks) < self.overlays and model.extra_tokens:
-                self._look(model, answer, maps, looks)
+            if places and model.extra_tokens:
+                maps = [m[places] for m in maps]
+                self._look(model, answer.logits[places], maps, looks)
         self._seen += len(images)
-        missing = self.overlays - len(self._looks)
-        self._looks += list(zip(images, looks, strict=True))[:missing]
+        chosen = (images[i] for i in places)
+        self._looks += list(zip(chosen, looks, strict=True))
 
     def _look(
-        self, model: Model, answer: Captured, maps: list[Tensor], looks: list[Any]
+        self, model: Model, logits: Tensor, maps: list[Tensor], looks: list[Any]
     ) -> None:
-        """Keep where the class token of every image of a batch looks."""
+        """Keep where the class token of each of some images looks."""
         hw = model.grid
         rows = [(str(i), class_attention(maps[i], hw)) for i in self.layers[model.name]]
         rows.append(('rollout', class_attention(attention_rollout(maps), hw)))
         for i, look in enumerate(looks):
             look[model.name] = {
-                'answer': int(answer.logits[i].argmax()),
+                'answer': self._class(int(logits[i].argmax()), logits.shape[1]),
                 'maps': {what: grids[i].numpy() for what, grids in rows},
             }
+
+    def _class(self, index: int, of: int) -> str:
+        """Name one of a model's classes; others than the data set's have a number."""
+        names = self.classes if of == len(self.classes) else ()
+        return name_class(index, names, 16)
 
     def write(self, out: Path) -> Written:
         """Write the figures, and a table for every panel."""
@@ -175,14 +190,13 @@ class AttentionFigures:
         looks = [(image, look) for image, look in self._looks if look]
         for number, (image, look) in enumerate(looks):
             with style():
-                figure = _draw_look(image, look)
+                figure = _draw_look(image, look, self.classes)
             written.add_figure(
                 figure,
                 out,
                 f'class_attention/{number:02d}',
                 f'Class token, {image.name}',
                 f'Attention of the class token in {image.name}, by layer and rollout.',
-                kinds=['png'],
             )
         if looks:
             written.add_table(
@@ -270,7 +284,7 @@ def _draw_summary(summary: dict[str, list[list[float]]], names: list[str]) -> Fi
     return figure
 
 
-def _draw_look(image: Image, look: dict[str, Any]) -> Figure:
+def _draw_look(image: Image, look: dict[str, Any], classes: Sequence[str]) -> Figure:
     """Draw a row a model: the image, then the class token's attention upon it."""
     columns = 1 + max(len(seen['maps']) for seen in look.values())
     figure, axes = plt.subplots(
@@ -279,6 +293,7 @@ def _draw_look(image: Image, look: dict[str, Any]) -> Figure:
     height, width = image.pixels.shape[:2]
     for ax in axes.flat:
         ax.set_axis_off()
+        ax.set_rasterization_zorder(1)  # photo and map as one image in an SVG
     for row, (name, seen) in zip(axes, look.items(), strict=True):
         row[0].imshow(image.pixels)
         row[0].set_title(f'{name}: {seen["answer"]}')
@@ -287,6 +302,8 @@ def _draw_look(image: Image, look: dict[str, Any]) -> Figure:
             extent = (-0.5, width - 0.5, height - 0.5, -0.5)
             ax.imshow(grid, cmap=SEQUENTIAL, alpha=0.65, extent=extent, vmin=0)
             ax.set_title(what if what == 'rollout' else f'layer {what}')
-    label = '' if image.label is None else f', label {image.label}'
+    label = ''
+    if image.label is not None:
+        label = f', label {name_class(image.label, classes)}'
     figure.suptitle(f'{image.name}{label}; brightest: where each looks most')
     return figure

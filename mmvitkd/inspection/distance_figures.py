@@ -27,7 +27,7 @@ from mmvitkd.models.classifiers.tap import Feature
 from .images import Image
 from .models import Captured, Model
 from .section import Written
-from .style import SEQUENTIAL, draw_depth, slug, style
+from .style import SEQUENTIAL, draw_depth, plain_numbers, slug, style
 
 
 class Measure(NamedTuple):
@@ -234,7 +234,9 @@ def _draw_heat_maps(
         # the brightest is the nearest, in all of them
         colours = SEQUENTIAL if kind.same else f'{SEQUENTIAL}_r'
         image = ax.imshow(values, cmap=colours, origin='lower', **scales[measure])
-        figure.colorbar(image, ax=ax, shrink=0.7)
+        bar = figure.colorbar(image, ax=ax, shrink=0.7)
+        if kind.log:
+            plain_numbers(bar.ax.yaxis)
         ax.set(title=f'{kind.title}\n(bright: near)', xlabel=f'layer of {teacher}')
         for axis in (ax.xaxis, ax.yaxis):
             axis.set_major_locator(MaxNLocator(integer=True))
@@ -254,6 +256,7 @@ def _draw_depth(
         lines = [measured[measure].diagonal() for measured in found.values()]
         if kind.log and any(line.any() for line in lines):
             ax.set_yscale('log')
+            plain_numbers(ax.yaxis)
         elif not kind.log:
             ax.set_ylim(0, kind.top and 1.03 * kind.top)  # the marker of the top, whole
     axes[0].legend()

@@ -19,7 +19,7 @@ from .dynamics import MEASURES, Dynamics, DynamicsMeter
 from .images import Image
 from .models import Captured, Model
 from .section import Written
-from .style import GREY, SEQUENTIAL, colour, dashes, slug, style
+from .style import GREY, SEQUENTIAL, colour, dashes, plain_numbers, slug, style
 
 # those that the paper asks for a U-shape of
 SHAPED = ('high_share', 'channel_amplitude', 'entropy', 'magnitude')
@@ -164,6 +164,7 @@ def _draw_depth(found: dict[str, Dynamics], places: dict[str, int]) -> Figure:
         every = [value for one in found.values() for value in one.values[measure]]
         if max(every) > SPREAD * min(every) > 0:
             ax.set_yscale('log')
+            plain_numbers(ax.yaxis)
         else:
             ax.set_ylim(bottom=0)
         if same:

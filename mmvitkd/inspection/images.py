@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,7 +17,11 @@ from torch import Tensor
 
 from mmvitkd.datasets.image_folder import EXTENSIONS
 from mmvitkd.registry import DATASETS
+<<<<<<< HEAD
 from mmvitkd.utils.config_file import open_named
+=======
+from mmvitkd.utils.class_names import dataset_classes
+>>>>>>> wip-rep
 
 if TYPE_CHECKING:
     from .models import Model
@@ -73,9 +78,63 @@ def load(folder: str | Path, count: int, size: int = SIZE) -> list[Image]:
     return images
 
 
+class ImageData:
+    """Images of a config's data set, each read when it is asked for.
+
+    Args:
+        dataset: Built.
+        places: Which of its images.
+        flip: Whether they are BGR.
+        config: What messages call it.
+    """
+
+    def __init__(
+        self, dataset: Any, places: Sequence[int], flip: bool, config: Any
+    ) -> None:
+        self.dataset = dataset
+        self.places = places
+        self.flip = flip
+        self.config = config
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes; empty where the data set has none."""
+        return dataset_classes(self.dataset) or ()
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __iter__(self) -> Iterator[Image]:
+        return (self[i] for i in range(len(self)))
+
+    def __getitem__(self, i: int) -> Image:
+        """Read an image.
+
+        Raises:
+            ValueError: If it is no plain one.
+        """
+        index = int(self.places[i])
+        data = self.dataset[index]
+        pixels, sample = data['inputs'], data['data_samples']
+        if pixels.dtype != torch.uint8 or pixels.ndim != 3 or len(pixels) != 3:
+            raise ValueError(
+                f"config '{self.config}': its pipeline yields {tuple(pixels.shape)} of "
+                f'{pixels.dtype}, but images must be (3, H, W) of uint8'
+            )
+        pixels = (pixels.flip(0) if self.flip else pixels).permute(1, 2, 0)
+        name = Path(sample.get('img_path', '') or f'{index:05d}').name
+        return Image(name, pixels.contiguous().numpy(), _label(sample))
+
+
+def _label(sample: Any) -> int | None:
+    """Return the one class of a sample; None where there is none, or several."""
+    label = sample.get('gt_label') if 'gt_label' in sample else None
+    return int(label) if label is not None and label.numel() == 1 else None
+
+
 def load_for(
     models: Sequence[Model], folder: str | None, data: str | None, count: int
-) -> list[Image]:
+) -> tuple[list[Image], tuple[str, ...]]:
     """Read images of a config, or of a folder, as large as any of the models wants.
 
     Args:
@@ -84,19 +143,28 @@ def load_for(
         data: Of :func:`load_data`; None for the folder.
         count: How many at most.
 
+    Returns:
+        The images, and the names of their classes, as far as known.
+
     Raises:
         ValueError: If neither is given, or there are no images.
     """
     if data is not None:
-        return load_data(data, count)
+        opened = open_data(data, count)
+        return list(opened), opened.classes
     if folder is None:
         raise ValueError('no images: give a folder of images or a config')
     sizes = [max(m.input_size) for m in models if m.input_size is not None]
-    return load(folder, count, max(sizes, default=SIZE))
+    return load(folder, count, max(sizes, default=SIZE)), ()
 
 
 def load_data(config: str | Path | Config, count: int) -> list[Image]:
-    """Read images of a config's test split, or else its validation split.
+    """Read images of a config, as :func:`open_data` has them, all at once."""
+    return list(open_data(config, count))
+
+
+def open_data(config: str | Path | Config, count: int) -> ImageData:
+    """Open images of a config's test split, or else its validation split.
 
     They come out of its own pipeline, spread evenly over the split.
 
@@ -105,7 +173,7 @@ def load_data(config: str | Path | Config, count: int) -> list[Image]:
         count: How many at most.
 
     Raises:
-        ValueError: If the config has no such data, or its images are no plain ones.
+        ValueError: If the config has no such data.
     """
     if isinstance(config, Config):
         cfg, config = config, config.filename
@@ -120,20 +188,24 @@ def load_data(config: str | Path | Config, count: int) -> list[Image]:
     model = cfg.get('model') or {}
     preprocessor = cfg.get('data_preprocessor') or model.get('data_preprocessor') or {}
     flip = bool(preprocessor.get('to_rgb'))
-    images = []
-    for index in _spread(len(dataset), count):
-        data = dataset[int(index)]
-        pixels, sample = data['inputs'], data['data_samples']
-        if pixels.dtype != torch.uint8 or pixels.ndim != 3 or len(pixels) != 3:
-            raise ValueError(
-                f"config '{config}': its pipeline yields {tuple(pixels.shape)} of "
-                f'{pixels.dtype}, but images must be (3, H, W) of uint8'
-            )
-        pixels = (pixels.flip(0) if flip else pixels).permute(1, 2, 0)
-        label = int(sample.gt_label) if 'gt_label' in sample else None
-        name = Path(sample.get('img_path', '') or f'{index:05d}').name
-        images.append(Image(name, pixels.contiguous().numpy(), label))
-    return images
+    return ImageData(dataset, _spread(len(dataset), count).tolist(), flip, config)
+
+
+def choose_varied(images: Sequence[Image], count: int) -> list[Image]:
+    """Choose images of as many classes as there are, or else from all over the list."""
+    labels = [image.label for image in images]
+    if None in labels:
+        return [images[i] for i in _spread(len(images), count)]
+    seen: Counter[int | None] = Counter()
+    rounds = []  # how many of the same class come before
+    for label in labels:
+        rounds.append(seen[label])
+        seen[label] += 1
+    order = sorted(range(len(images)), key=lambda i: (rounds[i], i))
+    first = order[: len(seen)]
+    if count < len(first):
+        return [images[first[i]] for i in _spread(len(first), count)]
+    return [images[i] for i in sorted(order[:count])]
 
 
 def stack(images: list[Image]) -> Tensor:

@@ -73,15 +73,15 @@ class Attention:
     heads: int
 
 
-class Model:
-    """A frozen classifier that tells what every block does in one forward.
+class Classifier:
+    """A frozen classifier that predicts, whatever it is made of.
 
     Args:
         name: What figures call it.
         classifier: With its weights; put into eval mode.
 
     Raises:
-        ValueError: If it has no blocks with attention, or one can't be read.
+        ValueError: If it does not yield logits of classes.
     """
 
     def __init__(self, name: str, classifier: Any) -> None:
@@ -89,27 +89,8 @@ class Model:
         self.classifier = classifier
         classifier.requires_grad_(False)
         classifier.eval()
-        self._attention = _find_attention(classifier)
-        if not self._attention:
-            raise ValueError(
-                f"model '{name}' ({type(classifier).__name__}) has no blocks with "
-                'attention: analyse a vision transformer'
-            )
-        self.blocks = list(self._attention)
+        self.blocks: list[str] = []
         self.input_size = natural_input_size(classifier)
-        size = self.input_size or (SIZE, SIZE)
-        noise = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(0))
-        inputs = self._prepare(noise * 255)
-        self.no_maps = self._why_no_maps(inputs)
-        last = self._forward(inputs).layers[-1]
-        self.width = last.tokens.value.shape[-1]
-        assert last.tokens.hw is not None  # patch tokens have one
-        self.grid = last.tokens.hw
-        self.extra_tokens = last.extra.shape[1]
-
-    def num_heads(self, block: str) -> int:
-        """Return how many heads a block's attention has."""
-        return self._attention[block].heads
 
     @torch.no_grad()
     def capture(self, images: list[Image]) -> Captured:
@@ -129,6 +110,51 @@ class Model:
             x = x.flip(1)
         return preprocessor({'inputs': x})['inputs']
 
+    def _forward(self, inputs: Tensor) -> Captured:
+        return Captured([], self._logits(inputs))
+
+    @torch.no_grad()
+    def _logits(self, inputs: Tensor) -> Tensor:
+        logits = self.classifier(inputs)
+        if not isinstance(logits, Tensor) or logits.ndim != 2:
+            raise ValueError(f"model '{self.name}' yields no logits (B, K)")
+        return logits
+
+
+class Model(Classifier):
+    """A frozen classifier that tells what every block does in one forward.
+
+    Args:
+        name: What figures call it.
+        classifier: With its weights; put into eval mode.
+
+    Raises:
+        ValueError: If it has no blocks with attention, or one can't be read.
+    """
+
+    def __init__(self, name: str, classifier: Any) -> None:
+        super().__init__(name, classifier)
+        self._attention = _find_attention(classifier)
+        if not self._attention:
+            raise ValueError(
+                f"model '{name}' ({type(classifier).__name__}) has no blocks with "
+                'attention: analyse a vision transformer'
+            )
+        self.blocks = list(self._attention)
+        size = self.input_size or (SIZE, SIZE)
+        noise = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(0))
+        inputs = self._prepare(noise * 255)
+        self.no_maps = self._why_no_maps(inputs)
+        last = self._forward(inputs).layers[-1]
+        self.width = last.tokens.value.shape[-1]
+        assert last.tokens.hw is not None  # patch tokens have one
+        self.grid = last.tokens.hw
+        self.extra_tokens = last.extra.shape[1]
+
+    def num_heads(self, block: str) -> int:
+        """Return how many heads a block's attention has."""
+        return self._attention[block].heads
+
     @torch.no_grad()
     def _forward(self, inputs: Tensor) -> Captured:
         taps = [Tap(b, kind) for b in self.blocks for kind in ('patch', 'all')]
@@ -136,9 +162,7 @@ class Model:
             parts = self._attention.values()
             taps += [Tap(path, 'all') for part in parts for path in part.inputs]
         with record(self.classifier, taps) as seen:
-            logits = self.classifier(inputs)
-        if not isinstance(logits, Tensor) or logits.ndim != 2:
-            raise ValueError(f"model '{self.name}' yields no logits (B, K)")
+            logits = self._logits(inputs)
         layers = []
         for block, attention in self._attention.items():
             tokens, every = seen[Tap(block)], seen[Tap(block, 'all')].value
@@ -197,12 +221,24 @@ class Model:
 
 
 def load(
-    cfg: str | dict,
+    cfg: str,
     checkpoint: str | None = None,
     prefix: str = '',
     name: str | None = None,
 ) -> Model:
-    """Build a model and read its weights.
+    """Build a model to look into, and read its weights.
+
+    Args and errors are those of :func:`load_classifier`; ``name`` is what figures call
+    it, the last part of ``cfg`` by default.
+    """
+    classifier = load_classifier(cfg, checkpoint, prefix)
+    return Model(name or Path(cfg).stem, classifier)
+
+
+def load_classifier(
+    cfg: str | dict, checkpoint: str | None = None, prefix: str = ''
+) -> Any:
+    """Build a classifier and read its weights.
 
     Args:
         cfg: Config file or ``mmpretrain::...`` name of a classifier, or of a distiller,
@@ -212,13 +248,12 @@ def load(
             student's are taken. May be left out where the library fetches its own.
             Defaults to None.
         prefix: Take the weights below it alone. Defaults to ``''``.
-        name: What figures call it. Defaults to None: the last part of ``cfg``.
 
     Raises:
         ValueError: If there is no such config or checkpoint, or they don't fit.
     """
     model_cfg = config_of(cfg, pretrained=checkpoint is None)
-    called = name or 'of the config' if isinstance(cfg, dict) else cfg
+    called = 'of the config' if isinstance(cfg, dict) else cfg
     if checkpoint is None and not model_cfg.get('pretrained', False):
         raise ValueError(f"model '{called}' has no weights: give a checkpoint")
     classifier = _build(called, model_cfg)
@@ -233,7 +268,7 @@ def load(
             raise ValueError(
                 f"checkpoint '{checkpoint}' does not fit '{called}': {listed}"
             )
-    return Model(name or Path(called).stem, classifier)
+    return classifier
 
 
 def config_of(cfg: str | dict, pretrained: bool) -> ConfigDict:

@@ -17,7 +17,7 @@ from mmvitkd.utils.tables import write_rows
 
 from .images import Image
 from .models import Captured
-from .style import save
+from .style import KINDS, save
 
 
 class Section(Protocol):
@@ -36,7 +36,7 @@ class Written:
 
     Args:
         title: Its heading.
-        figures: ``{title, alt, svg, png}``; one without ``svg`` is a picture alone.
+        figures: ``{title, alt, svg, png}``.
         tables: ``{title, csv}``.
         numbers: What a reader or a program may want without the tables.
         notes: What could not be done, and why.
@@ -55,11 +55,10 @@ class Written:
         name: str,
         title: str,
         alt: str,
-        kinds: Sequence[str] = ('svg', 'png'),
     ) -> None:
         """Save a figure as ``out/name.svg`` and ``.png``, and list it."""
-        save(figure, out / name, kinds)
-        files = {kind: f'{name}.{kind}' for kind in kinds}
+        save(figure, out / name)
+        files = {kind: f'{name}.{kind}' for kind in KINDS}
         self.figures.append({'title': title, 'alt': alt, **files})
 
     def add_table(

@@ -13,8 +13,9 @@ import matplotlib
 matplotlib.use('Agg')
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogFormatter, MaxNLocator
 
 # of Okabe and Ito, told apart by the colour-blind; the first is the teacher's
 COLOURS = ('#000000', '#E69F00', '#0072B2', '#009E73', '#CC79A7', '#D55E00', '#56B4E9')
@@ -28,6 +29,9 @@ DASHES: tuple[tuple[float, ...], ...] = (
     (3, 1, 1, 1),
 )
 GREY = '#666666'
+KINDS = ('svg', 'png')
+# of numbers on coloured cells: as the cells, the same on every page
+ON_DARK, ON_BRIGHT = '#fefefe', '#010101'
 # its lightness grows evenly, so it also reads in grey and to the colour-blind
 SEQUENTIAL = 'viridis'
 
@@ -79,12 +83,18 @@ def draw_depth(ax: Axes, values: Sequence[float], index: int, name: str) -> None
     ax.grid(axis='y')
 
 
+def plain_numbers(axis: Axis) -> None:
+    """Label a logarithmic axis by numbers; matplotlib's own labels are formulas."""
+    axis.set_major_formatter(LogFormatter())
+    axis.set_minor_formatter(LogFormatter(minor_thresholds=(1, 0.4)))
+
+
 def slug(name: str) -> str:
     """Make a file name of a model's name."""
     return re.sub(r'[^\w-]+', '-', name).strip('-')
 
 
-def save(figure: Figure, stem: Path, kinds: Sequence[str] = ('svg', 'png')) -> None:
+def save(figure: Figure, stem: Path, kinds: Sequence[str] = KINDS) -> None:
     """Write ``stem.svg`` and ``stem.png``, the same bytes for the same figure.
 
     Args:

@@ -2,33 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from mmengine.config import Config, ConfigDict
 
 from mmvitkd.inspection.analyse import split
-from mmvitkd.inspection.images import Image, load_data
-from mmvitkd.inspection.section import Section as Part
+from mmvitkd.inspection.images import Image, ImageData, choose_varied, open_data
+from mmvitkd.inspection.models import Classifier, Model
+from mmvitkd.inspection.section import Section as Measured
 from mmvitkd.inspection.section import Written
 from mmvitkd.inspection.sections import FEWEST, SECTIONS
 from mmvitkd.utils import load_checkpoint
+from mmvitkd.utils.class_names import checkpoint_classes
 from mmvitkd.utils.cli import print_rank0
 
-from .examples import Examples
+from .classes import classes
+from .examples import examples
 from .groups import Group
-from .models import LoadedModels, read_models
-from .page import Csv, Downloads, Figure, Notes, Section, Text
+from .models import LoadedModels, read_models, reason_of
+from .page import Block, Csv, Downloads, Figure, Notes, Section, Text, slug
+from .predictions import Predictions
 from .runs import Run
 from .strangers import nothing_run, require_registered
 
 IMAGES = 64  # that the layers are measured on
 BATCH = 32
-OVERLAYS = 4  # images whose attention is shown one by one
-# parts that compare the students with the first model
-NEED_A_TEACHER = ('distance',)
+SHOWN = 4  # images whose attention is shown one by one
+NEED_A_TEACHER = ('distance',)  # parts that compare students with their own teacher
 
-Parts = dict[str, tuple[list[str], Part]]  # with the names of each one's models
+
+class Part(NamedTuple):
+    """A part of the analysis: of which section it is, and of which models."""
+
+    key: str
+    names: list[str]
+    measured: Measured
+    folder: str = ''  # where it writes, below that of all
 
 
 def analysis(
@@ -47,89 +60,139 @@ def analysis(
     if loaded.run is None or not loaded.models:
         return [_section('Models', loaded.notes)]
     print_rank0([f'running {", ".join(model.name for model in loaded.models)}'])
-    try:
-        images = load_data(data, count) if data else _own_images(loaded.run, count)
-        if len(images) < FEWEST:
-            raise ValueError(f'there are {len(images)}, and {FEWEST} are needed')
-    except Exception as error:  # whatever a config or a file of others brings about
-        reason = ' '.join(str(error).split())[:300]
-        note = f'No images to run them on: {reason}'
-        return [_section('Models', [*loaded.notes, note])]
-    examples = Examples(loaded, _classes(loaded.run))
-    parts = _parts(loaded)
-    _run_models(loaded, images, examples, parts)
-    written = {key: part.write(folder) for key, (_, part) in parts.items()}
-    sections = [_laid_out(key, one, folder) for key, one in written.items()]
-    sections.append(examples.section())
+    with ExitStack() as stack:
+        try:
+            images = _open(loaded.run, data, count, stack)
+        except Exception as error:  # whatever a config of others brings about
+            note = f'No images to run them on: {reason_of(error)}'
+            return [_section('Models', [*loaded.notes, note])]
+        names = images.classes or _classes(loaded.run)
+        found = Predictions(loaded, names, len(images.dataset))
+        try:
+            parts = _run_models(loaded, images, found)
+        except Exception as error:  # such as images of different sizes
+            note = f'The models could not be run: {reason_of(error)}'
+            return [_section('Models', [*loaded.notes, note])]
+        sections = [*_of_parts(parts, folder), classes(found, folder)]
+        sections.append(examples(found, images))
     for section in sections:
         section.blocks[:0] = [Text(note, warning=True) for note in loaded.notes]
     return sections
 
 
 def _run_models(
-    loaded: LoadedModels, images: list[Image], examples: Examples, parts: Parts
-) -> None:
-    """Show the images to the models: all to those of the examples, some to all."""
-    places = set(np.linspace(0, len(images) - 1, min(IMAGES, len(images))).astype(int))
-    few = [image for i, image in enumerate(images) if i in places]
-    rest = [image for i, image in enumerate(images) if i not in places]
+    loaded: LoadedModels, images: ImageData, found: Predictions
+) -> list[Part]:
+    """Show the images to the models: all for their predictions, some to all parts."""
+    places = np.linspace(0, len(images) - 1, min(IMAGES, len(images))).astype(int)
+    few = [images[i] for i in places]
+    loaded.try_on(few[:FEWEST])
+    parts = _parts(loaded, choose_varied(few, SHOWN), found.names)
+    start = 0
     for batch in split(few, BATCH):
         models = (*loaded.models, *loaded.over_training)
         outputs = {model.name: model.capture(batch) for model in models}
-        examples.update(batch, outputs)
-        for names, part in parts.values():
-            part.update(batch, [outputs[name] for name in names])
+        of_batch = places[start : start + len(batch)].tolist()
+        start += len(batch)
+        found.update(of_batch, batch, outputs)
+        for part in parts:
+            part.measured.update(batch, [outputs[name] for name in part.names])
+    rest = sorted(set(range(len(images))).difference(places.tolist()))
     for start in range(0, len(rest), BATCH):
-        batch = rest[start : start + BATCH]
-        examples.update(batch, {m.name: m.capture(batch) for m in loaded.models})
+        of_batch = rest[start : start + BATCH]
+        batch = [images[i] for i in of_batch]
+        found.update(of_batch, batch, {m.name: m.capture(batch) for m in loaded.models})
+    return parts
 
 
-def _own_images(run: Run, count: int) -> list[Image]:
-    """Read the images that a run was tested on; nothing of its config is run."""
+def _open(run: Run, data: Path | None, count: int, stack: ExitStack) -> ImageData:
+    """Open the images; those of a run are read with nothing of its config run.
+
+    Raises:
+        ValueError: If there are too few.
+    """
+    if data is not None:
+        images = open_data(data, count)
+    else:
+        images = _own_images(run, count, stack)
+    if len(images) < FEWEST:
+        raise ValueError(f'there are {len(images)}, and {FEWEST} are needed')
+    return images
+
+
+def _own_images(run: Run, count: int, stack: ExitStack) -> ImageData:
+    """Open the images that a run was tested on."""
     cfg = Config((run.cfg or ConfigDict()).to_dict(), filename=str(run.config))
     for name in ('test_dataloader', 'val_dataloader'):
         require_registered((cfg.get(name) or {}).get('dataset'), name)
     require_registered({'default_scope': cfg.get('default_scope')})
-    with nothing_run():
-        return load_data(cfg, count)
+    stack.enter_context(nothing_run())
+    return open_data(cfg, count)
 
 
 def _section(title: str, notes: list[str]) -> Section:
     return Section(title, [Text(note, warning=True) for note in notes])
 
 
-def _classes(run: Run) -> list[str]:
+def _classes(run: Run) -> tuple[str, ...]:
     """Name the classes as the run's checkpoint does; empty where it does not."""
-    meta = load_checkpoint(str(run.checkpoint)).get('meta')
-    meta = meta.get('dataset_meta') if isinstance(meta, dict) else None
-    classes = meta.get('classes') if isinstance(meta, dict) else None
-    return list(map(str, classes)) if isinstance(classes, (list, tuple)) else []
+    try:
+        return checkpoint_classes(load_checkpoint(str(run.checkpoint))) or ()
+    except ValueError:  # of which the model's own note tells
+        return ()
 
 
-def _parts(loaded: LoadedModels) -> Parts:
-    """Build the sections of an analysis that these models allow."""
-    parts: Parts = {}
-    for key, make in SECTIONS.items():
-        models = loaded.models
-        if key in NEED_A_TEACHER and (loaded.teacher is None or len(models) < 2):
+def _parts(
+    loaded: LoadedModels, shown: list[Image], names: Sequence[str]
+) -> list[Part]:
+    """Build the parts of an analysis that these models allow."""
+
+    def able(models: Iterable[Classifier]) -> list[Model]:
+        return [model for model in models if isinstance(model, Model)]
+
+    def make(key: str, models: list[Model], folder: str = '') -> Part:
+        measured = SECTIONS[key](models, None, shown, names)
+        return Part(key, [model.name for model in models], measured, folder)
+
+    parts: list[Part] = []
+    for key in SECTIONS:
+        if key in NEED_A_TEACHER:
+            for teacher in able(loaded.teachers):
+                own = able(s for s, its in loaded.pairs() if its is teacher)
+                first = all(part.key != key for part in parts)
+                folder = '' if first else f'from-{slug(teacher.name)}'
+                parts += [make(key, [teacher, *own], folder)] if own else []
             continue
-        if key == 'dynamics':
-            models = [*models, *loaded.over_training]
-        parts[key] = [model.name for model in models], make(models, None, OVERLAYS)
+        later = loaded.over_training if key == 'dynamics' else []
+        models = able([*loaded.models, *later])
+        parts += [make(key, models)] if models else []
     return parts
 
 
-def _laid_out(key: str, written: Written, folder: Path) -> Section:
-    section = Section(key.capitalize(), heading=written.title)
-    for figure in written.figures:
-        file = folder / figure.get('svg', figure.get('png', ''))
-        section.blocks.append(Figure(figure['title'], figure['alt'], file, wide=True))
-    names = [Path(table['csv']) for table in written.tables]
-    numbers = [
-        Csv(str(n.with_suffix('')), (folder / n).read_text(encoding='utf-8'))
-        for n in names
+def _of_parts(parts: list[Part], folder: Path) -> list[Section]:
+    """Write the parts, and lay out what was written; those of a key are a section."""
+    sections: dict[str, Section] = {}
+    for part in parts:
+        written = part.measured.write(folder / part.folder)
+        title = part.key.capitalize()
+        section = sections.setdefault(part.key, Section(title, heading=written.title))
+        if section.blocks:
+            section.heading = title
+        section.blocks += _laid_out(written, folder, Path(part.folder))
+    return list(sections.values())
+
+
+def _laid_out(written: Written, folder: Path, inner: Path) -> list[Block]:
+    blocks: list[Block] = [
+        Figure(one['title'], one['alt'], folder / inner / one['svg'], wide=True)
+        for one in written.figures
     ]
-    section.blocks.append(Downloads(numbers))
+    numbers = []
+    for table in written.tables:
+        name = (inner / table['csv']).with_suffix('')
+        text = (folder / inner / table['csv']).read_text(encoding='utf-8')
+        numbers.append(Csv(str(name), text))
+    blocks.append(Downloads(numbers))
     if written.notes:
-        section.blocks.append(Notes(written.notes))
-    return section
+        blocks.append(Notes(written.notes))
+    return blocks

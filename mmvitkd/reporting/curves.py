@@ -12,9 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import MaxNLocator
 
-from mmvitkd.inspection.style import GREY, colour, dashes, save, style
+from mmvitkd.inspection.style import GREY, colour, dashes, plain_numbers, save, style
 
-from .groups import NO_METRICS, Group
+from .groups import NO_METRICS, Group, teacher_groups
 from .page import Csv, Figure, Section, Text, slug
 
 HIGHLIGHTED = 6  # groups in colour; more can't be distinguished
@@ -41,8 +41,9 @@ def curves(groups: list[Group], metric: str, folder: Path) -> Section:
     if others:
         section.blocks.append(
             Text(
-                'In colour: the teacher, the best baseline, and the runs that ended '
-                f'best. The other {len(others)} are grey, and only in the validations.'
+                'In colour: the teacher of the best, the best baseline, and the runs '
+                f'that ended best. The other {len(others)} are grey, and only in the '
+                'validations.'
             )
         )
     for key in _keys(groups, 'val', metric):
@@ -69,8 +70,9 @@ def choose(groups: list[Group], metric: str) -> tuple[list[Group], list[Group]]:
     baseline = [group for group in ranked if group.is_baseline][:1]
     others = [group for group in ranked if group not in baseline]
     others.sort(key=lambda group: not group.is_distilled)
-    teachers = [group for group in groups if group.is_teacher][:1]
-    chosen = [*teachers, *[*baseline, *others][:HIGHLIGHTED]]
+    best = [group for group in others if group.is_distilled][:1]
+    teachers = [teacher for group in best for teacher in teacher_groups(group, groups)]
+    chosen = [*teachers[:1], *[*baseline, *others][:HIGHLIGHTED]]
     return chosen, [group for group in groups if group not in chosen]
 
 
@@ -189,6 +191,7 @@ def draw(
         values = [y for line in lines.values() for y in line.means]
         if min(values) > 0 and max(values) / min(values) > 100:
             axes.set_yscale('log')
+            plain_numbers(axes.yaxis)
         axes.legend(fontsize=7.5)
     return drawing
 

@@ -121,6 +121,12 @@ def _teachers_folders(run: Run) -> list[Path]:
     return [file.resolve().parent for file in files if file]
 
 
+def teacher_groups(group: Group, groups: list[Group]) -> list[Group]:
+    """Return the groups that taught one, by the weights that its config names."""
+    folders = {folder for run in group.runs for folder in _teachers_folders(run)}
+    return [g for g in groups if folders & {run.folder.resolve() for run in g.runs}]
+
+
 def _names(groups: list[list[Run]]) -> list[str]:
     """Name groups by their first run, as short as keeps them apart."""
     full = [runs[0].name for runs in groups]
@@ -140,11 +146,16 @@ def main_metric(runs: list[Run]) -> str:
 
 def baseline_of(group: Group, groups: list[Group]) -> Group | None:
     """Return the one group that trained the same student without a teacher."""
-    if not group.is_distilled:
-        return None
-    mine = _backbone(group.first)
-    same = [g for g in groups if g.is_baseline and _backbone(g.first) == mine]
+    same = baselines_of(group, groups)
     return same[0] if len(same) == 1 else None
+
+
+def baselines_of(group: Group, groups: list[Group]) -> list[Group]:
+    """Return the groups that trained a distilled group's student without a teacher."""
+    if not group.is_distilled:
+        return []
+    mine = _backbone(group.first)
+    return [g for g in groups if g.is_baseline and _backbone(g.first) == mine]
 
 
 def _backbone(run: Run) -> Any:
@@ -164,14 +175,17 @@ def teachers_of(run: Run) -> dict[str, dict[str, Any]]:
 
 
 def find_weights(run: Run, checkpoint: str | None) -> Path | None:
-    """Find a teacher's checkpoint, also where the work dirs were moved together."""
+    """Find a teacher's checkpoint, also where the work dirs were moved together.
+
+    The name of the file alone would fit anybody's, so that of its folder must agree.
+    """
     path = Path(checkpoint if isinstance(checkpoint, str) else '')
     if _is_file(path):
         return path
     for parent in list(run.folder.resolve().parents)[:3]:
-        for length in (3, 2, 1):
+        for length in (3, 2):
             moved = parent.joinpath(*path.parts[-length:])
-            if _is_file(moved):
+            if len(path.parts) >= length and _is_file(moved):
                 return moved
     return None
 

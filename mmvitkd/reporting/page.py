@@ -13,10 +13,10 @@ from typing import Any
 
 import jinja2
 from markupsafe import Markup, escape
-from PIL import Image as Pillow
 
-from mmvitkd.inspection.style import RC
 from mmvitkd.utils.tables import write_rows
+
+from .inline import inline
 
 MARK = '<meta name="generator" content="mmvitkd report">'
 HERE = Path(__file__).parent
@@ -103,7 +103,7 @@ class Figure:
     Args:
         caption: What it shows.
         alt: For those who can't see it: what is to be seen in it.
-        file: An SVG or a PNG.
+        file: An SVG.
         csv: Its numbers. Defaults to None.
         wide: Takes the page's whole width. Defaults to False.
     """
@@ -115,20 +115,9 @@ class Figure:
     wide: bool = False
     kind: str = 'figure'
 
-    @property
-    def source(self) -> str:
-        kinds = {'.svg': 'image/svg+xml', '.png': 'image/png'}
-        return _data(kinds[self.file.suffix], self.file.read_bytes())
-
-    @property
-    def width(self) -> int:
-        """In CSS pixels, as large as in print."""
-        if self.file.suffix == '.svg':
-            text = self.file.read_text(encoding='utf-8')
-            points = re.findall(r'<svg[^>]* width="([\d.]+)pt"', text)
-            return round(float(points[0]) * 96 / 72)
-        with Pillow.open(self.file) as image:
-            return round(image.width * 96 / RC['savefig.dpi'])
+    def drawn(self, prefix: str) -> tuple[Markup, int]:
+        """Return it as an element, and its width in CSS pixels."""
+        return inline(self.file, self.alt, prefix)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,19 @@ theme.value = stored() || 'auto';
 theme.addEventListener('change', () => { stored(theme.value); paint(); });
 paint();
 
+// ---- what is wider than the screen says so
+const wide = [...document.querySelectorAll('.scroll, .card')];
+
+function hint() {
+  for (const box of wide) {
+    // what is hidden has no width
+    box.previousElementSibling.hidden = box.scrollWidth <= box.clientWidth;
+  }
+}
+
+window.addEventListener('resize', hint);
+document.addEventListener('toggle', hint, true); // of details, which does not bubble
+
 // ---- tabs, by mouse, arrow keys, Home and End
 const tabs = [...document.querySelectorAll('[role=tab]')];
 
@@ -31,6 +44,7 @@ function select(chosen, focus) {
     tab.tabIndex = own ? 0 : -1;
     document.getElementById(tab.getAttribute('aria-controls')).hidden = !own;
   }
+  hint();
   if (focus) chosen.focus();
 }
 

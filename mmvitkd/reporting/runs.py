@@ -211,7 +211,9 @@ class Run:
         key = 'epoch' if self.unit == 'epoch' else 'iter'
         found = re.search(rf'^{key}_(\d+)$', getattr(self.checkpoint, 'stem', ''))
         saved = int(found[1]) if found else 0
-        at = max([saved, *(record.get(key, 0) for record in self.train)])
+        # of the monitor's records, which may be all, none tells the epoch
+        least = 1 if self.unit == 'epoch' else 0
+        at = max([saved, *(record.get(key, least) for record in self.train)])
         reason = self._reason()
         came = f'{self.unit} {at} of {end or "?"}' if at else 'nothing was logged'
         if end is not None and at >= end:

@@ -12,7 +12,7 @@ from mmvitkd.utils.statistics import (
     format_mean,
 )
 
-from .groups import Group, baseline_of
+from .groups import Group, baseline_of, teacher_groups
 from .page import Cell, Folded, Section, Table, Text
 from .runs import Run
 
@@ -162,9 +162,10 @@ def _found(
         if gain.p is not None:
             verdict = 'significant' if gain.significant else 'not significant'
             text += f', {verdict} (p {_p_text(gain.p)})'
-    teachers = [g for g in groups if g.is_teacher and g.finals(metric)]
-    if len(teachers) == 1:
-        text += f'; its teacher: {format_mean(teachers[0].finals(metric))}'
+    teachers = [g for g in teacher_groups(best, groups) if g.finals(metric)]
+    for teacher in teachers:
+        finals = format_mean(teacher.finals(metric))
+        text += f'; its teacher: {finals} ({teacher.name})'
     few = min(len(best.runs), len(baseline.runs) if baseline else 2) < 2
     return [Text(text + ('. One seed says nothing about chance.' if few else '.'))]
 

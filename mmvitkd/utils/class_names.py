@@ -19,6 +19,14 @@ class Difference(NamedTuple):
     text: str
 
 
+def name_class(index: int, names: Sequence[str], size: int = 30) -> str:
+    """Name a class, shortly; by its number where it has no name."""
+    if index >= len(names):
+        return str(index)
+    name = names[index].partition(',')[0].strip() or names[index]  # ImageNet's synonyms
+    return name if len(name) <= size else f'{name[: size - 1]}…'
+
+
 def checkpoint_classes(checkpoint: dict[str, Any]) -> tuple[str, ...] | None:
     """Return the class names that MMEngine or MMCls wrote into a checkpoint."""
     meta = checkpoint.get('meta')

@@ -164,7 +164,26 @@ def test_class_attention_of_single_images(out, folder):
         ]
         assert torch.allclose(torch.tensor(found), expected, atol=1e-5)
     assert {r['image'] for r in file} == {image.name}
-    assert len(list((out / 'class_attention').iterdir())) == 1
+    files = {file.name for file in (out / 'class_attention').iterdir()}
+    assert files == {'00.svg', '00.png'}
+
+
+@pytest.mark.parametrize(
+    ('labels', 'count', 'chosen'),
+    [
+        ([0, 0, 0, 1, 1, 2], 3, [0, 3, 5]),
+        ([0, 0, 0, 1, 1, 2], 4, [0, 1, 3, 5]),  # a second one of the first class
+        ([0, 0, 1, 2, 3, 4], 3, [0, 3, 5]),  # from all over the classes
+        ([0, 0, 0], 8, [0, 1, 2]),
+        ([None] * 9, 3, [0, 4, 8]),
+        ([0, 1], 0, []),
+    ],
+)
+def test_images_shown_one_by_one_are_of_many_classes(labels, count, chosen):
+    pixels = np.zeros((1, 1, 3), np.uint8)
+    images = [Image(str(i), pixels, label) for i, label in enumerate(labels)]
+    found = image_lib.choose_varied(images, count)
+    assert [image.name for image in found] == [str(i) for i in chosen]
 
 
 def test_figures_are_the_same_bytes_again(tmp_path):

@@ -1,90 +1,18 @@
-"""The report of small real runs, in a real browser."""
+"""The report of small real runs: what it reads and what it says."""
 
-import csv
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
 import pytest
 
-from mmvitkd.reporting import groups
+from mmvitkd.reporting import curves, groups
 from mmvitkd.reporting.runs import Run, find_runs
 from tests.helpers import build, vit
-from tests.test_tools.browser import Browser
-from tests.test_tools.report_page import (
-    CONTRASTS,
-    HEADINGS,
-    SHOWN,
-    TABS,
-    choose_theme,
-    column,
-    keys,
-    sorting,
-)
-from tests.test_tools.runs import PIPELINE, config, kill, loader, message, run
-
-NEEDED = ['Summary', 'Curves', 'Attention', 'Distance', 'Examples', 'Settings']
-# what the test split of these runs is, so that accuracies can be compared
-VAL = loader('val', PIPELINE)
-SETTINGS = {'test_dataloader': VAL, 'custom_hooks': [], 'custom_imports': None}
-
-
-def train(folder: Path, name: str, work_dir: str, **changes: Any) -> Path:
-    """Train a small run in ``folder/runs/<work_dir>``."""
-    cfg = config(folder, name, **{**SETTINGS, **changes})
-    run('train', cfg, '--work-dir', folder / 'runs' / work_dir)
-    return folder / 'runs' / work_dir
-
-
-@pytest.fixture(scope='module')
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A teacher, a student alone, and two seeds of one that learned from it."""
-    folder = tmp_path_factory.mktemp('report')
-    # with the drop path that config() gives the student of a distiller
-    big, small = (
-        {'_delete_': True, **vit(width, drop_path_rate=0.3)} for width in (24, 16)
-    )
-    teacher = train(folder, 'teacher', 'big', model=big)
-    train(folder, 'alone', 'alone', model=small)
-    for seed in (0, 1):
-        train(
-            folder,
-            f'taught{seed}',
-            f'taught/seed{seed}',
-            **{
-                'model.teacher.checkpoint': str(teacher / 'epoch_2.pth'),
-                'randomness.seed': seed,
-                # which makes no other run
-                'default_hooks': {
-                    'logger': {'type': 'LoggerHook', 'interval': 2 + seed}
-                },
-            },
-        )
-    return folder / 'runs'
-
-
-@pytest.fixture(scope='module')
-def report(runs: Path) -> Path:
-    """The report of all of them, with its numbers beside it."""
-    page = runs.parent / 'report.html'
-    run('report', runs, '--out', page, '--csv', runs.parent / 'csv')
-    return page
-
-
-def rows(report: Path, name: str) -> list[dict[str, str]]:
-    with (report.parent / 'csv' / f'{name}.csv').open() as file:
-        return list(csv.DictReader(file))
-
-
-def last_accuracy(work_dir: Path) -> float:
-    """What the log says of the last validation."""
-    (scalars,) = work_dir.glob('*/vis_data/scalars.json')
-    lines = [json.loads(line) for line in scalars.read_text().splitlines()]
-    return [line['accuracy/top1'] for line in lines if 'accuracy/top1' in line][-1]
-
+from tests.test_tools.reports import last_accuracy, rows
+from tests.test_tools.runs import config, kill, message, run
 
 # --------------------------------------------------------------- what it says
 
@@ -138,16 +66,6 @@ def test_settings_that_differ_are_named_and_no_others(report):
     assert (width['there'], width['here']) == ('16', '24')
 
 
-def test_numbers_in_the_page_are_the_files_beside_it(report, browser):
-    names = [file.stem for file in (report.parent / 'csv').glob('*.csv')]
-    assert {'summary', 'agreement', 'val-accuracy-top1'} <= set(names)
-    for name in names:
-        saved = name.replace('_', '-')
-        link = f'document.querySelector("a[download=\'{saved}.csv\']").href'
-        text = browser.js(f'fetch({link}).then(answer => answer.text())')
-        assert text == (report.parent / 'csv' / f'{name}.csv').read_text()
-
-
 def test_an_unfinished_run_is_told_from_a_finished_one(runs, tmp_path):
     """Killed while it wrote its log, before its first checkpoint."""
     for name in ('cut', 'empty', 'failed'):
@@ -192,19 +110,6 @@ def test_a_run_killed_in_its_last_validation_is_not_finished(tmp_path):
     ]
 
 
-def test_a_teacher_that_is_gone_is_said_and_the_students_are_shown(runs, tmp_path):
-    shutil.copytree(runs / 'taught/seed0', tmp_path / 'taught')
-    (config,) = (tmp_path / 'taught').glob('*/vis_data/config.py')
-    text = config.read_text()
-    config.write_text(text.replace(str(runs / 'big'), '/nowhere'))
-    page = tmp_path / 'report.html'
-    run('report', tmp_path / 'taught', '--out', page, '--count', '8')
-    text = page.read_text()
-    assert 'The teacher can not be looked into: checkpoint &#39;/nowhere' in text
-    assert 'id="attention"' in text
-    assert 'id="distance"' not in text
-
-
 def test_a_teacher_is_found_where_work_dirs_moved_together(runs, tmp_path):
     moved = tmp_path / 'moved'
     shutil.copytree(runs, moved)
@@ -224,7 +129,9 @@ def test_a_resumed_run_is_one_curve(runs, tmp_path):
     lines = (first / 'vis_data' / 'scalars.json').read_text().splitlines()
     second = work_dir / '29991231_235959'
     shutil.copytree(first, second)
-    again = [json.loads(line) for line in lines[1:]]
+    records = [json.loads(line) for line in lines]
+    first_loss = next(one['step'] for one in records if 'loss' in one)
+    again = [one for one in records if one['step'] > first_loss]
     for record in again:
         record['loss'] = 7.0
     text = '\n'.join(json.dumps(record) for record in again)
@@ -235,6 +142,45 @@ def test_a_resumed_run_is_one_curve(runs, tmp_path):
     assert len(one.trainings) == 2
     assert one.series('loss', 'train')[-1][1] == 7.0
     assert one.series('loss', 'train')[0][1] != 7.0
+
+
+def test_a_curve_is_the_mean_as_far_as_all_seeds_came():
+    """Of a run that logged every second step, the steps between are interpolated."""
+
+    def logged(**losses: float) -> Any:
+        run = Run(Path('/x'), 'x')
+        run.train = [{'step': int(k[1:]), 'loss': v} for k, v in losses.items()]
+        return run
+
+    every = logged(s1=1.0, s2=2.0, s3=3.0, s4=4.0, s5=5.0)
+    second = logged(s2=4.0, s4=8.0)
+    group = groups.Group('x', [every, second])
+    line = curves.line_of(group, 'loss', 'train')
+    assert (line.steps, line.means) == ([2, 3, 4], [3.0, 4.5, 6.0])
+    assert (line.lows, line.highs) == ([2.0, 3.0, 4.0], [4.0, 6.0, 8.0])
+
+
+def test_a_long_curve_is_averaged_without_losing_a_step():
+    run = Run(Path('/x'), 'x')
+    run.train = [{'step': i, 'loss': float(i)} for i in range(1000)]
+    line = curves.line_of(groups.Group('x', [run]), 'loss', 'train')
+    assert len(line.steps) <= curves.POINTS
+    # 333 means of three, and the last step by itself
+    assert mean([*line.means[:-1]] * 3) == pytest.approx(mean(range(999)))
+    assert (line.steps[-1], line.means[-1]) == (999, 999.0)
+
+
+@pytest.mark.parametrize(
+    ('names', 'shown'),
+    [
+        (['a-seed0-0123abcd', 'b-seed0-0123abcd'], ['a', 'b']),
+        (['a-seed0-0123abcd', 'a-seed0-4567abcd'], ['a-0123abcd', 'a-4567abcd']),
+        (['a/seed0', 'b/seed0'], ['a', 'b']),
+    ],
+)
+def test_groups_are_named_as_shortly_as_keeps_them_apart(names, shown):
+    found = [[Run(Path('/x'), name)] for name in names]
+    assert groups._names(found) == shown
 
 
 # --------------------------------------------------------------- mistakes
@@ -273,173 +219,3 @@ def test_without_analysis_no_model_is_asked(runs, tmp_path):
     assert 'id="attention"' not in page.read_text()
     figures = {file.name for file in (tmp_path / 'fig').iterdir()}
     assert {'train-loss-gen.svg', 'train-loss-gen.png'} <= figures
-
-
-# --------------------------------------------------------------- in a browser
-
-
-@pytest.fixture(scope='module')
-def chromium() -> Iterator[Browser]:
-    with Browser() as browser:
-        yield browser
-
-
-@pytest.fixture
-def browser(chromium: Browser, report: Path) -> Browser:
-    """The page as it opens on a wide, light screen."""
-    chromium.resize(1200, 800)
-    chromium.prefer('light')
-    chromium.open(report)
-    if chromium.js('localStorage.length'):  # the theme that a test has chosen
-        chromium.js('localStorage.clear()')
-        chromium.open(report)
-    return chromium
-
-
-def test_opens_without_an_error_or_a_request(report, browser):
-    assert not browser.seen('Runtime.exceptionThrown', 'Log.entryAdded')
-    assert not browser.seen('Runtime.consoleAPICalled')
-    loaded = {e['request']['url'] for e in browser.seen('Network.requestWillBeSent')}
-    loaded = {url for url in loaded if not url.startswith('data:')}
-    assert loaded == {report.as_uri()}
-    assert (
-        browser.js(f'{TABS}.map(tab => tab.textContent)')[: len(NEEDED) - 2]
-        == (NEEDED[: len(NEEDED) - 2])
-    )
-
-
-def test_every_picture_loads_and_is_described(browser):
-    pictures = 0
-    for key in keys(browser):
-        browser.click(f'#tab-{key}')
-        found = browser.js(
-            f'Promise.all([...document.querySelectorAll("#{key} img")].map(image =>'
-            ' image.decode().then(() => [image.naturalWidth, image.clientWidth,'
-            ' image.clientHeight, image.alt.length])))'
-        )
-        pictures += len(found)
-        assert all(min(numbers) > 0 for numbers in found), key
-    assert pictures >= 12
-
-
-def test_tabs_by_mouse(browser):
-    for key in keys(browser):
-        browser.click(f'#tab-{key}')
-        assert browser.js(SHOWN) == [key]
-        assert browser.js(f'{TABS}.filter(t => t.ariaSelected == "true").length') == 1
-
-
-def test_tabs_by_keyboard(browser):
-    names = keys(browser)
-    browser.js('document.getElementById("theme").focus()')
-    browser.press('Tab')
-    focused = 'document.activeElement.id'
-    assert browser.js(focused) == f'tab-{names[0]}'
-    for key, place in (
-        ('ArrowRight', 1),
-        ('ArrowRight', 2),
-        ('ArrowLeft', 1),
-        ('End', -1),
-        ('ArrowRight', 0),
-        ('ArrowLeft', -1),
-        ('Home', 0),
-    ):
-        browser.press(key)
-        assert browser.js(focused) == f'tab-{names[place]}'
-        assert browser.js(SHOWN) == [names[place]]
-    # one stop for all tabs, then the section itself
-    browser.press('Tab')
-    assert browser.js(focused) == names[0]
-
-
-def test_a_tab_can_be_linked_to(report, browser):
-    browser.click('#tab-settings')
-    assert browser.js('location.hash') == '#settings'
-    browser.call('Page.reload')
-    browser.wait()
-    assert browser.js(SHOWN) == ['settings']
-
-
-def test_a_table_is_sorted_by_mouse_and_keyboard(browser):
-    names = browser.js(f'{HEADINGS}.map(heading => heading.textContent)')
-
-    def button(name: str) -> str:
-        return f'#summary th:nth-child({names.index(name) + 1}) button'
-
-    sizes = [int(text.replace(',', '')) for text in column(browser, 'parameters')]
-    browser.click(button('parameters'))
-    assert sorting(browser) == {'parameters': 'descending'}
-    down = [int(text.replace(',', '')) for text in column(browser, 'parameters')]
-    assert down == sorted(sizes, reverse=True) != sizes
-    for key, order in ((' ', 'ascending'), ('Enter', 'descending')):
-        browser.js(f'document.querySelector("{button("parameters")}").focus()')
-        browser.press(key)
-        assert sorting(browser) == {'parameters': order}
-        now = [int(text.replace(',', '')) for text in column(browser, 'parameters')]
-        assert now == sorted(sizes, reverse=order == 'descending')
-    browser.click(button('run'))
-    assert column(browser, 'run') == ['alone', 'big', 'taught']
-    for _ in range(2):  # whatever the order, what is empty comes last
-        browser.click(button('vs. baseline'))
-        assert column(browser, 'vs. baseline')[1:] == ['', '']
-
-
-def test_fits_a_phone(browser):
-    browser.resize(390, 844, mobile=True)
-    for key in keys(browser):
-        browser.click(f'#tab-{key}')
-        assert browser.js('document.documentElement.scrollWidth') == 390, key
-        assert browser.js('innerWidth') == 390, key
-
-
-@pytest.mark.parametrize('chosen', ['by the system', 'by the switch'])
-@pytest.mark.parametrize('scheme', ['light', 'dark'])
-def test_text_stands_out(browser, scheme, chosen):
-    """WCAG's 4.5 to 1, of everything that is written, in every section."""
-    if chosen == 'by the system':
-        browser.prefer(scheme)
-    else:
-        browser.prefer('light' if scheme == 'dark' else 'dark')
-        choose_theme(browser, scheme)
-    dark = browser.js('getComputedStyle(document.body).backgroundColor') != (
-        'rgb(255, 255, 255)'
-    )
-    assert dark == (scheme == 'dark')
-    for key in keys(browser):
-        browser.click(f'#tab-{key}')
-        found = browser.js(CONTRASTS)
-        assert len(found) > 10
-        assert min(found)[0] >= 4.5, min(found)
-
-
-def test_the_theme_is_kept(report, browser):
-    choose_theme(browser, 'dark')
-    browser.open(report)
-    assert browser.js('document.documentElement.dataset.theme') == 'dark'
-    choose_theme(browser, 'auto')
-    assert browser.js('document.documentElement.dataset.theme ?? ""') == ''
-
-
-def test_focus_is_seen(browser):
-    browser.js('document.getElementById("theme").focus()')
-    for _ in range(6):
-        browser.press('Tab')
-        outline = browser.js(
-            '(s => [s.outlineStyle, parseFloat(s.outlineWidth)])'
-            '(getComputedStyle(document.activeElement))'
-        )
-        assert outline == ['solid', 3]
-
-
-def test_without_scripts_everything_is_shown(report, browser):
-    browser.call('Emulation.setScriptExecutionDisabled', value=True)
-    try:
-        browser.open(report)
-        shown = browser.js(
-            '[...document.querySelectorAll("section")].every(s => s.clientHeight > 0)'
-        )
-        tabs = browser.js('document.querySelector("[role=tablist]").clientHeight')
-    finally:
-        browser.call('Emulation.setScriptExecutionDisabled', value=False)
-    assert shown
-    assert tabs == 0

@@ -291,7 +291,7 @@ def test_a_teachers_config_is_not_run(runs, marker, monkeypatch):
         lines = [f'{k} = {v!r}' for k, v in namespace.items() if k[0] != '_']
         rewrite(runs / 'taught', lambda text, lines=lines: '\n'.join(lines))
         page = page_of(runs, marker)
-        assert 'The teacher can not be looked into' in page
+        assert 'The teacher of taught can not be looked into' in page
         assert 'does not run for a work dir' in page
 
 

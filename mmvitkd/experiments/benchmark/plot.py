@@ -7,7 +7,7 @@ from pathlib import Path
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
-from mmvitkd.inspection.style import GREY, colour, save, style
+from mmvitkd.inspection.style import GREY, colour, plain_numbers, save, style
 
 from .report import Record, summary
 
@@ -57,6 +57,7 @@ def _cases(axes: Axes, cases: list[Record], names: list[str]) -> None:
     axes.set_yticks(range(len(cases)), [case['title'] for case in cases])
     axes.invert_yaxis()
     axes.set_xscale('log')
+    plain_numbers(axes.xaxis)
     axes.set_xlabel('images a second')
     axes.legend()
     axes.grid(axis='x')
