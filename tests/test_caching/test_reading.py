@@ -16,6 +16,7 @@ from mmvitkd.datasets.cached_dataset import check_pixels, probe_pixels
 from mmvitkd.models import CachedTeacher
 from mmvitkd.models.classifiers.tap import Tap
 from mmvitkd.utils.teacher_cache import TeacherCache
+from tests.helpers import build
 from tests.test_caching.small import MIXUP, rewrite, stored
 
 
@@ -39,6 +40,18 @@ def test_the_teacher_hands_out_what_was_stored(source, written):
         record = records[epoch, image]
         assert found[taps[0]].value[row].tolist() == record['1']['log_prob'].tolist()
         assert found[taps[1]].value[row].tolist() == record['0']['value'].tolist()
+
+
+def test_a_distiller_hands_the_samples_on(written):
+    cfg = Config.fromfile(written / 'small_cached.py')
+    model = build({**cfg.model, 'data_preprocessor': dict(cfg.data_preprocessor)})
+    sample = build_dataset(written)[1, 2]
+    model.load_teachers()
+    inputs, samples = sample['inputs'][None].float(), [sample['data_samples']]
+    outputs = model.forward_teachers(inputs, samples)['teacher']
+    record = stored(written)[1, 2]['1']['log_prob']
+    assert outputs[Tap('head')].value[0].tolist() == record.tolist()
+    assert model.loss(inputs, samples)['loss_nkd'].isfinite()
 
 
 def build_dataset(out: Path, **changes: Any) -> CachedDataset:
