@@ -1,5 +1,6 @@
 """What a step runs, and whom it tells: terms that are off, observers, teachers."""
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,7 +11,7 @@ from torch import nn
 
 from mmvitkd.models import Teacher
 from mmvitkd.models.classifiers.tap import Tap
-from mmvitkd.models.classifiers.teacher import _origin
+from mmvitkd.models.classifiers.teacher import _origin, in_our_scope
 from tests.helpers import MIMIC, NKD, build, distiller, samples, save_weights, vit
 
 LABELS = samples([0, 1])
@@ -212,17 +213,56 @@ def test_blocks_are_compiled_once_but_for_those_with_a_tap_inside(
         assert [f.__self__ for f in compiled] == [layers[0], layers[2]]
 
 
-def test_the_log_tells_where_a_library_has_the_weights_from(tmp_path, log):
-    from transformers import ViTConfig, ViTForImageClassification
+def hugging_face(folder: Path) -> dict:
+    """A ViT of Hugging Face's, whose image processor normalises by 0.5."""
+    from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor
 
     config = ViTConfig(
         hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
         intermediate_size=32, image_size=32, patch_size=8, num_labels=10,
     )  # fmt: skip
-    ViTForImageClassification(config).save_pretrained(tmp_path)
-    cfg = {'type': 'HuggingFaceClassifier', 'model_name': str(tmp_path)}
-    Teacher({**cfg, 'pretrained': True}).load()
+    ViTForImageClassification(config).save_pretrained(folder)
+    ViTImageProcessor(size={'height': 32, 'width': 32}).save_pretrained(folder)
+    kind = 'HuggingFaceClassifier'
+    return {'type': kind, 'model_name': str(folder), 'pretrained': True}
+
+
+def test_the_log_tells_where_a_library_has_the_weights_from(tmp_path, log):
+    Teacher(hugging_face(tmp_path)).load()
     assert f'Teacher weights: {tmp_path}, by pretrained=True; its pixels' in log.text
+
+
+def test_pixels_other_than_those_that_a_student_was_pretrained_on_are_told(
+    tmp_path, log
+):
+    student = hugging_face(tmp_path)
+    build(distiller(tmp_path, student=student, terms=None))
+    assert 'the student: its config normalises by nothing' in log.text
+
+
+def test_a_distillations_checkpoint_needs_its_prefix(tmp_path):
+    weights = {f'student.{k}': v for k, v in build(vit()).state_dict().items()}
+    torch.save(weights, tmp_path / 'd.pth')
+    with pytest.raises(ValueError, match=r"run: prefix='student.' takes its student"):
+        Teacher(vit(), tmp_path / 'd.pth').load()
+
+
+def test_our_own_types_are_taken_at_any_depth():
+    theirs = {'type': 'mmpretrain.DeiT3', 'depth': 1}
+    cfg = {'type': 'X', 'parts': [3, [{'a': theirs}]], '_scope_': 'mmpretrain'}
+    ours = {**theirs, 'type': 'mmvitkd.DeiT3'}
+    assert in_our_scope(cfg) == {'type': 'X', 'parts': [3, [{'a': ours}]]}
+    assert in_our_scope({'_scope_': 'mmdet'}) == {'_scope_': 'mmdet'}
+
+
+def test_predictions_are_the_students_in_the_given_samples(tmp_path, images):
+    model = build(distiller(tmp_path)).eval()
+    given = samples([0, 1])
+    with torch.no_grad():
+        found = model.predict(images, given)
+        scores = model.student(images).softmax(1)
+    assert [one is other for one, other in zip(found, given, strict=True)] == [True] * 2
+    torch.testing.assert_close(torch.stack([s.pred_score for s in found]), scores)
 
 
 @pytest.mark.parametrize(
