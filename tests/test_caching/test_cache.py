@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from mmvitkd.caching import cache
 from mmvitkd.caching.cache import (
@@ -145,9 +146,13 @@ def test_the_command_tells_writes_and_verifies(tmp_path, capsys):
     assert sorted(out.rglob('*')) == before
 
 
-def test_the_command_takes_what_is_not_given_from_the_config(tmp_path, capsys):
+def test_the_command_takes_what_is_not_given_from_the_config(
+    tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr('torch.backends.cudnn.benchmark', True)
     cfg, out = Path(settings(tmp_path).filename), tmp_path / 'cache'
     cache_teacher(options(cfg, out))
+    assert torch.backends.cudnn.benchmark is False  # else outputs differ by the start
     capsys.readouterr()
     manifest = TeacherCache(out).manifest
     assert (manifest['epochs'], manifest['batch_size']) == (2, 2)

@@ -1,15 +1,25 @@
 """What is stored is what the teacher says; timed, and verified."""
 
+import os
+import shutil
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 
 from mmvitkd.caching import outputs
 from mmvitkd.caching.cache import verify_cache, write_cache
-from mmvitkd.caching.outputs import Times, encode, time_batches, verify
+from mmvitkd.caching.outputs import (
+    Times,
+    encode,
+    time_batches,
+    verify,
+    write_shards,
+)
 from mmvitkd.caching.plan import Source, feature_specs, make_manifest, read_source
 from mmvitkd.models.classifiers.cached_feature_spec import CachedFeatureSpec
 from mmvitkd.models.classifiers.tap import Tap
@@ -42,6 +52,28 @@ def test_records_are_the_teachers_outputs_on_the_replayed_images(tmp_path):
                 record['1']['log_prob'], logits.log_softmax(1)[0], rtol=2e-3, atol=2e-3
             )
     assert len(np.unique(records['seed'])) == 2 * IMAGES
+
+
+def test_images_are_loaded_by_the_workers_to_the_same_bytes(
+    source, manifest, written, tmp_path
+):
+    loaded_by = get_context('fork').SimpleQueue()
+
+    def collate(samples: list) -> dict:
+        loaded_by.put(os.getpid())
+        return source.collate(samples)
+
+    cfg = Config({**source.cfg.to_dict(), 'train_dataloader': {'num_workers': 1}})
+    out = shutil.copytree(written, tmp_path / 'cache')
+    file = out / 'epoch_0001/00000.npy'
+    before = file.read_bytes()
+    file.unlink()
+    cache = TeacherCache(out)
+    specs = [CachedFeatureSpec.of_setting(tap) for tap in cache.manifest['taps']]
+    by_worker = source._replace(cfg=cfg, collate=collate)
+    assert write_shards(by_worker, cache, specs, pin_memory=False) == 1
+    assert file.read_bytes() == before
+    assert loaded_by.get() != os.getpid()
 
 
 def test_time_of_all_images():

@@ -1,6 +1,7 @@
 """Teacher and data set that read what is stored."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from mmvitkd.datasets.cached_dataset import check_pixels, probe_pixels
 from mmvitkd.models import CachedTeacher
 from mmvitkd.models.classifiers.tap import Tap
 from mmvitkd.utils.teacher_cache import TeacherCache
+from tests.helpers import build
 from tests.test_caching.small import MIXUP, rewrite, stored
 
 
@@ -40,11 +42,23 @@ def test_the_teacher_hands_out_what_was_stored(source, written):
         assert found[taps[1]].value[row].tolist() == record['0']['value'].tolist()
 
 
-def build_dataset(out: Path) -> CachedDataset:
+def test_a_distiller_hands_the_samples_on(written):
+    cfg = Config.fromfile(written / 'small_cached.py')
+    model = build({**cfg.model, 'data_preprocessor': dict(cfg.data_preprocessor)})
+    sample = build_dataset(written)[1, 2]
+    model.load_teachers()
+    inputs, samples = sample['inputs'][None].float(), [sample['data_samples']]
+    outputs = model.forward_teachers(inputs, samples)['teacher']
+    record = stored(written)[1, 2]['1']['log_prob']
+    assert outputs[Tap('head')].value[0].tolist() == record.tolist()
+    assert model.loss(inputs, samples)['loss_nkd'].isfinite()
+
+
+def build_dataset(out: Path, **changes: Any) -> CachedDataset:
     cfg = Config.fromfile(out / 'small_cached.py').train_dataloader.dataset
     cfg.pop('type')
     with DefaultScope.overwrite_default_scope('mmvitkd'):
-        return CachedDataset(**{**cfg, 'path': out})
+        return CachedDataset(**{**cfg, 'path': out, **changes})
 
 
 def test_the_dry_run_refuses_other_pixels_and_training_missing_records(source, written):
@@ -83,10 +97,19 @@ def test_a_named_teacher_must_be_the_one_that_was_stored(source, written, tmp_pa
     prefixed = {f'student.{k}': v for k, v in saved['state_dict'].items()}
     torch.save({'state_dict': prefixed}, tmp_path / 'student.pth')
     CachedTeacher(written, cfg, tmp_path / 'student.pth', 'student.').load()
-    with pytest.raises(ValueError, match='another teacher; what differs:\nweights: '):
+    told = f"cache '{written}' belongs to another teacher; what differs:\nweights: "
+    with pytest.raises(ValueError, match=told):
         CachedTeacher(written, cfg, tmp_path / 'student.pth').load()
     with pytest.raises(ValueError, match='cfg.head.num_classes: 10 .* -> 9'):
         CachedTeacher(written, {**cfg, 'head': {**cfg['head'], 'num_classes': 9}})
+
+
+def test_the_images_must_be_those_that_were_stored(written):
+    told = f"cache '{written}' belongs to another data set, transform or seed"
+    with pytest.raises(ValueError, match=rf'{told}; what differs:\nseed: 0 \(stored\)'):
+        build_dataset(written, seed=1)
+    with pytest.raises(ValueError, match='num_classes: 10 .* -> 11'):
+        build_dataset(written, num_classes=11)
 
 
 def test_epochs_begin_again_with_one_warning(written, log):
@@ -146,5 +169,5 @@ def test_pixels_may_differ_by_rounding_alone(source, written, change, told):
 
 def test_pixels_that_cannot_be_read(source, out):
     (out / 'probe.npz').write_bytes(b'PK')
-    with pytest.raises(ValueError, match='its probe.npz, .* is damaged'):
+    with pytest.raises(ValueError, match=r'its probe.npz, .* is damaged \(\w+: '):
         check_pixels(TeacherCache(out), probe_pixels(source.dataset))

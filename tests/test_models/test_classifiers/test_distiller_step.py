@@ -1,13 +1,18 @@
 """What a step runs, and whom it tells: terms that are off, observers, teachers."""
 
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from mmpretrain.models import ClsDataPreprocessor
 from torch import nn
 
+from mmvitkd.models import Teacher
 from mmvitkd.models.classifiers.tap import Tap
-from tests.helpers import MIMIC, NKD, build, distiller, samples, vit
+from mmvitkd.models.classifiers.teacher import _origin, in_our_scope
+from tests.helpers import MIMIC, NKD, build, distiller, samples, save_weights, vit
 
 LABELS = samples([0, 1])
 
@@ -175,3 +180,100 @@ def test_drawing_the_necks_leaves_the_stream_where_the_student_left_it(tmp_path)
         build(distiller(tmp_path, terms=terms))
         after.append(torch.rand(()).item())
     assert after[0] == after[1]
+
+
+def test_what_student_and_distiller_say_differently_is_refused(tmp_path):
+    augments = {'augments': {'type': 'Mixup', 'alpha': 0.8}}
+    pixels = {'type': 'ClsDataPreprocessor', 'mean': [0.0] * 3, 'std': [1.0] * 3}
+    for name, own in (('train_cfg', augments), ('data_preprocessor', pixels)):
+        student = {**vit(16), name: own}
+        build(distiller(tmp_path, student=student, **{name: dict(own)}))
+        with pytest.raises(ValueError, match=f'^{name} is given to the distiller and'):
+            build(distiller(tmp_path, student=student, **{name: {**own, 'x': 1}}))
+
+
+def test_the_init_cfg_is_kept(tmp_path):
+    init = {'type': 'Pretrained', 'checkpoint': 'x.pth'}
+    assert build(distiller(tmp_path, init_cfg=init)).init_cfg == init
+
+
+def test_blocks_are_compiled_once_but_for_those_with_a_tap_inside(
+    tmp_path, monkeypatch
+):
+    """The compiler itself is left out: that takes a minute."""
+    compiled: list[Any] = []
+    monkeypatch.setattr(torch, 'compile', lambda f: compiled.append(f) or f)
+    cfg = vit(24)
+    weights = save_weights(cfg, tmp_path / 't.pth')
+    teacher = Teacher(cfg, weights, compile=True)
+    layers = teacher.model.backbone.layers
+    taps = [Tap('backbone.layers.0'), Tap('backbone.layers.1.attn'), Tap('head')]
+    for _ in range(2):
+        teacher(torch.zeros(1, 3, 32, 32), ClsDataPreprocessor(), taps)
+        assert [f.__self__ for f in compiled] == [layers[0], layers[2]]
+
+
+def hugging_face(folder: Path) -> dict:
+    """A ViT of Hugging Face's, whose image processor normalises by 0.5."""
+    from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor
+
+    config = ViTConfig(
+        hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
+        intermediate_size=32, image_size=32, patch_size=8, num_labels=10,
+    )  # fmt: skip
+    ViTForImageClassification(config).save_pretrained(folder)
+    ViTImageProcessor(size={'height': 32, 'width': 32}).save_pretrained(folder)
+    kind = 'HuggingFaceClassifier'
+    return {'type': kind, 'model_name': str(folder), 'pretrained': True}
+
+
+def test_the_log_tells_where_a_library_has_the_weights_from(tmp_path, log):
+    Teacher(hugging_face(tmp_path)).load()
+    assert f'Teacher weights: {tmp_path}, by pretrained=True; its pixels' in log.text
+
+
+def test_pixels_other_than_those_that_a_student_was_pretrained_on_are_told(
+    tmp_path, log
+):
+    student = hugging_face(tmp_path)
+    build(distiller(tmp_path, student=student, terms=None))
+    assert 'the student: its config normalises by nothing' in log.text
+
+
+def test_a_distillations_checkpoint_needs_its_prefix(tmp_path):
+    weights = {f'student.{k}': v for k, v in build(vit()).state_dict().items()}
+    torch.save(weights, tmp_path / 'd.pth')
+    with pytest.raises(ValueError, match=r"run: prefix='student.' takes its student"):
+        Teacher(vit(), tmp_path / 'd.pth').load()
+
+
+def test_our_own_types_are_taken_at_any_depth():
+    theirs = {'type': 'mmpretrain.DeiT3', 'depth': 1}
+    cfg = {'type': 'X', 'parts': [3, [{'a': theirs}]], '_scope_': 'mmpretrain'}
+    ours = {**theirs, 'type': 'mmvitkd.DeiT3'}
+    assert in_our_scope(cfg) == {'type': 'X', 'parts': [3, [{'a': ours}]]}
+    assert in_our_scope({'_scope_': 'mmdet'}) == {'_scope_': 'mmdet'}
+
+
+def test_predictions_are_the_students_in_the_given_samples(tmp_path, images):
+    model = build(distiller(tmp_path)).eval()
+    given = samples([0, 1])
+    with torch.no_grad():
+        found = model.predict(images, given)
+        scores = model.student(images).softmax(1)
+    assert [one is other for one, other in zip(found, given, strict=True)] == [True] * 2
+    torch.testing.assert_close(torch.stack([s.pred_score for s in found]), scores)
+
+
+@pytest.mark.parametrize(
+    ('timm', 'origin'),
+    [
+        ({'architecture': 'vit_tiny', 'tag': 'augreg_in1k'}, 'vit_tiny.augreg_in1k'),
+        ({'architecture': 'vit_tiny'}, 'vit_tiny'),
+        (None, "the model's own"),
+    ],
+)
+def test_timms_weights_are_called_as_timm_calls_them(timm, origin):
+    assert _origin(SimpleNamespace(model=SimpleNamespace(pretrained_cfg=timm))) == (
+        origin
+    )

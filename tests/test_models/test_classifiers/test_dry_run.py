@@ -3,6 +3,9 @@
 import pytest
 import torch
 
+from mmvitkd.models.classifiers.dry_run import probe_student, require_gradient
+from mmvitkd.models.classifiers.tap import Tap
+from mmvitkd.models.classifiers.term import TermSpec
 from tests.helpers import NKD, build, distiller, samples
 from tests.test_models.test_classifiers.test_tap import SWIN
 
@@ -126,3 +129,57 @@ def test_logits_behind_a_checkpoint_are_fine(tmp_path):
     model.init_weights()
     model(images, LABELS, mode='loss')['loss_n'].backward()
     assert next(model.student.parameters()).grad.abs().sum() > 0
+
+
+class Normed(torch.nn.Module):
+    """Two blocks, a norm with running statistics between them."""
+
+    gradient_checkpointing = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = torch.nn.Conv2d(3, 4, 2, 2)
+        self.norm = torch.nn.BatchNorm2d(4)
+        self.second = torch.nn.Conv2d(4, 5, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.second(self.norm(self.first(x)))
+
+
+def spec(path: str) -> TermSpec:
+    return TermSpec('t', Tap(path), 'teacher', Tap('x'), None, {})
+
+
+@pytest.mark.parametrize('training', [True, False])
+def test_looking_at_a_student_leaves_it_as_it_was(training):
+    student = Normed().train(training)
+    before = {name: value.clone() for name, value in student.state_dict().items()}
+    images = 3 + torch.randn(4, 3, 8, 8)
+    require_gradient(student, images, [spec('first'), spec('second')])
+    seen = probe_student(student, images, [Tap('norm')])[Tap('norm')]
+    assert student.training == student.norm.training == training
+    for name, value in student.state_dict().items():
+        assert torch.equal(value, before[name]), name
+    assert all(p.grad is None for p in student.parameters())
+    expected = student.first(images) / (1 + 1e-5) ** 0.5  # as in eval mode
+    assert not seen.value.requires_grad
+    torch.testing.assert_close(seen.value, expected.detach().flatten(2).transpose(1, 2))
+
+
+@pytest.mark.parametrize(
+    ('checkpointing', 'reason'),
+    [
+        (False, 'Is what lies below it frozen or detached'),
+        (True, 'gradient_checkpointing=True'),
+    ],
+)
+def test_the_term_without_a_gradient_is_named_with_the_reason(checkpointing, reason):
+    student = Normed()
+    student.first.requires_grad_(False)
+    student.gradient_checkpointing = checkpointing
+    images = torch.randn(2, 3, 8, 8)
+    require_gradient(student, images, [spec('norm')])
+    with pytest.raises(
+        ValueError, match=rf"term 't', student: .* the tap 'first' .*{reason}"
+    ):
+        require_gradient(student, images, [spec('norm'), spec('first')])

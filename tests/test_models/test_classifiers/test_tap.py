@@ -305,3 +305,12 @@ def test_a_map_of_as_many_channels_as_rows_is_what_its_module_says():
     conv, norm = tapped(plain, (32, 32), Tap('conv'), Tap('norm'))
     last = norm.value.unflatten(1, (4, 4)).permute(0, 3, 1, 2)  # (B, H, W, C)
     assert torch.equal(conv.value, last.flatten(1, 2))
+
+
+def test_tokens_without_an_image_have_no_known_grid():
+    model = nn.Sequential(nn.Linear(5, 4))
+    with (
+        pytest.raises(ValueError, match="tap '0' yields 7 tokens, of no known grid"),
+        record(model, [Tap('0')]),
+    ):
+        model(torch.zeros(2, 7, 5))
