@@ -273,7 +273,7 @@ def test_numbers_that_make_no_sense(command, capsys):
     ('out', 'told'),
     [
         ('', 'is a folder: give a file'),
-        ('file/out.pth', 'a part of the path is a file'),
+        ('file/out.pth', 'a file of this name'),
     ],
 )
 def test_an_export_that_has_no_place(out, told, tiny, monkeypatch):
