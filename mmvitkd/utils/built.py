@@ -94,10 +94,12 @@ def parts_at_work(error: BaseException) -> list[Build]:
     """Return from which dicts the parts were built in which an error came.
 
     The innermost part is the first; runners and their loops, which hold all others,
-    are left out.
+    are left out, and so is what built another, in which the error came.
     """
-    found = []
+    found: list[Build] = []
     for frame, _ in traceback.walk_tb(error.__traceback__):
+        if frame.f_code.co_filename == __file__:  # a registry's build()
+            found.clear()
         part = frame.f_locals.get('self')
         held, build = _made.get(id(part), (None, None))
         if build is not None and held is not None and held() is part:

@@ -36,7 +36,7 @@ from .config_file import (
     require_dicts,
     teachers_files,
 )
-from .config_names import check_names, check_option, own_files
+from .config_names import SETTINGS, check_names, check_option, own_files
 from .hooks import ALWAYS, DEFAULT, WATCHING
 from .places import note_config
 from .spelling import distance, is_slip, suggest
@@ -118,7 +118,8 @@ def find_unread(cfg: Config) -> Iterator[Unread]:
             given = given.get(key) if isinstance(given, dict | Config) else None
         yield from _unknown(place, given, fixed)
     yield from _unread_hooks(cfg)
-    scope = cfg.get('default_scope', 'mmengine')
+    given = cfg.get('default_scope')
+    scope = given if isinstance(given, str) and given else 'mmengine'
     yield from _unread_options('optim_wrapper', cfg.get('optim_wrapper') or {}, scope)
     for name in ('val_evaluator', 'test_evaluator'):
         yield from _unread_by_metrics(name, cfg.get(name), scope)
@@ -130,7 +131,7 @@ def find_unread(cfg: Config) -> Iterator[Unread]:
         teacher = open_config(file)
         note_config(teacher, file, main=False)
         parts[str(file)] = teacher.get('model')
-    for name in set(cfg) - set(parts):
+    for name in sorted(SETTINGS & set(cfg) - set(parts)):
         parts[name] = cfg[name]
     for name, whole in parts.items():
         for place, part in _dicts(whole, name):

@@ -232,12 +232,13 @@ def merge_options(cfg: Config, options: dict[str, Any]) -> None:
                     f'--cfg-options {option}: {place} is {held!r}, which has no keys: '
                     f'set {place} itself'
                 )
+        is_dict = isinstance(value, dict)
         try:
-            if isinstance(value, dict):  # it is what the setting becomes
-                if items is not None:
-                    items[int(last)] = ConfigDict()
-                elif not last.isdigit():
-                    value = {DELETE_KEY: True, **value}
+            if items is not None:  # into whose items MMEngine would merge
+                items[int(last)] = ConfigDict(value) if is_dict else value
+                continue
+            if is_dict and not last.isdigit():
+                value = {DELETE_KEY: True, **value}  # it is what the setting becomes
             cfg.merge_from_dict({option: value})
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             text = shorten(' '.join(str(error).split()))

@@ -191,6 +191,8 @@ def _is_upstream(path: Path) -> bool:
 
 def read_names(path: Path) -> Names:
     """Read which names a config file assigns and uses, without running it."""
+    if path.suffix not in ('.py', '.json', '.yaml', '.yml'):
+        raise ConfigError(f"config '{path}': it is no .py, .json, .yaml or .yml file")
     if path.suffix != '.py':
         bases = Config._get_base_files(str(path))
         own = set(Config._file2dict(str(path))[0]) if not bases else set()

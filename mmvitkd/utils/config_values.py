@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from importlib.util import find_spec
+from os import PathLike
 from typing import Any
 
 import torch
@@ -36,7 +37,8 @@ def check_values(cfg: Config) -> None:
     """
     require_model(cfg)
     scope = cfg.get('default_scope')
-    if scope is not None and (not isinstance(scope, str) or find_spec(scope) is None):
+    there = isinstance(scope, str) and scope.isidentifier() and find_spec(scope)
+    if scope is not None and not there:
         hint = suggest(str(scope), SCOPES)
         raise ConfigError(f'default_scope={scope!r}: no such package is there{hint}')
     _check_counts(cfg)
@@ -88,6 +90,9 @@ def _check_kinds(cfg: Config) -> None:
         for place, value in walk(cfg[key], key):
             if isinstance(value, float) and math.isnan(value):
                 raise ConfigError(f'{place}={value}: that is no number')
+    for key in ('work_dir', 'load_from'):
+        if not isinstance(cfg.get(key), (str, PathLike, type(None))):
+            raise ConfigError(f'{key}={cfg[key]!r}: it must be a path')
     if not isinstance(cfg.get('log_level', 'INFO'), (str, int)):
         raise ConfigError(f"log_level={cfg.log_level!r}: it is one such as 'INFO'")
     if not isinstance(cfg.get('resume', False), bool):

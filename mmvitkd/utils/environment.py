@@ -6,6 +6,7 @@ import errno
 import os
 import re
 import traceback
+from contextlib import suppress
 from pathlib import Path
 
 from .built import shorten
@@ -112,7 +113,9 @@ def _name(error: BaseException) -> str:
         return loop[1]
     for frame, _ in reversed(list(traceback.walk_tb(error.__traceback__))):
         for value in frame.f_locals.values():
-            name = getattr(value, 'name', None) if hasattr(value, 'fileno') else value
-            if isinstance(name, Path) or (isinstance(name, str) and os.sep in name):
-                return str(name) if len(str(name)) < 4096 else ''
+            with suppress(AttributeError):  # of a path that could not be made
+                is_open = hasattr(value, 'fileno')
+                name = getattr(value, 'name', None) if is_open else value
+                if isinstance(name, Path) or (isinstance(name, str) and os.sep in name):
+                    return str(name) if len(str(name)) < 4096 else ''
     return ''

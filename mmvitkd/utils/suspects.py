@@ -6,7 +6,9 @@ import inspect
 import math
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from functools import cache
+from types import UnionType
+from typing import Any, NamedTuple, Union, get_args, get_origin
 
 PLAIN = (bool, int, float, str)
 HUGE = 1e9
@@ -50,8 +52,7 @@ def find_mistyped(cls: Any, cfg: dict[str, Any]) -> Suspect | None:
     Text is true, whatever it says: ``shuffle='False'`` shuffles.
     """
     for key, parameter in _parameters(cls).items():
-        annotation = parameter.annotation
-        kind = NAMES.get(annotation) if isinstance(annotation, str) else annotation
+        kind = _annotated(parameter)
         value = cfg.get(key)
         empty = isinstance(value, (list, tuple, dict)) and not value
         wrong = isinstance(value, str) or (kind is bool and isinstance(value, float))
@@ -79,6 +80,7 @@ def _examples(cls: Any) -> dict[str, Any]:
     return known[0] if known else {}
 
 
+@cache
 def _parameters(cls: Any) -> dict[str, inspect.Parameter]:
     found: dict[str, inspect.Parameter] = {}
     for made in cls.__mro__ if isinstance(cls, type) else [cls]:
@@ -95,12 +97,20 @@ def _kind(parameter: inspect.Parameter | None) -> type | None:
     """Return the type of a parameter's default, or the one that it is annotated by."""
     if parameter is None:
         return None
-    default, annotation = parameter.default, parameter.annotation
-    if isinstance(default, PLAIN):
-        return type(default)
+    default = parameter.default
+    return type(default) if isinstance(default, PLAIN) else _annotated(parameter)
+
+
+def _annotated(parameter: inspect.Parameter) -> type | None:
+    """Return the one simple type, besides None, that an annotation has."""
+    annotation = parameter.annotation
+    either = get_origin(annotation) in (Union, UnionType)
+    kinds = list(get_args(annotation)) if either else [annotation]
     if isinstance(annotation, str):
-        annotation = NAMES.get(annotation)
-    return annotation if annotation in NAMES.values() else None
+        optional = annotation.removeprefix('Optional[').removesuffix(']')
+        kinds = [NAMES.get(part) for part in optional.split(' | ') if part != 'None']
+    found = [kind for kind in kinds if kind is not type(None)]
+    return found[0] if len(found) == 1 and found[0] in NAMES.values() else None
 
 
 def _fits(value: Any, kind: type, parameter: inspect.Parameter | None) -> bool:

@@ -48,6 +48,11 @@ OPTIONS = {
     'train_dataloader.dataset.pipeline.1={}': 'train_dataloader.dataset.pipeline.1={} '
     "does not say which transform it is, by its 'type'",
     'model.teacher.cfg=7': "a teacher's cfg is a config's path",
+    'custom_hooks.0=None': "custom_hooks.0 must be a dict, got 'None'",
+    'env_cfg.mp_cfg=None': "env_cfg.mp_cfg must be a dict, got 'None'",
+    'work_dir=[1]': 'work_dir=[1]: it must be a path',
+    'log_level=[1]': "log_level=[1]: it is one such as 'INFO'",
+    'default_scope=': "default_scope='': no such package is there",
     'resume=yes': "resume='yes': it must be True or False",
     # names that no registry has
     'model.student.train_cfg.augments.type=MixUp': 'model.student.train_cfg.augments'
@@ -83,6 +88,11 @@ OPTIONS = {
     '(VisionTransformer takes int, by default 16): TypeError: ',
     'train_dataloader.sampler.shuffle=no': "train_dataloader.sampler.shuffle='no': "
     'DefaultSampler takes bool, by default True',
+    'default_hooks.checkpoint.interval=[]': 'default_hooks.checkpoint.interval=[]: '
+    'SafeCheckpointHook takes int, by default -1',
+    'default_hooks.images.max_pixels=a': "default_hooks.images.max_pixels='a': "
+    'ImageCheckHook takes int',
+    'optim_wrapper.optimizer.lr=[]': 'optim_wrapper.optimizer.lr=[]: it must be a ',
     'model.student.head.init_cfg.layer=Liner': "did you mean 'Linear'?",
     'model.student.head.init_cfg.std=0': 'model.student.head.init_cfg.std=0: ',
     # which would show in the first step, or after the first epoch
@@ -157,6 +167,8 @@ FILES = {
     f'model = dict(terms={TERM.format("")})\n': "a term can not be named ''",
     f'model = dict(terms={TERM.format("keys")})\n': "a term can not be named 'keys'",
     "model = dict(teacher=dict(cfg='{folder}/broken.py'))\n": 'broken.py\': line 1: ',
+    "model = dict(teacher=dict(cfg='{folder}/teacher.pth'))\n": 'it is no .py, '
+    '.json, .yaml or .yml file',
     "model = dict(teacher=dict(_delete_=True, cfg='{folder}/misspelt.py', "
     "checkpoint='{folder}/teacher.pth'))\n": 'misspelt.py: model.backbone.depht=3: '
     "VisionTransformer takes no argument 'depht'",
@@ -261,7 +273,7 @@ def test_numbers_that_make_no_sense(command, capsys):
     ('out', 'told'),
     [
         ('', 'is a folder: give a file'),
-        ('file/out.pth', 'a part of the path is a file'),
+        ('file/out.pth', 'a file of this name'),
     ],
 )
 def test_an_export_that_has_no_place(out, told, tiny, monkeypatch):

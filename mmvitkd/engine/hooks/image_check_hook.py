@@ -20,7 +20,8 @@ class ImageCheckHook(Hook):
             files.
 
     Raises:
-        ValueError: Before training, if files can't be read; all are named.
+        ValueError: Before training, if files can't be read; all are named. At
+            construction, if ``max_pixels`` is below 1.
     """
 
     priority = 'ABOVE_NORMAL'  # before hooks that show the model some images
@@ -28,6 +29,8 @@ class ImageCheckHook(Hook):
     def __init__(
         self, max_pixels: int | None = None, whole: bool | None = None
     ) -> None:
+        if max_pixels is not None and max_pixels < 1:
+            raise ValueError(f'max_pixels must be at least 1, got {max_pixels}')
         self.max_pixels = max_pixels
         self.whole = whole
 

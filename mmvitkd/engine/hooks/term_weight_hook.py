@@ -55,6 +55,8 @@ def parse_schedule(whose: str, cfg: Any) -> Schedule:
     else:
         factors = (keys.get('start_factor', 0.0), keys.get('end_factor', 1.0))
     begin, end = keys.get('begin', 0), keys['end']
+    if not all(isinstance(number, (int, float)) for number in (begin, end, *factors)):
+        raise ValueError(f'{whose}: all but the kind are numbers, got {keys}')
     if not 0 <= begin < end:
         raise ValueError(
             f'{whose}: begin={begin} must be at least 0 and below end={end}'
