@@ -11,6 +11,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from mmvitkd.utils.config_file import open_config
 from mmvitkd.utils.run_lock import lock_dir
 from mmvitkd.utils.statistics import format_mean
 
@@ -93,7 +94,7 @@ def read(file: Path, teacher: str | None, max_epochs: int | None) -> list[Settin
 
 
 def _training(path: Path, changes: dict[str, Any], max_epochs: int | None) -> Config:
-    cfg = Config.fromfile(path)
+    cfg = open_config(path, changes)
     cfg.merge_from_dict(deepcopy(changes))
     loop = cfg.train_cfg
     loop.max_epochs = min(loop.max_epochs, max_epochs or loop.max_epochs)

@@ -13,6 +13,7 @@ from mmengine.registry import DefaultScope
 from mmvitkd.models.classifiers.tap import Tap, record
 from mmvitkd.registry import MODELS, SCOPE
 from mmvitkd.utils.cli import print_rank0
+from mmvitkd.utils.config_file import open_config
 
 from . import advice
 from .images import Image, load_for
@@ -107,7 +108,7 @@ def check(teacher: str, student: str, out: Path, count: int, batch_size: int) ->
     for spec in (teacher, student):
         if not Path(spec).is_file():
             continue  # a library's, whole; load() tells of one that does not exist
-        cfg = Config.fromfile(spec)
+        cfg = open_config(spec)
         if 'student' in cfg.get('model', {}):
             raise ValueError(
                 f"'{spec}' is a distiller's config: give its student's own, and "

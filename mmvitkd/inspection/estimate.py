@@ -18,6 +18,7 @@ from mmvitkd.models.classifiers.cached_feature_spec import (
 from mmvitkd.models.classifiers.tap import Tap, record
 from mmvitkd.registry import MODELS, SCOPE
 from mmvitkd.utils.cli import random_teachers
+from mmvitkd.utils.config_file import open_config
 from mmvitkd.utils.costs import count_parameters
 
 IMAGENET = 1_281_167
@@ -158,7 +159,7 @@ def print_costs(args: argparse.Namespace) -> None:
     for i, path in enumerate(args.configs):
         if not Path(path).is_file():
             raise ValueError(f"config '{path}' does not exist")
-        row = table_row(Path(path).name, estimate(Config.fromfile(path)), args)
+        row = table_row(Path(path).name, estimate(open_config(path)), args)
         if i == 0:
             print('|', ' | '.join(row), '|')
             print('|', ' | '.join('---' for _ in row), '|')

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from mmvitkd.datasets.image_folder import EXTENSIONS
 from mmvitkd.registry import DATASETS
+from mmvitkd.utils.config_file import open_config
 
 if TYPE_CHECKING:
     from .models import Model
@@ -109,7 +110,7 @@ def load_data(config: str | Path | Config, count: int) -> list[Image]:
     if isinstance(config, Config):
         cfg, config = config, config.filename
     elif Path(config).is_file():
-        cfg = Config.fromfile(config)
+        cfg = open_config(config)
     else:
         raise ValueError(f"config '{config}' does not exist")
     loader = cfg.get('test_dataloader') or cfg.get('val_dataloader')

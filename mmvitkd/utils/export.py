@@ -14,6 +14,7 @@ from torch import Tensor
 from mmvitkd import __version__, registry
 
 from .checkpoint import load_checkpoint, load_strictly, weights_of
+from .config_file import open_config
 from .finite import require_finite
 
 PREFIX = 'student.'
@@ -74,7 +75,7 @@ def export_student(
     exported = {'meta': _meta(loaded), 'state_dict': weights}
     out.parent.mkdir(parents=True, exist_ok=True)
     if config is not None:
-        cfg = plain_config(Config.fromfile(config))
+        cfg = plain_config(open_config(config))
         if drop_dist_token:
             cfg.model.backbone.type = 'VisionTransformer'
             cfg.model.head.type = 'VisionTransformerClsHead'

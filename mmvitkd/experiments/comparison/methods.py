@@ -14,6 +14,7 @@ from mmengine.runner import Runner
 
 import mmvitkd.models  # noqa: F401  registers the losses
 from mmvitkd.registry import MODELS
+from mmvitkd.utils.config_file import open_config
 from mmvitkd.utils.own_configs import own_configs
 from mmvitkd.utils.teacher_cache import sha256
 from mmvitkd.utils.types import class_of, name_of
@@ -241,7 +242,7 @@ class _Reader:
         """Read a config that lies beside the comparison's file, or is ours."""
         for folder in (self.file.parent, FOLDER):
             if (folder / config).is_file():
-                return Config.fromfile(folder / config)
+                return open_config(folder / config)
         raise ValueError(
             f"there is no config '{config}', beside {self.file.name} or in {FOLDER}"
         )
