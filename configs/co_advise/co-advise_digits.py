@@ -4,7 +4,7 @@ _base_ = ['../digits/digits_student.py', './_base_/co_advise.py']
 
 model = dict(
     _delete_=True,
-    type='ViTKDDistiller',
+    type='mmvitkd.ViTKDDistiller',
     student=dict(
         type='ImageClassifier',
         backbone={
@@ -16,12 +16,12 @@ model = dict(
     ),
     teachers=dict(
         conv=dict(
-            cfg='configs/digits/digits_teacher-resnet.py',
+            cfg='mmvitkd::digits/digits_teacher-resnet.py',
             checkpoint='work_dirs/digits_teacher-resnet/epoch_40.pth',
         ),
         # stands in for an involution network: attention, a bias of its own too
         inv=dict(
-            cfg='configs/digits/digits_teacher.py',
+            cfg='mmvitkd::digits/digits_teacher.py',
             checkpoint='work_dirs/digits_teacher/epoch_40.pth',
         ),
     ),

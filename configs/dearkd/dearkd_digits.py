@@ -9,7 +9,7 @@ _base_ = [
 # a third of the layers, as on ImageNet; the maps are 8x8 and 4x4, the tokens 4x4
 model = dict(
     _delete_=True,
-    type='ViTKDDistiller',
+    type='mmvitkd.ViTKDDistiller',
     student=dict(
         type='ImageClassifier',
         backbone={

@@ -7,7 +7,7 @@ _base_ = [
 
 model = dict(
     _delete_=True,
-    type='ViTKDDistiller',
+    type='mmvitkd.ViTKDDistiller',
     student=dict(
         type='ImageClassifier',
         backbone={**_base_.model.backbone, 'type': 'DistilledVisionTransformer'},

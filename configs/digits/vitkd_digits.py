@@ -8,7 +8,7 @@ _base_ = [
 
 model = dict(
     _delete_=True,
-    type='ViTKDDistiller',
+    type='mmvitkd.ViTKDDistiller',
     student=_base_.model,
     teacher=dict(
         cfg=_base_.teacher_model,

@@ -4,11 +4,11 @@ _base_ = '../digits/digits_teacher.py'
 
 model = dict(
     head=dict(
-        type='ContrastiveClsHead',
+        type='mmvitkd.ContrastiveClsHead',
         contrast=dict(type='IntraClassContrast', margin=0.5, loss_weight=0.03),
     )
 )
-data_preprocessor = dict(type='TwoViewDataPreprocessor')
+data_preprocessor = dict(type='mmvitkd.TwoViewDataPreprocessor')
 train_dataloader = dict(
     dataset=dict(
         pipeline=[

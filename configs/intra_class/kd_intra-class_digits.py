@@ -4,7 +4,7 @@ _base_ = '../digits/digits_student.py'
 
 model = dict(
     _delete_=True,
-    type='ViTKDDistiller',
+    type='mmvitkd.ViTKDDistiller',
     student=_base_.model,
     teacher=dict(
         cfg='work_dirs/intra-class_teacher_digits/intra-class_teacher_digits.py',

@@ -1,5 +1,6 @@
 # Fine-tunes the teacher on the same images: only for NKD, which compares logits.
-#   python tools/train.py configs/own_data/teacher_own-data.py --amp
+#   python -m mmvitkd new-config teacher_own-data my_teacher.py
+#   python -m mmvitkd train my_teacher.py --amp
 _base_ = './vitkd_own-data.py'  # its data, its schedule, the teacher's weights
 
 model = dict(
@@ -8,7 +9,7 @@ model = dict(
     backbone=dict(
         type='mmvitkd.DeiT3',  # MMPretrain's DeiT3 does not compute what was trained
         arch='s',
-        img_size=224,
+        img_size=_base_.image_size,
         patch_size=16,
         drop_path_rate=0.05,
         init_cfg=dict(

@@ -1,14 +1,16 @@
-# ViTKD on your own images: a folder with train/ and val/, one subfolder for each class.
-# Copy this file, change the four lines, run; docs/own_data.md walks through it.
-#   python tools/train.py configs/own_data/vitkd_own-data.py --amp
+# ViTKD on your own images; docs/own_data.md walks through it.
+# They lie in train/, val/ and, if you have one, test/, in a subfolder for each class.
+#   python -m mmvitkd new-config vitkd_own-data my_config.py
+#   python -m mmvitkd train my_config.py --amp
 _base_ = 'mmpretrain::deit/deit-tiny_4xb256_in1k.py'
 
-# ---- the four lines: your images, how many classes, who teaches ----
+# ---- the five lines: your images, how many classes, their size, who teaches ----
 data_root = 'data/own'
 num_classes = 10
+image_size = 224
 teacher_cfg = 'mmpretrain::deit3/deit3-small-p16_64xb64_in1k.py'
 teacher_checkpoint = 'https://mmassets.onedl.ai/mmclassification/v0/deit3/deit3-small-p16_in21k-pre_3rdparty_in1k_20221009-dcd90827.pth'
-# --------------------------------------------------------------------
+# ---- all below follows them, also from a config that inherits from this one ----
 
 model = dict(
     _delete_=True,
@@ -17,6 +19,7 @@ model = dict(
         _base_.model,
         backbone=dict(
             _base_.model.backbone,
+            img_size=image_size,
             # ImageNet's weights to begin with; init_cfg=None begins from scratch
             init_cfg=dict(
                 type='Pretrained',
@@ -27,6 +30,7 @@ model = dict(
         ),
         head=dict(_base_.model.head, num_classes=num_classes),
     ),
+    # images are resized to the teacher's own size
     teacher=dict(cfg=teacher_cfg, checkpoint=teacher_checkpoint),
     # features only, so that the teacher's classes need not be yours
     terms=dict(
@@ -52,28 +56,22 @@ model = dict(
 )
 
 data_preprocessor = dict(num_classes=num_classes)
-train_dataloader = dict(
-    batch_size=64,
-    dataset=dict(
-        _delete_=True,
-        type='mmvitkd.ImageFolder',
-        data_root=data_root,
-        split='train',
-        num_classes=num_classes,
-        pipeline=_base_.train_pipeline,
-    ),
+# upstream's transforms, at this size
+sizes = dict(
+    RandomResizedCrop=dict(scale=image_size),
+    ResizeEdge=dict(scale=image_size * 8 // 7),  # 256 for 224
+    CenterCrop=dict(crop_size=image_size),
 )
-val_dataloader = dict(
-    dataset=dict(
-        _delete_=True,
-        type='mmvitkd.ImageFolder',
-        data_root=data_root,
-        split='val',
-        num_classes=num_classes,
-        pipeline=_base_.test_pipeline,
-    ),
-)
-test_dataloader = val_dataloader
+train_pipeline = [dict(t, **sizes.get(t['type'], {})) for t in _base_.train_pipeline]
+test_pipeline = [dict(t, **sizes.get(t['type'], {})) for t in _base_.test_pipeline]
+images = dict(type='mmvitkd.ImageFolder', data_root=data_root, num_classes=num_classes)
+train_set = dict(images, split='train', pipeline=train_pipeline)
+val_set = dict(images, split='val', pipeline=test_pipeline)
+# where there is no test/, the images of val/, which the log says
+test_set = dict(images, split='test', fallback='val', pipeline=test_pipeline)
+train_dataloader = dict(batch_size=64, dataset=dict(train_set, _delete_=True))
+val_dataloader = dict(dataset=dict(val_set, _delete_=True))
+test_dataloader = dict(dataset=dict(test_set, _delete_=True))
 val_evaluator = dict(topk=(1,))  # there may be fewer than five classes
 test_evaluator = val_evaluator
 

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 COMMANDS = {
+    'new-config': "begin a config of one's own with one of this package's",
     'train': 'train by a config: a distiller, or a teacher or student alone',
     'test': 'evaluate a checkpoint',
     'export': 'write the student of a checkpoint as MMPretrain knows it',
@@ -61,7 +62,7 @@ def main(command: str | None = None, argv: Sequence[str] | None = None) -> None:
         action='store_true',
         help='show the traceback of a mistake, too, not only the line that tells it',
     )
-    args = parser.parse_args(arguments)
+    args = parser.parse_args(_name_files(arguments))
     args.arguments = arguments  # for those that tell how they were called
     if hasattr(module, 'check_arguments'):
         module.check_arguments(parser, args)
@@ -71,6 +72,20 @@ def main(command: str | None = None, argv: Sequence[str] | None = None) -> None:
 
     with readable_errors(args.debug):
         module.run(args)
+
+
+def _name_files(arguments: list[str]) -> list[str]:
+    """Put the files of this package's configs in the place of their names."""
+    if not any(argument.startswith('mmvitkd::') for argument in arguments):
+        return arguments
+    from mmvitkd.utils.errors import readable_errors
+    from mmvitkd.utils.own_configs import PREFIX, find_own_config
+
+    with readable_errors():
+        return [
+            str(find_own_config(argument)) if argument.startswith(PREFIX) else argument
+            for argument in arguments
+        ]
 
 
 def _use_utf8() -> None:

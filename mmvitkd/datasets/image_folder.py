@@ -68,6 +68,8 @@ class ImageFolder(CustomDataset):
             looked for when it is above 0. Defaults to 0.
         max_pixels: Of a picture; larger ones count as unreadable. Defaults to 100
             million.
+        fallback: The split to read where there is no folder ``split``, which the log
+            says. Defaults to None: that is an error.
         **kwargs: Other arguments of MMPretrain's ``BaseDataset``.
 
     Raises:
@@ -86,9 +88,19 @@ class ImageFolder(CustomDataset):
         allow_empty: bool = False,
         skip_unreadable: int = 0,
         max_pixels: int = MAX_PIXELS,
+        fallback: str | None = None,
         **kwargs: Any,
     ) -> None:
         root = Path(data_root).expanduser()
+        if fallback is not None and root.is_dir() and not (root / split).exists():
+            print_log(
+                f"there is no '{root / split}': the {split} figures are those of the "
+                f"images of '{fallback}', and optimistic where these chose the epoch "
+                'or the settings',
+                'current',
+                logging.WARNING,
+            )
+            split = fallback
         train = root / 'train'
         classes = subfolders(train)
         self.skip_unreadable = skip_unreadable

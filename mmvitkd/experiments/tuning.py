@@ -71,7 +71,7 @@ def read(file: Path, teacher: str | None, max_epochs: int | None) -> list[Settin
 
 
 def _training(path: Path, changes: dict[str, Any], max_epochs: int | None) -> Config:
-    cfg = open_named(path)
+    cfg = open_named(path, changes)
     cfg.merge_from_dict(deepcopy(changes))
     return Config(cut(cfg, max_epochs).to_dict())
 

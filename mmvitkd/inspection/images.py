@@ -17,11 +17,8 @@ from torch import Tensor
 
 from mmvitkd.datasets.image_folder import EXTENSIONS
 from mmvitkd.registry import DATASETS
-<<<<<<< HEAD
-from mmvitkd.utils.config_file import open_named
-=======
 from mmvitkd.utils.class_names import dataset_classes
->>>>>>> wip-rep
+from mmvitkd.utils.config_file import open_named
 
 if TYPE_CHECKING:
     from .models import Model

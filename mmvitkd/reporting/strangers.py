@@ -22,7 +22,7 @@ from mmengine.registry import registry as lookup
 from mmengine.utils import get_installed_path
 
 from mmvitkd import registry
-from mmvitkd.utils.own_configs import config_folders
+from mmvitkd.utils.own_configs import PREFIX, config_folders, find_own_config
 from mmvitkd.utils.safe_loading import weights_only_loads
 
 SCOPES = ('mmengine', 'mmcv', 'mmpretrain', 'mmvitkd')
@@ -184,14 +184,16 @@ def installed_config(name: str, read: Callable[[str], Any]) -> Any:
     """Read a config that a work dir names, if it is one of the installed packages'.
 
     Args:
-        name: A path or ``mmpretrain::<config>``.
+        name: A path, ``mmpretrain::<config>`` or ``mmvitkd::<config>``.
         read: Reads it.
 
     Raises:
         ValueError: If it lies anywhere else.
     """
     scope, colons, inner = name.rpartition('::')
-    if colons:
+    if name.startswith(PREFIX):
+        allowed, folders, file = True, config_folders(), find_own_config(name)
+    elif colons:
         allowed = scope == 'mmpretrain' and '..' not in Path(inner).parts
         folders = [Path(get_installed_path('mmpretrain')) / '.mim' / 'configs']
         file = folders[0] / inner

@@ -37,6 +37,7 @@ from .config_file import (
     teachers_files,
 )
 from .config_names import SETTINGS, check_names, check_option, own_files
+from .config_variables import changed_variables, variables_of
 from .hooks import ALWAYS, DEFAULT, WATCHING
 from .places import note_config
 from .spelling import distance, is_slip, suggest
@@ -86,11 +87,11 @@ def read_config(path: str | Path, options: dict[str, Any] | None = None) -> Conf
         ValueError: If there is such a setting in the user's own files or options; the
             message offers the nearest right name.
     """
-    cfg = open_config(path)
+    cfg = open_config(path, options)
     require_dicts(cfg)
-    check_names(cfg, path)
+    check_names(cfg, path, changed_variables(path))
     for option in options or {}:
-        check_option(cfg, option.split('.')[0])
+        check_option(cfg, option.split('.')[0], variables_of(path))
     merge_options(cfg, options or {})
     require_dicts(cfg)
     note_config(cfg, path)

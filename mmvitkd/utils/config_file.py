@@ -15,6 +15,7 @@ from mmengine.hub import get_config
 from mmengine.utils import import_modules_from_strings
 
 from .built import shorten
+from .config_variables import changed_variables, literals, read_with, variables_of
 from .errors import ConfigError
 from .places import note_config
 from .spelling import suggest
@@ -48,8 +49,15 @@ INNER = (
 )
 
 
-def open_config(path: str | Path) -> Config:
+def open_config(path: str | Path, options: dict[str, Any] | None = None) -> Config:
     """Read a config file, whatever is in it.
+
+    A variable that a file changes, or an option, changes all that its bases make of it.
+
+    Args:
+        path: Of the config.
+        options: Settings to change later, by their dotted names: of these the variables
+            are changed here. Defaults to None.
 
     Raises:
         ConfigError: If there is none, or it can't be read; the message has the line.
@@ -59,15 +67,33 @@ def open_config(path: str | Path) -> Config:
         folder = file.parent
         beside = [f.name for f in folder.glob('*.py')] if folder.is_dir() else []
         raise ConfigError(f"config '{path}' does not exist{suggest(file.name, beside)}")
+    cfg = _read(path, {})
+    variables = variables_of(file)
+    given = {k: v for k, v in (options or {}).items() if k.split('.')[0] in variables}
+    merge_options(cfg, given)
+    values = literals(cfg, {option.split('.')[0] for option in given})
+    if values:
+        cfg = _read(path, values)
+    changed = literals(cfg, changed_variables(file) - set(values))
+    return _read(path, {**changed, **values}) if changed else cfg
+
+
+def _read(path: str | Path, values: dict[str, Any]) -> Config:
+    """Read a config file, with other values of some of its variables."""
     try:
-        return Config.fromfile(path)
+        return read_with(path, values)
     except Exception as error:  # whatever a config's own code raises
-        raise ConfigError(f"config '{path}': {_reason(error, file)}") from error
+        raise ConfigError(f"config '{path}': {_reason(error, Path(path))}") from error
 
 
-def open_named(path: str | Path) -> Config:
-    """Read a config that the command line names; errors will tell places in it."""
-    cfg = open_config(path)
+def open_named(path: str | Path, options: dict[str, Any] | None = None) -> Config:
+    """Read a config that the command line names; errors will tell places in it.
+
+    Args:
+        path: Of the config.
+        options: As of :func:`open_config`. Defaults to None.
+    """
+    cfg = open_config(path, options)
     note_config(cfg, path, main=False)
     return cfg
 
@@ -146,6 +172,8 @@ def find_config(name: str) -> Config:
     """
     try:
         return get_config(name)
+    except ConfigError:  # of this package's names
+        raise
     except Exception as error:
         raise ConfigError(f"config '{name}': {_of_package(error)}") from error
 
@@ -167,6 +195,8 @@ def _of_package(error: Exception) -> str:
 
 def _reason(error: Exception, file: Path) -> str:
     """Say what is wrong in a file, and in which line."""
+    if isinstance(error, ConfigError):
+        return str(error)
     if isinstance(error, SyntaxError) and error.lineno:
         code = (error.text or '').strip()
         return f'line {error.lineno}: {error.msg}{f": {code}" if code else ""}'

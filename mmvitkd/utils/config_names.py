@@ -4,7 +4,7 @@ import ast
 import inspect
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,6 +14,7 @@ from mmengine.config import Config
 from mmengine.runner import FlexibleRunner, Runner
 
 from .errors import ConfigError
+from .own_configs import PREFIX, own_configs
 from .spelling import is_slip, suggest
 
 # what the runners and the tools read of the config itself
@@ -37,6 +38,8 @@ UPSTREAM = ('mmengine', 'mmcv', 'mmpretrain', 'mmdet', 'mmseg', 'mmpose')
 # which say nothing about where a value came from
 COMMON: tuple[Any, ...] = (None, True, False, 0, 1, '', [], {}, ())
 
+Heirs = tuple[set[str], ...]
+
 
 @dataclass
 class Names:
@@ -59,7 +62,7 @@ class Names:
     bases: list[Path] = field(default_factory=list)
 
 
-def check_names(cfg: Config, path: str | Path) -> None:
+def check_names(cfg: Config, path: str | Path, followed: Collection[str] = ()) -> None:
     """Refuse names of a config file, or of its bases, that nothing reads.
 
     A name is read if it is a setting, if the file uses it, or a file that inherits
@@ -70,6 +73,7 @@ def check_names(cfg: Config, path: str | Path) -> None:
     Args:
         cfg: As read from the file.
         path: Of the config.
+        followed: Variables that were changed where they are used. Defaults to none.
 
     Raises:
         ValueError: If there is such a name; the message offers the nearest setting.
@@ -78,7 +82,8 @@ def check_names(cfg: Config, path: str | Path) -> None:
         lenient = names.dumped or heirs
         for name in sorted(names.assigned & set(cfg) - SETTINGS - names.loaded):
             if (
-                name.startswith(FREE)
+                name in followed
+                or name.startswith(FREE)
                 or any(name in heir for heir in heirs)
                 or names.whole
                 or _is_read_by_imports(cfg, name)
@@ -89,14 +94,20 @@ def check_names(cfg: Config, path: str | Path) -> None:
                 raise ValueError(f"config '{file}': {_unread(name)}")
 
 
-def check_option(cfg: Config, name: str) -> None:
-    """Refuse to change a name by ``--cfg-options`` that has no effect any more.
+def check_option(cfg: Config, name: str, variables: Collection[str] = ()) -> None:
+    """Refuse to change a name by ``--cfg-options`` that has no effect.
+
+    Args:
+        cfg: As read from the file.
+        name: At its top level.
+        variables: Those that its files use.
 
     Raises:
         ValueError: If nothing reads it, or it is a variable whose value the settings
-            have copied when the config was read.
+            have copied, as in a config that MMEngine has dumped.
     """
-    if name in SETTINGS or name.startswith(FREE) or _is_read_by_imports(cfg, name):
+    known = name in SETTINGS or name in variables or name.startswith(FREE)
+    if known or _is_read_by_imports(cfg, name):
         return
     if name not in cfg:
         raise ValueError(f'--cfg-options: {_unread(name)}')
@@ -141,8 +152,7 @@ def _unread(name: str) -> str:
     hint = suggest(name, SETTINGS) or '.'
     return (
         f"nothing reads '{name}'{hint} A variable that no setting "
-        "uses does nothing, also if a base's settings use it, which have copied its "
-        "old value; names that begin with 'x_' or '_' are your own"
+        "uses does nothing; names that begin with 'x_' or '_' are your own"
     )
 
 
@@ -162,24 +172,34 @@ def _is_read_by_imports(cfg: Config, name: str) -> bool:
     return False
 
 
-def own_files(
-    path: Path, heirs: tuple[set[str], ...] = ()
-) -> Iterator[tuple[Path, Names, tuple[set[str], ...]]]:
+def own_files(path: Path) -> Iterator[tuple[Path, Names, Heirs]]:
     """Go through a config and the user's own files that it inherits from.
+
+    Yields:
+        As :func:`all_files`.
+    """
+    return all_files(path, _is_upstream)
+
+
+def all_files(
+    path: Path, leave_out: Callable[[Path], bool] | None = None, heirs: Heirs = ()
+) -> Iterator[tuple[Path, Names, Heirs]]:
+    """Go through a config and all files that it inherits from.
 
     Args:
         path: Of the config.
+        leave_out: Whether to pass over a file, with its bases. Defaults to None.
         heirs: What the files that inherit from it take from their bases.
 
     Yields:
         File, its names, and the same of its heirs.
     """
-    if not path.is_file() or _is_upstream(path):
+    if not path.is_file() or (leave_out and leave_out(path)):
         return
     names = read_names(path)
     yield path, names, heirs
     for base in names.bases:
-        yield from own_files(base, (*heirs, names.of_base))
+        yield from all_files(base, leave_out, (*heirs, names.of_base))
 
 
 def _is_upstream(path: Path) -> bool:
@@ -247,8 +267,25 @@ def _assigned(body: list[ast.stmt]) -> Iterator[str]:
 
 
 def _resolve(bases: list[str], path: Path) -> list[Path]:
-    """Find base files; those of a package (``mmpretrain::X``) are upstream's."""
-    return [path.parent / os.path.expanduser(b) for b in bases if '::' not in b]
+    """Find base files, those of a package (``mmpretrain::X``) as well."""
+    return [
+        _of_package(base) if '::' in base else path.parent / os.path.expanduser(base)
+        for base in bases
+    ]
+
+
+def _of_package(name: str) -> Path:
+    package, _, inner = name.partition('::')
+    if name.startswith(PREFIX):
+        return own_configs() / inner
+    return _root(package, '.mim', 'configs', inner)
+
+
+def _root(package: str, *inner: str) -> Path:
+    """Return a place in a package, whether there is such a package or not."""
+    spec = find_spec(package)
+    init = spec.origin if spec and spec.origin else package
+    return Path(init).parent.joinpath(*inner)
 
 
 def _lazy_bases(tree: ast.Module, path: Path) -> list[Path]:
@@ -256,9 +293,11 @@ def _lazy_bases(tree: ast.Module, path: Path) -> list[Path]:
     found = []
     for block in tree.body:
         for node in block.body if isinstance(block, ast.With) else []:
-            if isinstance(node, ast.ImportFrom) and node.level and node.module:
-                folder = path.parents[node.level - 1]
-                found.append(
-                    folder.joinpath(*node.module.split('.')).with_suffix('.py')
-                )
+            if isinstance(node, ast.ImportFrom) and node.module:
+                parts = node.module.split('.')
+                if node.level:
+                    folder = path.parents[node.level - 1]
+                    found.append(folder.joinpath(*parts).with_suffix('.py'))
+                else:
+                    found.append(_root(*parts).with_suffix('.py'))
     return found

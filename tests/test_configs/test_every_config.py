@@ -46,6 +46,19 @@ def test_trains_and_validates(name, tmp_path):
     assert (tmp_path / 'work_dir' / 'epoch_1.pth').is_file()
 
 
+# terms on a schedule; no labels; a teacher that another run makes
+ALONE = ('dearkd_digits', 'manifold_digits', 'vitkd-nkd_own-data')
+
+
+@pytest.mark.parametrize('name', ALONE)
+def test_without_terms_the_student_trains_alone(name, tmp_path):
+    cfg = shrink(Config.fromfile(EVERY[name]), tmp_path)
+    cfg.model.terms = None
+    log = train(cfg).message_hub.log_scalars
+    assert {key for key in log if 'loss' in key} == {'train/loss'}
+    assert log['train/loss'].data[0].min() > 0
+
+
 @pytest.mark.parametrize('name', EVERY)
 def test_mixup_and_cutmix_are_the_students(name, tmp_path):
     """A wrapper that keeps them to itself would train without them, silently."""

@@ -1,4 +1,5 @@
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -7,12 +8,21 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from mmpretrain import ImageClassificationInferencer
 
+from mmvitkd.commands import main
+from mmvitkd.datasets.pipeline_size import pipeline_size
+from mmvitkd.registry import DATASETS
 from mmvitkd.utils import load_checkpoint, weights_of
+from mmvitkd.utils.config_check import read_config
 from mmvitkd.utils.export import export_student
 from tests.helpers import build, save_weights, vit
-from tests.shrink import CONFIGS, image_folder, shrink
+from tests.shrink import CONFIGS, RUNNABLE, image_folder, shrink
 
-TEMPLATE = CONFIGS / 'own_data' / 'vitkd_own-data.py'
+
+def template(name: str) -> Path:
+    return CONFIGS / 'own_data' / f'{name}_own-data.py'
+
+
+TEMPLATE = template('vitkd')
 GUIDE = CONFIGS.parent / 'docs' / 'own_data.md'
 
 
@@ -30,7 +40,7 @@ def copied(folder: Path, name: str = TEMPLATE.name, **lines: object) -> Config:
     return Config.fromfile(folder / name)
 
 
-def test_four_lines_are_all_that_changes(tmp_path):
+def test_five_lines_are_all_that_changes(tmp_path):
     """From an image folder and a teacher's files to a classified image."""
     images = image_folder(tmp_path / 'my images', each=6)
     teacher = tmp_path / 'my_teacher.py'
@@ -40,11 +50,15 @@ def test_four_lines_are_all_that_changes(tmp_path):
         tmp_path,
         data_root=str(images),
         num_classes=10,
+        image_size=96,
         teacher_cfg=str(teacher),
         teacher_checkpoint=str(weights),
     )
     assert cfg.model.teacher == {'cfg': str(teacher), 'checkpoint': str(weights)}
     assert cfg.train_dataloader.dataset.data_root == str(images)
+    train, test = (cfg[f'{s}_dataloader'].dataset.pipeline for s in ('train', 'test'))
+    assert (train[1].scale, test[1].scale, test[2].crop_size) == (96, 109, 96)
+    assert cfg.model.student.backbone.img_size == 96
 
     cfg = shrink(cfg, tmp_path)
     del cfg.train_dataloader.dataset['indices'], cfg.val_dataloader.dataset['indices']
@@ -121,14 +135,90 @@ def test_nkd_under_a_teacher_of_other_classes_is_refused(tmp_path):
         build({**cfg.model, 'data_preprocessor': cfg.data_preprocessor})
 
 
-def test_guide_shows_the_templates_four_lines():
+@pytest.mark.parametrize('name', ['teacher', 'vitkd', 'vitkd-nkd'])
+def test_a_config_that_inherits_from_the_template_is_followed(name, tmp_path):
+    """As `new-config` writes it, with its lines changed, and by options."""
+    path = tmp_path / 'mine.py'
+    main('new-config', [f'{name}_own-data', str(path)])
+    model = read_config(path).model
+    assert model.pop('_scope_') == 'mmvitkd'
+    assert model == Config.fromfile(template(name)).model
+    text = path.read_text()
+    lines = {'data_root': 'my/own', 'num_classes': 3, 'image_size': 384}
+    for key, value in lines.items():
+        text, count = re.subn(rf'(?m)^{key} = .*$', f'{key} = {value!r}', text)
+        assert count == 1
+    changed = tmp_path / 'changed.py'
+    changed.write_text(text)
+    for cfg in (read_config(changed), read_config(path, lines)):
+        student = cfg.model.get('student', cfg.model)
+        assert (student.backbone.img_size, student.head.num_classes) == (384, 3)
+        assert cfg.data_preprocessor.num_classes == 3
+        for split in ('train', 'val', 'test'):
+            dataset = cfg[f'{split}_dataloader'].dataset
+            assert (dataset.data_root, dataset.num_classes) == ('my/own', 3)
+            assert pipeline_size(dataset, 'mmpretrain') == (384, 384)
+
+
+def test_teacher_is_of_those_lines(tmp_path):
+    path = tmp_path / 'mine.py'
+    for name in ('vitkd', 'vitkd-nkd'):
+        path.unlink(missing_ok=True)
+        main('new-config', [f'{name}_own-data', str(path)])
+        options = {'teacher_cfg': 'a.py', 'teacher_checkpoint': 'a.pth'}
+        teacher = read_config(path, options).model.teacher
+        assert teacher == {'cfg': 'a.py', 'checkpoint': 'a.pth'}
+
+
+def test_new_config_refuses_what_it_can_not_write(tmp_path, capsys):
+    path = tmp_path / 'mine.py'
+    path.write_text('# mine')
+
+    def refusal(*args: object) -> str:
+        with pytest.raises(SystemExit) as end:
+            main('new-config', [str(arg) for arg in args])
+        assert end.value.code == 2
+        return capsys.readouterr().err
+
+    assert 'exists already' in refusal('vitkd_own-data', path)
+    assert path.read_text() == '# mine'
+    told = refusal('vitkd_own_data', tmp_path / 'new.py')
+    assert "no template 'vitkd_own_data': did you mean 'vitkd_own-data'?" in told
+    assert 'a config is a .py file' in refusal('vitkd_own-data', tmp_path / 'new')
+    assert 'there is no folder' in refusal('vitkd_own-data', tmp_path / 'no' / 'a.py')
+    assert 'give the file to write' in refusal('vitkd_own-data')
+
+
+def test_new_config_lists_every_runnable_config(capsys):
+    main('new-config', [])
+    names = set(capsys.readouterr().out.split('\n')[::2]) - {''}
+    assert names >= {path.stem for path in RUNNABLE}
+    assert 'methods' not in names
+
+
+def test_without_a_test_folder_the_log_says_whose_figures_it_shows(tmp_path, log):
+    images = image_folder(tmp_path / 'images', each=2)
+    cfg = copied(tmp_path, data_root=str(images)).test_dataloader.dataset
+    cfg.pipeline = []
+    dataset = DATASETS.build(cfg)
+    (told,) = [r.message for r in log.records if 'optimistic' in r.message]
+    assert f"there is no '{images / 'test'}'" in told
+    log.clear()
+    assert Path(dataset.img_prefix).name == 'val'
+    shutil.copytree(images / 'val', images / 'test')
+    (images / 'test' / 'digit_4' / '0.png').unlink()
+    assert len(DATASETS.build(cfg)) == len(dataset) - 1
+    assert not [r for r in log.records if 'optimistic' in r.message]
+
+
+def test_guide_shows_the_templates_five_lines():
     marked = re.search(
-        r'^# -+ the four lines.*?$\n(.*?)^# -+$',
+        r'^# -+ the five lines.*?$\n(.*?)^# -+ all below',
         TEMPLATE.read_text(),
         flags=re.MULTILINE | re.DOTALL,
     )
-    lines = [line.removesuffix('  # noqa: E501') for line in marked[1].splitlines()]
-    assert len(lines) == 4
+    lines = marked[1].splitlines()
+    assert len(lines) == 5
     guide = GUIDE.read_text()
     for line in lines:
         assert line.split(' = ')[0] + ' = ' in guide

@@ -146,6 +146,23 @@ def test_onedl_mim_finds_one_config_in_an_editable_install(
     assert found == [str(sources / 'configs/digits/digits_teacher.py')]
 
 
+@pytest.mark.onedl_only
+@pytest.mark.parametrize(('how', 'copies'), [((), 2), (('--no-compile',), 1)])
+def test_onedl_mim_under_a_prefix_for_bytecode(
+    wheel: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    how: tuple[str, ...],
+    copies: int,
+) -> None:
+    """It begins at the first recorded file; docs/installation.md has the way out."""
+    monkeypatch.setenv('PYTHONPYCACHEPREFIX', str(tmp_path / 'bytecode'))
+    made = environment(tmp_path / 'venv')
+    run(made, *PIP, *INSTALL, *how, wheel, cwd=tmp_path)
+    find = FIND.replace("assert Path(root, 'tools/train.py').exists()", '')
+    assert len(run(made, '-c', find, cwd=tmp_path).splitlines()) == copies
+
+
 def test_a_command_runs_from_the_wheel(python: Path, tmp_path: Path) -> None:
     def command(*args: str | Path) -> str:
         return run(python, '-m', 'mmvitkd', 'cache', *args, cwd=tmp_path)
@@ -177,10 +194,32 @@ def test_the_quickstart_is_in_the_wheel(python: Path, tmp_path: Path) -> None:
     assert planned.startswith('teacher, seed 0, baseline, seed 0, vitkd, seed 0')
 
 
+NAMES = """
+from mmengine.config import Config
+from mmengine.hub import get_config
+from mmpretrain import list_models
+import mmvitkd
+cfg = get_config('mmvitkd::digits/vitkd_digits.py')
+assert Config.fromfile('my.py').model.terms == cfg.model.terms
+print(cfg.filename, *list_models('vitkd_digits'))
+"""
+
+
+def test_names_of_configs_are_found_in_the_wheel(python: Path, tmp_path: Path) -> None:
+    """Also where this package is imported after what looks them up."""
+    (tmp_path / 'my.py').write_text("_base_ = 'mmvitkd::digits/vitkd_digits.py'\n")
+    told = run(python, '-c', NAMES, cwd=tmp_path).split()[-2:]
+    assert told[0].startswith(str(python.parents[1]))
+    assert told[1] == 'vitkd_digits'
+
+
 def test_mim_trains_tests_and_exports_from_the_wheel(
     python: Path, tmp_path: Path
 ) -> None:
+    """A config that inherits from one of this package, or one by its name."""
     config = 'vitkd-nkd_digits.py'
+    mine = tmp_path / 'my.py'
+    mine.write_text(f"_base_ = 'mmvitkd::digits/{config}'\n")
     teacher = Config.fromfile(ROOT / 'configs/digits/digits_teacher.py').model
     weights = save_weights(teacher, tmp_path / 'teacher.pth')
     options = (
@@ -195,7 +234,7 @@ def test_mim_trains_tests_and_exports_from_the_wheel(
         return out
 
     train = ('--work-dir', 'run', '--cfg-options', *options)
-    assert 'loss_nkd' in mim('train', config, *train)
+    assert 'loss_nkd' in mim('train', 'my.py', *train)
     assert 'accuracy/top1' in mim('test', config, '--checkpoint', 'run/epoch_1.pth')
     mim('run', 'export_student', 'run/epoch_1.pth', 'student.pth')
     assert (tmp_path / 'student.pth').exists()

@@ -151,6 +151,8 @@ class TermWeightHook(Hook):
         model = runner.model
         while is_model_wrapper(model):
             model = model.module
+        if not getattr(model, 'terms', True):
+            return  # terms=None: the student alone
         losses = {name: term.loss for name, term in getattr(model, 'terms', {}).items()}
         weighted = [name for name in losses if hasattr(losses[name], 'loss_weight')]
         unfit = [name for name in self.schedules if name not in weighted]

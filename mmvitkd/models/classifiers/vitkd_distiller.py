@@ -50,7 +50,7 @@ class ViTKDDistiller(BaseClassifier):
         teacher: ``dict(cfg=..., checkpoint=...)``, see :class:`Teacher`.
         terms: ``name=dict(student=tap, teacher=tap, neck=..., loss=...)``. The log
             shows ``loss_<name>``. ``name=None`` switches that one off; None trains the
-            student alone; the teachers' weights are not read then.
+            student alone: no teacher is built then, and ``task_weight`` is 1.
         teachers: Several teachers by name, instead of ``teacher``; a term's tap
             then is ``'name:path'``.
         task_weight: Factor of the student's own losses; at 0 no label is read for
@@ -101,6 +101,8 @@ class ViTKDDistiller(BaseClassifier):
             data_preprocessor=build_preprocessor(data_preprocessor, train_cfg),
         )
         self.task_weight = check_weight('task_weight', task_weight)
+        if terms is None:  # the student alone, whatever taught it
+            self.task_weight, teacher, teachers = 1.0, None, None
         self.observers: list[Observer] = []
         with DefaultScope.overwrite_default_scope(SCOPE):
             # first, so that its weights are those of training without teachers

@@ -10,12 +10,15 @@ from tests.test_models.test_classifiers.distillers import LABELS, made
 
 
 def test_no_terms_is_plain_training(tmp_path, images):
-    """Said by None, also beside a teacher, whose weights need not be there."""
-    teacher = {'cfg': vit(24), 'checkpoint': 'nowhere.pth'}
-    for more in ({}, {'terms': None}, {'terms': None, 'teacher': teacher}):
+    """Said by None, also beside a teacher that is not there, and without labels."""
+    teacher = {'cfg': 'nowhere.py', 'checkpoint': 'nowhere.pth'}
+    alone = {'terms': None, 'teacher': teacher, 'task_weight': 0}
+    for more in ({}, {'terms': None}, alone):
         model = build({'type': 'ViTKDDistiller', 'student': vit(16), **more})
         model.init_weights()
-        assert list(model(images, LABELS, mode='loss')) == ['loss']
+        losses = model(images, LABELS, mode='loss')
+        assert losses == model.student(images, LABELS, mode='loss')
+        assert losses['loss'] > 0
 
 
 @pytest.mark.parametrize(
