@@ -12,7 +12,7 @@ from mmengine.config import Config
 
 from mmvitkd.utils.config_file import open_named
 
-from .carry_out import carry_out, choose_launcher
+from .execution import choose_launcher, execute
 from .results import made_by, markdown_table, measure, write_page
 from .run import Run, Setting, cut, in_order, teachers_of, use_validation_split
 
@@ -33,7 +33,7 @@ def tune(args: argparse.Namespace) -> bool:
     def write_all(runs: Sequence[Run]) -> None:
         write(settings, runs, args)
 
-    return carry_out(args, launcher, root, [lambda: runs], write_all)
+    return execute(args, launcher, root, [lambda: runs], write_all)
 
 
 def read(file: Path, teacher: str | None, max_epochs: int | None) -> list[Setting]:

@@ -178,8 +178,8 @@ def table_row(name: str, cost: Cost, args: argparse.Namespace) -> dict[str, str]
         'step, G': short(cost.step / 1e9),
         'step without teacher, G': short(cached / 1e9),
         f'images/s and GPU, {source}': f'{speed:.0f}',
-        'GPU hours': short(cost.hours(speed)),
-        'GPU hours without teacher': short(cost.hours(speed * cost.step / cached)),
+        'GPU hours': hours(cost.hours(speed)),
+        'GPU hours without teacher': hours(cost.hours(speed * cost.step / cached)),
         'logits stored': size(cost.seen * cost.logits),
         'features stored': size(cost.seen * cost.features),
         'step, ms': short(1e3 * cost.batch / speed),
@@ -194,6 +194,11 @@ def table_row(name: str, cost: Cost, args: argparse.Namespace) -> dict[str, str]
 def short(value: float) -> str:
     """Write a number to three digits, and all of those before the point."""
     return f'{value:.0f}' if value >= 100 else f'{value:.3g}'
+
+
+def hours(value: float) -> str:
+    """Write hours; of those that are none, only so much."""
+    return short(value) if value >= 0.01 else '< 0.01'
 
 
 def size(value: float) -> str:
@@ -214,19 +219,29 @@ def print_costs(args: argparse.Namespace) -> None:
     Raises:
         ValueError: If a config does not exist, or is of no distiller.
     """
-    assumed = []
-    for i, path in enumerate(args.configs):
-        cfg = open_named(path)
-        images, reason = count_images(cfg)
-        row = table_row(Path(path).name, estimate(cfg, images, args.gpus), args)
-        if reason is not None:
-            assumed.append(
-                f"{Path(path).name}: its training images can't be counted ({reason}), "
-                f"so ImageNet's {IMAGENET:,} are assumed"
-            )
-        if i == 0:
-            print('|', ' | '.join(row), '|')
-            print('|', ' | '.join('---' for _ in row), '|')
-        print('|', ' | '.join(row.values()), '|', flush=True)
-    if assumed:
-        print('', *assumed, sep='\n')
+    assumed: list[str] = []
+    try:
+        for i, path in enumerate(args.configs):
+            row = _estimated(path, args, assumed)
+            if i == 0:
+                print('|', ' | '.join(row), '|')
+                print('|', ' | '.join('---' for _ in row), '|')
+            print('|', ' | '.join(row.values()), '|', flush=True)
+    finally:  # also of the rows before a mistake
+        if assumed:
+            print('', *assumed, sep='\n', flush=True)
+
+
+def _estimated(
+    path: str, args: argparse.Namespace, assumed: list[str]
+) -> dict[str, str]:
+    """Return a config's row; note if its images can't be counted."""
+    cfg = open_named(path)
+    images, reason = count_images(cfg)
+    row = table_row(Path(path).name, estimate(cfg, images, args.gpus), args)
+    if reason is not None:
+        assumed.append(
+            f"{Path(path).name}: its training images can't be counted ({reason}), "
+            f"so ImageNet's {IMAGENET:,} are assumed"
+        )
+    return row

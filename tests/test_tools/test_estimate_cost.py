@@ -95,7 +95,9 @@ def test_images_that_cannot_be_counted_are_said_to_be_imagenets(
     if fault == 'missing':
         dataset = {'type': 'ImageNet', 'data_root': str(tmp_path / 'nowhere')}
         changes = {'train_dataloader.dataset': {'_delete_': True, **dataset}}
-    run('estimate_cost', config(tmp_path, **{**PLAIN, **changes}))
+    file = config(tmp_path, **{**PLAIN, **changes})
+    # which is said although the second config is a mistake
+    assert 'does not exist' in message('estimate_cost', file, tmp_path / 'none.py')
     out = capsys.readouterr().out
     assert rows(out)[0]['training images'] == '1,281,167'
     assert "tiny.py: its training images can't be counted (" in out

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
-from ..carry_out import carry_out, choose_launcher
+from ..execution import choose_launcher, execute
 from ..results import Spread, made_by, teachers_line
 from ..run import Run, in_order
 from ..timing import epoch_steps, relative, step_times
@@ -44,7 +44,7 @@ def ablate(args: argparse.Namespace) -> bool:
         for table in tables:
             _write(table, protocol, args, root)
 
-    return carry_out(args, launcher, root, [lambda: runs], write_all)
+    return execute(args, launcher, root, [lambda: runs], write_all)
 
 
 def _require_own_names(tables: Sequence[Table]) -> None:

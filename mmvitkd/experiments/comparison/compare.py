@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ..carry_out import carry_out, choose_launcher
+from ..execution import choose_launcher, execute
 from ..results import made_by, teachers_line
 from ..run import Run
 from .costs import measure_costs, store_costs, stored_costs
@@ -35,7 +35,7 @@ def compare(args: argparse.Namespace) -> bool:
 
     # the test is by the factors that tuning has chosen till then
     stages = (plan.tuning, plan.test)
-    return carry_out(args, launcher, plan.root, stages, write, plan.groups())
+    return execute(args, launcher, plan.root, stages, write, plan.groups())
 
 
 def _with_costs(plan: Plan, path: Path, args: argparse.Namespace) -> list[Row]:

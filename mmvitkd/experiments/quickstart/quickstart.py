@@ -11,7 +11,7 @@ from typing import Any
 
 from mmvitkd.utils.run_lock import lock_dir
 
-from ..carry_out import choose_launcher
+from ..execution import choose_launcher
 from ..progress import Progress, clock
 from ..run import Run
 from ..schedule import run_all, visible_gpus

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from ..carry_out import carry_out, choose_launcher
+from ..execution import choose_launcher, execute
 from ..run import Run, in_order
 from .trainings import TASKS, FineTuning, plan, test
 
@@ -26,7 +26,7 @@ def compare(args: argparse.Namespace) -> bool:
         import mmseg.apis
         import mmseg.evaluation  # noqa: F401
 
-    return carry_out(
+    return execute(
         args,
         launcher,
         root,

@@ -17,7 +17,7 @@ from .schedule import Launcher, Local, run_all, visible_gpus
 from .worker import Test, test_classifier
 
 
-def carry_out(
+def execute(
     args: argparse.Namespace,
     launcher: Launcher,
     root: Path,
