@@ -39,8 +39,8 @@ def slow_bfloat16(asked: bool) -> list[str]:
 def uses_bfloat16(cfg: Config) -> bool:
     """Whether a training does: by our wrapper, as by ``--amp``, or in a teacher."""
     model = cfg.get('model') or {}
-    teachers = [model.get('teacher'), *(model.get('teachers') or {}).values()]
-    halves = [(teacher or {}).get('dtype') for teacher in teachers]
+    teachers = {'': model.get('teacher'), **(model.get('teachers') or {})}
+    halves = [t.get('dtype') for t in teachers.values() if isinstance(t, dict)]
     return trains_in_bfloat16(cfg) or 'bfloat16' in halves
 
 

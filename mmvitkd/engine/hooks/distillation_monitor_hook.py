@@ -34,9 +34,9 @@ ENOUGH = 10_000  # images after which a teacher's accuracy is known
 class DistillationMonitorHook(Hook):
     """Log what every term does to the student, and warn when one goes wrong.
 
-    In some steps it takes the gradient of each loss alone, at the
-    parameters of one module of the student that lies below the taps, and logs by
-    MMEngine's visualizer, so to whichever backends that has:
+    In some steps it takes the gradient of each loss alone, at the parameters of one
+    module of the student that lies below the taps, and logs by MMEngine's visualizer,
+    so to whichever backends that has:
 
     - ``distill/loss/<term>`` and ``distill/grad_norm/<term>``, with the weights that
       training uses; ``distill/loss`` and ``distill/grad_norm`` of the student's own
