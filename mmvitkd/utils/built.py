@@ -260,8 +260,8 @@ def _argument_line(error: BaseException, builds: list[Build]) -> str | None:
     owner = _owner(error, (unexpected or missing)[1] or '')  # type: ignore[index]
     cls = owner or (builds[0].cls if builds else None)
     name = getattr(cls, '__name__', '') or 'what is built'
-    if missing:
-        place = place_of(builds)
+    if missing:  # loops are built of what an empty dict is no part of
+        place = place_of(builds) or ('train_cfg' if 'TrainLoop' in str(error) else '')
         return f'{place}: {name} needs {missing[2]}' if place else None
     key = unexpected[2]  # type: ignore[index]
     found = _key_place(key, builds)

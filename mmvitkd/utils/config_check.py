@@ -204,9 +204,14 @@ def _unread_options(place: str, wrapper: Any, scope: str) -> Iterator[Unread]:
         return
     read = keys_read(constructor, 'paramwise_cfg')
     yield from _unknown(f'{place}.paramwise_cfg', given, read)
+    keys = given.get('custom_keys') or {}
+    if not isinstance(keys, dict):
+        raise ValueError(
+            f'{place}.paramwise_cfg.custom_keys must be a dict, got {keys!r}'
+        )
     if optimizer is not None:
         known = MULTIPLIERS | _all_arguments(optimizer) | keys_read(optimizer, 'group')
-        for name, options in given.get('custom_keys', {}).items():
+        for name, options in keys.items():
             inner = f"{place}.paramwise_cfg.custom_keys['{name}']"
             yield from _unknown(inner, options, known)
 

@@ -15,6 +15,7 @@ from mmengine.hub import get_config
 from mmengine.utils import import_modules_from_strings
 
 from .built import shorten
+from .config_names import walk
 from .config_variables import changed_variables, literals, read_with, variables_of
 from .errors import ConfigError
 from .places import note_config
@@ -149,6 +150,10 @@ def _lists(cfg: Config) -> Iterator[tuple[str, Any]]:
     for place in ('val_evaluator', 'test_evaluator', 'param_scheduler'):
         held = cfg.get(place)
         yield place, [held] if isinstance(held, dict) else held
+    for place, part in walk(cfg.get('model'), 'model'):
+        if place.endswith('.train_cfg') and isinstance(part, dict):
+            held = part.get('augments')
+            yield f'{place}.augments', [held] if isinstance(held, dict) else held
     for split in ('train', 'val', 'test'):
         loader = cfg.get(f'{split}_dataloader')
         dataset = loader.get('dataset') if isinstance(loader, dict) else None

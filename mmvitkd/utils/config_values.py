@@ -110,10 +110,11 @@ def _check_pixels(preprocessor: dict[str, Any], place: str) -> None:
     """Refuse means and deviations that no pixels have."""
     given = {key: preprocessor.get(key) for key in ('mean', 'std')}
     for key, values in given.items():
-        if not isinstance(values, (list, tuple)):
+        if values is None:
             continue
         low = 0 if key == 'std' else -math.inf
-        if not values or not all(_is_number(v) and v > low for v in values):
+        listed = isinstance(values, (list, tuple)) and values
+        if not listed or not all(_is_number(v) and v > low for v in values):
             above = ' above 0' if key == 'std' else ''
             raise ConfigError(
                 f'{place}.{key}={values!r}: it must be a list of numbers{above}, '

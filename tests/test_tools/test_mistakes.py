@@ -41,6 +41,9 @@ OPTIONS = {
     'val_evaluator.topkk=1': "val_evaluator.topkk=1: Accuracy takes no argument 'topkk'"
     ": did you mean 'topk'?",
     # parts of another kind
+    'model.student.train_cfg.augments=abc': 'model.student.train_cfg.augments must be '
+    "dicts in a list, got 'abc'",
+    'optim_wrapper.paramwise_cfg.custom_keys=3': 'custom_keys must be a dict, got 3',
     'custom_hooks=abc': "custom_hooks must be dicts in a list, got 'abc'",
     'default_hooks.monitor=3': 'default_hooks.monitor must be a dict, got 3',
     'val_evaluator=abc': "val_evaluator must be dicts in a list, got 'abc'",
@@ -110,9 +113,11 @@ OPTIONS = {
     # numbers that make no run
     'data_preprocessor.std=[1,0,1]': 'data_preprocessor.std=[1, 0, 1]: it must be a '
     'list of numbers above 0, one for each channel',
+    'data_preprocessor.std=0': 'data_preprocessor.std=0: it must be a list of numbers',
     'data_preprocessor.mean=[1]': 'have not the same number of channels',
     'model.task_weight=nan': 'model.task_weight',
     'param_scheduler.0.eta_min=-1': 'param_scheduler.0.eta_min=-1: no rate is below 0',
+    'train_cfg={}': 'train_cfg: IterBasedTrainLoop needs ',
     'train_cfg.val_begin=5': 'train_cfg.val_begin=5: training ends at 2',
     'train_cfg.max_epochs=0': 'train_cfg.max_epochs=0: it must be a whole number of at '
     'least 1',
