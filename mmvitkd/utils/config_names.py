@@ -178,7 +178,7 @@ def own_files(path: Path) -> Iterator[tuple[Path, Names, Heirs]]:
     Yields:
         As :func:`all_files`.
     """
-    return all_files(path, _is_upstream)
+    return all_files(path, is_upstream)
 
 
 def all_files(
@@ -202,7 +202,8 @@ def all_files(
         yield from all_files(base, leave_out, (*heirs, names.of_base))
 
 
-def _is_upstream(path: Path) -> bool:
+def is_upstream(path: Path) -> bool:
+    """Whether a file is one of the OpenMMLab packages, or lies where MIM puts such."""
     if '.mim' in path.parts:
         return True
     roots = [spec.origin for spec in map(find_spec, UPSTREAM) if spec and spec.origin]

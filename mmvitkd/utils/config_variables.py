@@ -15,8 +15,9 @@ from typing import Any
 import mmengine.config.config
 from mmengine.config import Config
 
-from .config_names import SETTINGS, all_files
+from .config_names import SETTINGS, all_files, is_upstream
 from .errors import ConfigError
+from .own_configs import own_configs
 
 Values = dict[str, Any]
 
@@ -30,13 +31,21 @@ def variables_of(path: str | Path) -> set[str]:
 
 
 def changed_variables(path: str | Path) -> set[str]:
-    """List the variables that a file changes, only so that its bases use them."""
+    """List the variables of a base that a file changes.
+
+    Of OpenMMLab's own files only those that the changing file does not use itself:
+    there it is usual to take a name again, for something else.
+    """
     chain = list(all_files(Path(path)))
     found: set[str] = set()
     for number, (_, names, heirs) in enumerate(chain):
-        unused = names.assigned - SETTINGS - names.loaded.union(*heirs)
-        below = [n for _, n, above in chain[number + 1 :] if len(above) > len(heirs)]
-        found |= unused & {v for n in below for v in n.assigned & n.loaded}
+        changed = names.assigned - SETTINGS
+        unused = changed - names.loaded.union(*heirs)
+        for file, below, above in chain[number + 1 :]:
+            if len(above) > len(heirs):
+                theirs = is_upstream(file) and not file.is_relative_to(own_configs())
+                followed = unused if theirs else changed
+                found |= followed & below.assigned & below.loaded
     return found
 
 

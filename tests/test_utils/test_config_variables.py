@@ -102,6 +102,14 @@ def test_in_between_as_well(child):
     assert seen(read_config(grandchild)) == NEW
 
 
+def test_also_where_the_child_uses_it_itself(child):
+    add(
+        child, 'image_size = 384\ndata_root = "new"\nload_from = data_root + "/a.pth"\n'
+    )
+    cfg = read_config(child)
+    assert (seen(cfg), cfg.load_from) == (NEW, 'new/a.pth')
+
+
 def test_settings_are_stronger_than_variables(child):
     options = {'data_root': 'new', 'val_dataloader.dataset.data_root': 'own'}
     assert seen(read_config(child, options))[:3] == ['new', 'own', 'new']
