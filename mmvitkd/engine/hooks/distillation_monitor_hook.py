@@ -96,8 +96,9 @@ class DistillationMonitorHook(Hook):
             )
             return
         self._model = model
-        self._last = runner.train_loop.max_iters
-        if self.interval is not None and self.interval > self._last:
+        loop = runner.train_loop  # of a benchmark there is none
+        self._last = 0 if loop is None else loop.max_iters
+        if self.interval is not None and 0 < self._last < self.interval:
             runner.logger.warning(
                 f'DistillationMonitorHook: interval={self.interval}, but the run has '
                 f'{self._last} steps, so nothing is logged'

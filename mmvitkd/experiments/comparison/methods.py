@@ -154,7 +154,9 @@ def read(
             reason = str(error).partition(', the current sys.path')[0]
             raise ValueError(f'{source}: {reason}; is it on PYTHONPATH?') from error
         except (ValueError, KeyError, OSError, SyntaxError) as error:
-            raise ValueError(f'{source}, {name}: {error}') from error
+            missing = isinstance(error.__cause__, ImportError)
+            hint = '; is it on PYTHONPATH?' if missing else ''
+            raise ValueError(f'{source}, {name}: {error}{hint}') from error
         if name in methods:
             raise ValueError(f'{source}: two methods are named {name!r}')
         methods[method.name] = method
