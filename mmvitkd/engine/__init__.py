@@ -13,6 +13,7 @@ from .hooks import (
 from .optimizers import (
     BackboneLayerDecayConstructor,
     Bfloat16OptimWrapper,
+    LayerDecay,
     LayerDecayConstructor,
 )
 from .strategies import DeepSpeedStrategy, FSDPStrategy
@@ -29,6 +30,7 @@ __all__ = [
     'FSDPStrategy',
     'ImageCheckHook',
     'LabelCheckHook',
+    'LayerDecay',
     'LayerDecayConstructor',
     'ResumeOptimHook',
     'SafeCheckpointHook',

@@ -1,9 +1,11 @@
 from .backbone_layer_decay_constructor import BackboneLayerDecayConstructor
 from .bfloat16_optim_wrapper import Bfloat16OptimWrapper
+from .layer_decay import LayerDecay
 from .layer_decay_constructor import LayerDecayConstructor
 
 __all__ = [
     'BackboneLayerDecayConstructor',
     'Bfloat16OptimWrapper',
+    'LayerDecay',
     'LayerDecayConstructor',
 ]

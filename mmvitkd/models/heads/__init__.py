@@ -1,5 +1,6 @@
 from .contrast import Contrast
 from .contrastive_head import ContrastiveClsHead
+from .distilled_head import DistilledHead
 from .efficientformer_head import EfficientFormerClsHead
 from .extra_token_head import ExtraTokenClsHead
 from .inter_class_contrast import InterClassContrast
@@ -10,6 +11,7 @@ from .self_supervised_contrast import SelfSupervisedContrast
 __all__ = [
     'Contrast',
     'ContrastiveClsHead',
+    'DistilledHead',
     'EfficientFormerClsHead',
     'ExtraTokenClsHead',
     'InterClassContrast',
