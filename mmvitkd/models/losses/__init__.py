@@ -1,4 +1,5 @@
 from .correlation_loss import CorrelationLoss
+from .cosine_loss import CosineLoss
 from .dist_loss import DISTLoss
 from .distill_loss import DistillLoss
 from .dkd_loss import DKDLoss
@@ -6,6 +7,7 @@ from .hard_kd_loss import HardKDLoss
 from .hidden_relation_loss import HiddenRelationLoss
 from .kd_loss import KDLoss
 from .logit_loss import LogitLoss
+from .logit_mse_loss import LogitMSELoss
 from .manifold_loss import ManifoldLoss
 from .nkd_loss import NKDLoss
 from .normalised_mse_loss import NormalisedMSELoss
@@ -18,6 +20,7 @@ from .vitkd_mimic_loss import ViTKDMimicLoss
 
 __all__ = [
     'CorrelationLoss',
+    'CosineLoss',
     'DISTLoss',
     'DKDLoss',
     'DistillLoss',
@@ -25,6 +28,7 @@ __all__ = [
     'HiddenRelationLoss',
     'KDLoss',
     'LogitLoss',
+    'LogitMSELoss',
     'ManifoldLoss',
     'NKDLoss',
     'NormalisedMSELoss',

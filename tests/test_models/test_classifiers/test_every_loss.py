@@ -13,6 +13,7 @@ from tests.helpers import GEN, MIMIC, NKD, build, distiller, samples, vit
 
 EVERY = [name for name in losses.__all__ if name in MODELS.module_dict]
 LOGITS = [name for name in EVERY if issubclass(getattr(losses, name), LogitLoss)]
+EXCLUSIVE = [name for name in LOGITS if getattr(losses, name).exclusive]
 TOKENS = [name for name in EVERY if name not in LOGITS]
 SHAPE, GRID = (3, 6, 12), (2, 3)  # the width is that of queries, keys and values
 
@@ -136,7 +137,7 @@ def test_sides_that_do_not_fit_are_told_by_their_shapes(name):
         value(make(name), student, bad)
 
 
-@pytest.mark.parametrize('name', LOGITS)
+@pytest.mark.parametrize('name', EXCLUSIVE)
 @pytest.mark.parametrize(
     ('target', 'found'),
     [
@@ -195,7 +196,7 @@ def test_a_loss_needs_no_base_class(tmp_path):
 
 
 @pytest.mark.parametrize('head', ['MultiLabelLinearClsHead', 'CSRAClsHead'])
-@pytest.mark.parametrize('name', LOGITS)
+@pytest.mark.parametrize('name', EXCLUSIVE)
 def test_a_head_of_several_labels_is_told_at_construction(name, head, tmp_path):
     student = vit(16, **({'out_type': 'featmap'} if head == 'CSRAClsHead' else {}))
     student['head'] = {'type': head, 'num_classes': 10, 'in_channels': 16}

@@ -4,14 +4,28 @@ import pytest
 import torch
 from torch import nn
 
-from mmvitkd.models import DISTLoss, DKDLoss, HardKDLoss, KDLoss, NKDLoss
+from mmvitkd.models import (
+    DISTLoss,
+    DKDLoss,
+    HardKDLoss,
+    KDLoss,
+    LogitMSELoss,
+    NKDLoss,
+)
 
 LOG = math.log
 # softmax: 1/2, 1/4, 1/4 and 1/4, 1/2, 1/4
 STUDENT = torch.tensor([[LOG(2), 0.0, 0.0]])
 TEACHER = torch.tensor([[0.0, LOG(2), 0.0]])
 LABEL = torch.tensor([0])
-EVERY = [DISTLoss(), DKDLoss(), HardKDLoss(), KDLoss(), NKDLoss()]
+EVERY = [
+    DISTLoss(),
+    DKDLoss(),
+    HardKDLoss(),
+    KDLoss(),
+    LogitMSELoss(),
+    NKDLoss(),
+]
 
 
 def named(loss: nn.Module) -> str:
@@ -202,6 +216,32 @@ def test_dist_is_the_released_loss(scale):
     torch.testing.assert_close(ours, other, rtol=1e-9, atol=1e-14)
 
 
+def test_logit_mse_by_hand():
+    """Squares 4, 0, 1 and 0, 9, 0: 14 of two samples, of three classes."""
+    student = torch.tensor([[1.0, 2.0, 3.0], [0.0, 1.0, 5.0]])
+    teacher = torch.tensor([[3.0, 2.0, 2.0], [0.0, 4.0, 5.0]])
+    assert LogitMSELoss(loss_weight=3.0)(student, teacher).item() == 3 * 14 / 2
+    mean = LogitMSELoss(reduction='mean')(student, teacher)
+    assert mean.item() == pytest.approx(14 / 6)
+
+
+def test_logit_mse_is_what_kd_tends_to():
+    """At a high temperature, of logits without their means, divided by 2 K."""
+    draw = torch.Generator().manual_seed(0)
+    student, teacher = torch.randn(2, 4, 5, generator=draw, dtype=torch.float64)
+    kd = KDLoss(temperature=1e4)(student, teacher)
+    centred = (x - x.mean(1, keepdim=True) for x in (student, teacher))
+    mse = LogitMSELoss()(*centred)
+    assert kd.item() == pytest.approx(mse.item() / (2 * 5), rel=1e-3)
+
+
+def test_logit_mse_of_several_labels():
+    """It compares logits one by one, so classes need not exclude each other."""
+    several = torch.tensor([[1.0, 1.0, 0.0]])
+    loss = LogitMSELoss()(STUDENT, TEACHER, several)
+    assert loss.item() == pytest.approx(2 * LOG(2) ** 2)
+
+
 @pytest.mark.parametrize('classes', [5, 1000])
 def test_dist_of_a_head_that_begins_at_zero_is_finite_without_gradient(classes):
     """MMPretrain's heads do: every row and column is constant."""
@@ -220,7 +260,9 @@ def test_dist_of_one_sample_compares_its_row_alone():
     assert student.grad.isfinite().all()
 
 
-@pytest.mark.parametrize('loss', [DISTLoss(), DKDLoss(), KDLoss()], ids=named)
+@pytest.mark.parametrize(
+    'loss', [DISTLoss(), DKDLoss(), KDLoss(), LogitMSELoss()], ids=named
+)
 def test_zero_when_identical(loss):
     torch.manual_seed(0)
     logits = torch.randn(4, 5)

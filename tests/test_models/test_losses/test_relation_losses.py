@@ -5,10 +5,22 @@ import pytest
 import torch
 from torch import nn
 
-from mmvitkd.models import CorrelationLoss, ManifoldLoss, NormalisedMSELoss, RKDLoss
+from mmvitkd.models import (
+    CorrelationLoss,
+    CosineLoss,
+    ManifoldLoss,
+    NormalisedMSELoss,
+    RKDLoss,
+)
 from tests.test_tools.runs import in_processes
 
-EVERY = [CorrelationLoss(), ManifoldLoss(), NormalisedMSELoss(), RKDLoss()]
+EVERY = [
+    CorrelationLoss(),
+    CosineLoss(),
+    ManifoldLoss(),
+    NormalisedMSELoss(),
+    RKDLoss(),
+]
 RELATIONS = [CorrelationLoss(), ManifoldLoss()]
 # two images of two tokens: along the first axis, or the second
 STUDENT = torch.tensor([[[3.0, 0.0], [2.0, 0.0]], [[0.0, 1.0], [0.0, 5.0]]])
@@ -77,7 +89,24 @@ def test_normalised_mse_has_no_gradient_between_parallel_vectors():
     assert student.grad.abs().max() < 1e-6
 
 
-@pytest.mark.parametrize('loss', [ManifoldLoss(), NormalisedMSELoss()], ids=named)
+@pytest.mark.parametrize('shape', [(3, 5), (3, 4, 5)])
+def test_cosine_is_that_of_the_two_sides(shape):
+    student, teacher = tokens(*shape), tokens(*shape).roll(1, 0)
+    cosine = torch.nn.functional.cosine_similarity(student, teacher, dim=-1)
+    loss = CosineLoss(loss_weight=3.0)(student, teacher)
+    assert loss.item() == pytest.approx(3 * (1 - cosine).mean().item())
+    assert CosineLoss()(student, -student).item() == pytest.approx(2)
+
+
+def test_cosine_keeps_its_digits_near_the_teacher():
+    """An angle of 1e-4 is 5e-9, of which 1 - cos in float32 leaves nothing."""
+    student, teacher = torch.tensor([[1.0, 1e-4]]), torch.tensor([[1.0, 0.0]])
+    assert CosineLoss()(student, teacher).item() == pytest.approx(5e-9, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    'loss', [CosineLoss(), ManifoldLoss(), NormalisedMSELoss()], ids=named
+)
 def test_zero_vectors_are_finite_without_gradient(loss):
     student = torch.zeros(2, 3, 4, requires_grad=True)
     out = loss(student, tokens(2, 3, 4))
