@@ -2,11 +2,12 @@ from torch import Tensor
 
 from mmvitkd.registry import MODELS
 
-from .normalised_mse_loss import NormalisedMSELoss
+from ..utils import unit_length
+from .distill_loss import DistillLoss
 
 
 @MODELS.register_module()
-class CosineLoss(NormalisedMSELoss):
+class CosineLoss(DistillLoss):
     r"""One minus the cosine of the two sides, of logits or of features.
 
     .. math::
@@ -23,4 +24,5 @@ class CosineLoss(NormalisedMSELoss):
 
     def equation(self, student: Tensor, teacher: Tensor) -> Tensor:
         """Compare where ``(B, C)`` or ``(B, N, C)`` point, whatever their length."""
-        return super().equation(student, teacher) / 2
+        difference = unit_length(student) - unit_length(teacher)
+        return difference.square().sum(-1).mean() / 2
