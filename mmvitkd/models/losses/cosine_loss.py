@@ -14,9 +14,9 @@ class CosineLoss(DistillLoss):
         L_{cos} = \frac{1}{B} \sum_{b=1}^{B} \Big( 1
             - \frac{s_b \cdot t_b}{\|s_b\|_2 \|t_b\|_2} \Big)
 
-    It lies between 0 and 2, and is half of :class:`NormalisedMSELoss`, by which it is
-    computed: near the teacher one minus a cosine would lose its digits. Of tokens it is
-    the mean over them, too. A vector of zeros gets no gradient.
+    It lies between 0 and 2. It is half of :class:`NormalisedMSELoss`, and computed as
+    such: near the teacher one minus a cosine would lose its digits. Of tokens it is the
+    mean over them, too. A vector of zeros gets no gradient.
 
     Args:
         loss_weight: Factor of the whole. Defaults to 1.0.
