@@ -64,12 +64,16 @@ def shrink_model(model: ConfigDict, folder: Path) -> None:
     width = BACKBONES[backbone.type.rpartition('.')[2]](backbone)
     if 'in_channels' in model.head:
         model.head.in_channels = width
-    init = backbone.get('init_cfg')
-    if isinstance(init, dict) and init['type'] == 'Pretrained':
-        plain = copy.deepcopy(model)
-        plain.backbone.init_cfg = None
-        path = folder / f'pretrained_{width}.pth'
-        init.checkpoint = str(save_weights(plain, path))
+    for part, prefix in ((model, ''), (backbone, 'backbone.')):
+        init = part.get('init_cfg')
+        if isinstance(init, dict) and init['type'] == 'Pretrained':
+            plain = copy.deepcopy(model)
+            plain.pop('init_cfg', None)
+            plain.backbone.pop('init_cfg', None)
+            path = folder / f'pretrained_{width}.pth'
+            init.update(
+                checkpoint=str(save_weights(plain, path)), prefix=prefix or None
+            )
 
 
 def shrink_teacher(teacher: ConfigDict, folder: Path, name: str) -> None:
@@ -138,6 +142,18 @@ def shrink_swin(backbone: ConfigDict) -> int:
     return 8 * width
 
 
+def shrink_tinyvit(backbone: ConfigDict) -> int:
+    """Shrink a TinyViT, its depths too; return its last width."""
+    backbone.arch = {
+        'channels': [16, 16, 32, 32],
+        'num_heads': [1, 1, 2, 2],
+        'depths': [1, 1, 2, 1],
+    }
+    backbone.img_size = (IMAGE_SIZE, IMAGE_SIZE)
+    backbone.window_size = [4, 4, 4, 2]
+    return 32
+
+
 def shrink_timm(model: ConfigDict) -> None:
     """Shrink a ViT of timm, all but its depth; of CNNs, take the smallest."""
     model.pretrained = False  # nothing is fetched
@@ -145,6 +161,11 @@ def shrink_timm(model: ConfigDict) -> None:
         model.model_name = 'regnety_004'
     elif model.model_name.startswith('halonet'):
         model.model_name = 'halonet26t'
+    elif model.model_name.startswith('resnet'):
+        model.model_name = 'resnet34'
+    elif model.model_name.startswith('swin'):
+        model.update(embed_dim=16, depths=(2, 2, 2, 2), num_heads=(1, 1, 2, 2))
+        model.update(img_size=IMAGE_SIZE, window_size=2)
     else:
         model.update(embed_dim=48, num_heads=2, img_size=IMAGE_SIZE)
 
@@ -155,6 +176,12 @@ def shrink_resnet(backbone: ConfigDict) -> int:
     return 8 * 8 * (1 if backbone.depth < 50 else 4)
 
 
+def shrink_rednet(backbone: ConfigDict) -> int:
+    """Shrink a RedNet, all but its depth; return its last width."""
+    backbone.update(stem_channels=32, base_channels=16)  # groups of 16 channels
+    return 16 * 8 * 4
+
+
 BACKBONES = {
     'VisionTransformer': shrink_vit,
     'DeiT3': shrink_vit,
@@ -162,8 +189,10 @@ BACKBONES = {
     'CrossBiasViT': shrink_cross_bias,
     'DistilledVisionTransformer': shrink_vit,
     'ExtraTokenViT': shrink_vit,
+    'RedNet': shrink_rednet,
     'ResNet': shrink_resnet,
     'SwinTransformer': shrink_swin,
+    'TinyViT': shrink_tinyvit,
 }
 
 
@@ -178,7 +207,13 @@ def shrink_loader(loader: ConfigDict, folder: Path) -> None:
     """Let a dataloader give two batches of small real images, in this process."""
     loader.update(batch_size=BATCH_SIZE, num_workers=0, persistent_workers=False)
     dataset = loader.dataset
-    write = {'ImageNet': imagenet_folder, 'mmvitkd.ImageFolder': image_folder}
+    while 'dataset' in dataset:
+        dataset = dataset.dataset
+    write = {
+        'CustomDataset': image_folder,
+        'ImageNet': imagenet_folder,
+        'mmvitkd.ImageFolder': image_folder,
+    }
     if dataset.type in write and not Path(dataset.data_root).is_dir():
         dataset.data_root = str(write[dataset.type](folder / dataset.type))
     dataset.indices = IMAGES

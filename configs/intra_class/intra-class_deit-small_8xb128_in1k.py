@@ -2,7 +2,7 @@
 #   C=configs/intra_class/intra-class_deit-small_8xb128_in1k.py
 #   bash tools/dist_train.sh $C 8
 # Nothing is known of it on ImageNet; MMPretrain's plain DeiT-Small has 80.69 top-1.
-_base_ = 'mmpretrain::deit/deit-small_4xb256_in1k.py'
+_base_ = '../_base_/students/deit-small_in1k.py'
 
 model = dict(
     head=dict(

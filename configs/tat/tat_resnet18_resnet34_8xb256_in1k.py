@@ -1,7 +1,7 @@
 # ResNet-34 teaches ResNet-18 by the target-aware transformer, arXiv:2205.10793
 #   bash tools/dist_train.sh configs/tat/tat_resnet18_resnet34_8xb256_in1k.py 8
 # Its figures in the paper are in metafile.yml; not yet reproduced.
-_base_ = 'mmpretrain::resnet/resnet18_8xb32_in1k.py'
+_base_ = '../_base_/students/resnet18_in1k.py'
 
 # as released: a = 0.1 for the task, b = 0 for soft labels, e = 0.2
 model = dict(

@@ -2,7 +2,7 @@
 #   bash tools/dist_train.sh configs/vitkd/vitkd_deit-base_deit3-large_8xb128_in1k.py 8
 # Its figures in the paper are in metafile.yml; not yet reproduced.
 _base_ = [
-    'mmpretrain::deit/deit-base_16xb64_in1k.py',
+    '../_base_/students/deit-base_in1k.py',
     '../_base_/terms/vitkd_vit.py',
 ]
 

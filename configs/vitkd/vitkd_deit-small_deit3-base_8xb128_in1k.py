@@ -2,7 +2,7 @@
 #   bash tools/dist_train.sh configs/vitkd/vitkd_deit-small_deit3-base_8xb128_in1k.py 8
 # Its figures in the paper are in metafile.yml; not yet reproduced.
 _base_ = [
-    'mmpretrain::deit/deit-small_4xb256_in1k.py',
+    '../_base_/students/deit-small_in1k.py',
     '../_base_/terms/vitkd_vit.py',
 ]
 

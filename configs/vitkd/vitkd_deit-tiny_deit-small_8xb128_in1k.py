@@ -3,7 +3,7 @@
 # Its figures in the paper are in metafile.yml; not yet reproduced.
 # 300 epochs x 7.8 min = 39 h on its 8 RTX 3090 (table 13).
 _base_ = [
-    'mmpretrain::deit/deit-tiny_4xb256_in1k.py',
+    '../_base_/students/deit-tiny_in1k.py',
     '../_base_/terms/vitkd_vit.py',
 ]
 

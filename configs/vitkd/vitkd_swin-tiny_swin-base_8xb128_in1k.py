@@ -2,7 +2,7 @@
 #   bash tools/dist_train.sh configs/vitkd/vitkd_swin-tiny_swin-base_8xb128_in1k.py 8
 # Its figures in the paper are in metafile.yml; not yet reproduced.
 _base_ = [
-    'mmpretrain::swin_transformer/swin-tiny_16xb64_in1k.py',
+    '../_base_/students/swin-tiny_in1k.py',
     '../_base_/terms/vitkd_swin.py',
 ]
 

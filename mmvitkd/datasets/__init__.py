@@ -1,3 +1,4 @@
+from .balanced_subset import balanced_subset
 from .cached_dataset import CachedDataset
 from .digits import Digits
 from .image_folder import ImageFolder
@@ -12,4 +13,5 @@ __all__ = [
     'ReplaySampler',
     'ReplayedDataset',
     'SeededBatches',
+    'balanced_subset',
 ]

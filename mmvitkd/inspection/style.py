@@ -104,7 +104,10 @@ def save(figure: Figure, stem: Path, kinds: Sequence[str] = KINDS) -> None:
     """
     stem.parent.mkdir(parents=True, exist_ok=True)
     with style():
-        figure.draw_without_rendering()  # a first layout, which the second mends
+        if engine := figure.get_layout_engine():
+            engine.execute(figure)
+            engine.execute(figure)  # which mends the first
+            figure.set_layout_engine('none')  # once for all kinds: it takes longest
         for kind in kinds:
             date = {'Date': None} if kind == 'svg' else None
             figure.savefig(stem.with_name(f'{stem.name}.{kind}'), metadata=date)

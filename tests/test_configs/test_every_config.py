@@ -42,7 +42,8 @@ def test_trains_and_validates(name, tmp_path):
         assert all(math.isfinite(v) and v >= 0 for v in values)
         may_be_zero = with_margin and key == 'train/loss_contrast'
         assert may_be_zero or all(v > 0 for v in values)
-    assert log['val/accuracy/top1'].data[1].sum() == 1
+    if cfg.val_cfg is not None:  # some have no labels to validate by
+        assert log['val/accuracy/top1'].data[1].sum() == 1
     assert (tmp_path / 'work_dir' / 'epoch_1.pth').is_file()
 
 

@@ -8,6 +8,7 @@ from mmengine.config import Config
 from mmengine.hub import get_config
 
 from mmvitkd.models import DeiT3, Teacher
+from mmvitkd.utils.config_check import read_config
 from tests.helpers import build
 from tests.shrink import CONFIGS
 
@@ -15,6 +16,13 @@ UPSTREAM = Path(mmpretrain.__file__).parent / '.mim'
 PAIRS = sorted(
     p.stem.removeprefix('vitkd_') for p in (CONFIGS / 'vitkd').glob('vitkd_*.py')
 )
+# one of each method, and what has a root of its own
+ON_IMAGENET = {
+    **{p.parent.name: p for p in sorted(CONFIGS.glob('*/*_in1k.py'))},
+    **{pair: CONFIGS / 'vitkd' / f'vitkd_{pair}.py' for pair in PAIRS},
+    **{p.stem: p for p in CONFIGS.glob('*/*-384px-*_in1k.py')},
+    **{p.stem: p for p in CONFIGS.glob('*/*-half_in1k.py')},
+}
 RECIPES = {
     'deit-tiny': 'mmpretrain::deit/deit-tiny_4xb256_in1k.py',
     'deit-small': 'mmpretrain::deit/deit-small_4xb256_in1k.py',
@@ -69,10 +77,27 @@ def test_recipe_is_upstreams(pair):
     upstream = get_config(RECIPES[pair.split('_')[0]]).to_dict()
     assert unscoped(cfg['model'].pop('student')) == unscoped(upstream.pop('model'))
     del cfg['model'], cfg['vitkd_terms']
+    assert (cfg.pop('data_root'), cfg.pop('image_size')) == ('data/imagenet', 224)
+    del cfg['sizes']
     assert cfg['train_dataloader'].pop('batch_size') == 128
     assert cfg['default_hooks']['checkpoint'].pop('max_keep_ckpts') == 3
     del upstream['train_dataloader']['batch_size']
     assert unscoped(cfg) == unscoped(upstream)
+
+
+@pytest.mark.parametrize('path', ON_IMAGENET.values(), ids=ON_IMAGENET)
+def test_images_and_their_size_have_one_place_each(path):
+    values = {'data_root': 'data/in100', 'image_size': 384}
+    cfg = read_config(path, values)
+    for split in ('train', 'val', 'test'):
+        dataset = cfg[f'{split}_dataloader'].dataset
+        dataset = dataset.get('dataset', dataset)
+        assert dataset.data_root == 'data/in100'
+        text = str(dataset.pipeline)
+        assert '384' in text and '224' not in text and '256' not in text
+    student = cfg.model.get('student', cfg.model)
+    if 'img_size' in student.backbone:
+        assert student.backbone.img_size in (384, (384, 384))
 
 
 @pytest.mark.parametrize('pair', PAIRS)

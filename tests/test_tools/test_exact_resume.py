@@ -1,10 +1,13 @@
 """Every loop, sampler and wrapper: killed and resumed ends in the same weights."""
 
+import gc
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from mmengine.config import Config
+from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from tests.test_tools.runs import (
     assert_same,
@@ -37,6 +40,19 @@ REPLAYED = {
     'train_dataloader.sampler': {'type': 'ReplaySampler'},
     'model.student.train_cfg': None,
 }
+
+
+@pytest.fixture(autouse=True)
+def end_workers() -> Iterator[None]:
+    """End the workers that a loop by iterations leaves, in cycles of references.
+
+    Python's collector closes their queues before torch writes into them that they may
+    end, and torch then waits 5 s for each: in whatever test that happens to be.
+    """
+    yield
+    for found in gc.get_objects():
+        if isinstance(found, _MultiProcessingDataLoaderIter):
+            found._shutdown_workers()
 
 
 def replayed(folder: Path, **changes: object) -> Path:

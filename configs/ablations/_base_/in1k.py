@@ -38,7 +38,7 @@ teachers = {
     ),
     # ../plan3_contrastive-teachers.py; Mixup and CutMix off, as the contrast needs
     'DeiT-S, trained here': dict(
-        train='mmpretrain::deit/deit-small_4xb256_in1k.py',
+        train='../../_base_/students/deit-small_in1k.py',
         options={'train_dataloader.batch_size': 128, 'model.train_cfg': None},
     ),
     **{

@@ -2,6 +2,14 @@ from .conv_attention_vit import ConvAttentionViT
 from .cross_bias_vit import CrossBiasViT
 from .deit3 import DeiT3
 from .extra_token_vit import ExtraTokenViT
+from .rednet import RedNet
 from .vitdet import ViTDet
 
-__all__ = ['ConvAttentionViT', 'CrossBiasViT', 'DeiT3', 'ExtraTokenViT', 'ViTDet']
+__all__ = [
+    'ConvAttentionViT',
+    'CrossBiasViT',
+    'DeiT3',
+    'ExtraTokenViT',
+    'RedNet',
+    'ViTDet',
+]

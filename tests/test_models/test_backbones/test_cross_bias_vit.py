@@ -111,7 +111,9 @@ def test_involution_by_its_equation():
     torch.manual_seed(0)
     layer = Involution(8, kernel_size=3, group_channels=4).eval()
     x = torch.randn(2, 8, 4, 5)
-    kernels = layer.kernels(x).unflatten(1, (2, 3, 3))  # (B, groups, 3, 3, H, W)
+    kernels = layer.conv2(layer.conv1(x)).unflatten(
+        1, (2, 3, 3)
+    )  # (B, groups, 3, 3, H, W)
     padded = F.pad(x, (1, 1, 1, 1))
     expected = torch.zeros_like(x)
     for k in range(8):
