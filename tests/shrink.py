@@ -162,6 +162,8 @@ BACKBONES = {
     'CrossBiasViT': shrink_cross_bias,
     'DistilledVisionTransformer': shrink_vit,
     'ExtraTokenViT': shrink_vit,
+    'MiniDeiT': shrink_vit,
+    'MiniSwin': shrink_swin,
     'ResNet': shrink_resnet,
     'SwinTransformer': shrink_swin,
 }

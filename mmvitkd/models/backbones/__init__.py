@@ -2,6 +2,16 @@ from .conv_attention_vit import ConvAttentionViT
 from .cross_bias_vit import CrossBiasViT
 from .deit3 import DeiT3
 from .extra_token_vit import ExtraTokenViT
+from .mini_deit import MiniDeiT
+from .mini_swin import MiniSwin
 from .vitdet import ViTDet
 
-__all__ = ['ConvAttentionViT', 'CrossBiasViT', 'DeiT3', 'ExtraTokenViT', 'ViTDet']
+__all__ = [
+    'ConvAttentionViT',
+    'CrossBiasViT',
+    'DeiT3',
+    'ExtraTokenViT',
+    'MiniDeiT',
+    'MiniSwin',
+    'ViTDet',
+]
