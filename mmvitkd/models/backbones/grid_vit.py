@@ -17,7 +17,10 @@ class GridLayer(TransformerEncoderLayer):
 
 
 class GridViT(VisionTransformer):
-    """MMPretrain's ViT, whose first ``grid_layers`` are each a :class:`GridLayer`."""
+    """MMPretrain's ViT, whose first ``grid_layers`` layers are told the grid.
+
+    A base of those whose attention asks where its tokens lie.
+    """
 
     grid_layers: int
 

@@ -15,7 +15,7 @@ class MiniDeiT(GridViT):
     <https://arxiv.org/abs/2204.07154>`_. The layers are as many as a ViT's, and as
     expensive; the first of every ``share_num`` has the weights of attention and MLP
     that all of these use. Each has its own norms, stochastic depth, relative positions
-    (:class:`ImageRPE`) and two linear maps over heads, before and after the softmax.
+    (iRPE on keys) and two linear maps over heads, before and after the softmax.
 
     There is no class token: behind ``GlobalAveragePooling``, a head for vectors fits.
 
@@ -60,3 +60,5 @@ class MiniDeiT(GridViT):
             layer.__class__ = GridLayer
             layer.attn.__class__ = MiniAttention
             layer.attn.set_up(rpe_ratio, identity_init)
+        if self.frozen_stages > 0:
+            self._freeze_stages()  # again: with what is new in these layers

@@ -200,6 +200,13 @@ def test_every_parameter_learns_under_ddp():
         assert parameter.grad.any(), name
 
 
+def test_frozen_layers_are_frozen_as_a_whole():
+    """Layers 2 and 3 have weights of their own, and learn."""
+    layers = made(frozen_stages=2).layers
+    learns = [{p.requires_grad for p in layer.parameters()} for layer in layers]
+    assert learns == [{False}, {False}, {True}, {True}]
+
+
 def test_layer_decay_of_shared_weights_is_their_first_layers():
     ours = made()
     assert ours.get_layer_depth('layers.2.attn.qkv.weight') == (3, 6)
