@@ -189,6 +189,8 @@ BACKBONES = {
     'CrossBiasViT': shrink_cross_bias,
     'DistilledVisionTransformer': shrink_vit,
     'ExtraTokenViT': shrink_vit,
+    'MiniDeiT': shrink_vit,
+    'MiniSwin': shrink_swin,
     'RedNet': shrink_rednet,
     'ResNet': shrink_resnet,
     'SwinTransformer': shrink_swin,

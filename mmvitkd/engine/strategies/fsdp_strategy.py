@@ -12,9 +12,8 @@ from torch.distributed.fsdp import FullyShardedDataParallel as FSDP
 from torch.distributed.fsdp.wrap import lambda_auto_wrap_policy
 
 from mmvitkd.registry import STRATEGIES
-from mmvitkd.utils.blocks import find_blocks
 
-from .sharding import require_processes, shard_teachers
+from .sharding import require_processes, shard_teachers, sharding_units
 
 STATE = ('state', 'param_groups')  # of an optimiser; a wrapper adds its own keys
 
@@ -67,7 +66,7 @@ class FSDPStrategy(BaseFSDPStrategy):
         model.to(get_device())  # the teachers too, which FSDP does not see
         if self._optim_cfg is not None:
             self.optim_wrapper = super().build_optim_wrapper(self._optim_cfg, model)
-        blocks = find_blocks(model)
+        blocks = sharding_units(model)
         policy = partial(lambda_auto_wrap_policy, lambda_fn=lambda m: m in blocks)
         wrapper = {'auto_wrap_policy': policy, **(self.model_wrapper or {})}
         if get_device() == 'cpu':

@@ -3,6 +3,7 @@
 from typing import Any
 
 from mmengine._strategy import BaseStrategy
+from torch import nn
 
 from mmvitkd.utils.blocks import find_blocks
 
@@ -18,6 +19,16 @@ def require_processes(strategy: BaseStrategy) -> None:
             f'{type(strategy).__name__} needs processes that know each other, also for '
             'one GPU: bash tools/dist_train.sh CONFIG 1'
         )
+
+
+def sharding_units(model: nn.Module) -> list[nn.Module]:
+    """List the blocks whose weights can be gathered for their own forward alone.
+
+    A block is none of them if another uses its weights, as those of ``MiniDeiT`` do:
+    what uses a module's weights names it as its ``owner``.
+    """
+    owners = {getattr(module, 'owner', None) for module in model.modules()}
+    return [b for b in find_blocks(model) if owners.isdisjoint(b.modules())]
 
 
 def shard_teachers(model: Any) -> None:
@@ -50,6 +61,6 @@ def shard_teachers(model: Any) -> None:
     model.load_teachers()
     for teacher in teachers:
         teacher.stop_early = False  # what was gathered is dropped behind the forward
-        for block in find_blocks(teacher.model):
+        for block in sharding_units(teacher.model):
             fully_shard(block)
         fully_shard(teacher.model, reshard_after_forward=True)

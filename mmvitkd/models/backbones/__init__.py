@@ -2,6 +2,9 @@ from .conv_attention_vit import ConvAttentionViT
 from .cross_bias_vit import CrossBiasViT
 from .deit3 import DeiT3
 from .extra_token_vit import ExtraTokenViT
+from .grid_vit import GridViT
+from .mini_deit import MiniDeiT
+from .mini_swin import MiniSwin
 from .rednet import RedNet
 from .vitdet import ViTDet
 
@@ -10,6 +13,9 @@ __all__ = [
     'CrossBiasViT',
     'DeiT3',
     'ExtraTokenViT',
+    'GridViT',
+    'MiniDeiT',
+    'MiniSwin',
     'RedNet',
     'ViTDet',
 ]

@@ -1,29 +1,14 @@
 from typing import Any
 
-import torch
-from mmpretrain.models.backbones.vision_transformer import TransformerEncoderLayer
-from mmpretrain.models.utils import resize_pos_embed
-from torch import Tensor
-
 from mmvitkd.registry import MODELS
 
 from .conv_attention import ConvAttention
 from .extra_token_vit import ExtraTokenViT
-
-
-class ConvAttentionLayer(TransformerEncoderLayer):
-    """MMPretrain's layer, whose attention asks for the grid."""
-
-    attn: ConvAttention
-
-    def forward(self, x: Tensor, hw: tuple[int, int]) -> Tensor:
-        """Map ``(B, T + N, C)`` and the grid to ``(B, T + N, C)``."""
-        x = x + self.attn(self.ln1(x), hw)
-        return self.ffn(self.ln2(x), identity=x)
+from .grid_vit import GridLayer, GridViT
 
 
 @MODELS.register_module()
-class ConvAttentionViT(ExtraTokenViT):
+class ConvAttentionViT(GridViT, ExtraTokenViT):
     """A ViT with a distillation token, whose first layers can act as convolutions.
 
     The student of `DearKD: Data-Efficient Early Knowledge Distillation for Vision
@@ -57,33 +42,9 @@ class ConvAttentionViT(ExtraTokenViT):
             )
         if not 0 <= position_drop < 1:
             raise ValueError(f'position_drop must be in [0, 1), got {position_drop}')
-        self.conv_layers = conv_layers
+        self.grid_layers = conv_layers
         for layer in self.layers[:conv_layers]:
             # upstream's constructor names these classes: only forward differs
-            layer.__class__ = ConvAttentionLayer
+            layer.__class__ = GridLayer
             layer.attn.__class__ = ConvAttention
             layer.attn.set_up(position_drop)
-
-    def forward(self, x: Tensor) -> tuple[Any, ...]:
-        """Map images ``(B, 3, H, W)`` to what ``out_type`` says, by default two tokens.
-
-        Upstream's own forward, with the grid for the layers that ask for it.
-        """
-        x, hw = self.patch_embed(x)  # (B, N, C)
-        x = torch.cat((self.cls_token.expand(len(x), -1, -1), x), 1)
-        x = x + resize_pos_embed(
-            self.pos_embed,
-            self.patch_resolution,
-            hw,
-            self.interpolate_mode,
-            self.num_extra_tokens,
-        )
-        x = self.pre_norm(self.drop_after_pos(x))
-        outs = []
-        for i, layer in enumerate(self.layers):
-            x = layer(x, hw) if i < self.conv_layers else layer(x)
-            if i == self.num_layers - 1 and self.final_norm:
-                x = self.ln1(x)
-            if i in self.out_indices:
-                outs.append(self._format_output(x, hw))
-        return tuple(outs)

@@ -52,9 +52,9 @@ def stacked(name: str, fragment: str, folder: Path) -> Path:
     return file
 
 
-def assert_trained_like_one_process(folder: Path, found: dict) -> None:
+def assert_trained_like_one_process(folder: Path, found: dict, **changes: Any) -> None:
     """Compare weights with those of a plain run on the joint batches."""
-    one = config(folder, 'one', **TRAINING)
+    one = config(folder, 'one', **{**TRAINING, **changes})
     run('train', one, '--work-dir', folder / 'one')
     assert_close(found, weights(folder / 'one' / 'epoch_3.pth'))
 

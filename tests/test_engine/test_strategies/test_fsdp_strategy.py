@@ -36,6 +36,22 @@ def test_two_processes_train_like_one(trained):
     assert_trained_like_one_process(trained, found)
 
 
+def test_layers_that_share_their_weights_train_like_one_process(tmp_path):
+    """The layer that has them is gathered for those that use them, too."""
+    student = {
+        'backbone.type': 'MiniDeiT',
+        'backbone.share_num': 3,
+        'backbone.identity_init': True,
+        'neck': {'type': 'GlobalAveragePooling'},
+        'head.type': 'LinearClsHead',
+    }
+    changes = {f'model.student.{key}': value for key, value in student.items()}
+    cfg = sharded(tmp_path, 'two', FSDP, **changes)
+    run_together(2, 'train', cfg, '--work-dir', tmp_path / 'two')
+    found = weights(tmp_path / 'two' / 'epoch_3.pth')
+    assert_trained_like_one_process(tmp_path, found, **changes)
+
+
 def test_resumed_run_ends_in_the_same_weights(trained, tmp_path):
     shutil.copy(trained / 'two' / 'epoch_1.pth', tmp_path)
     cfg = trained / 'two.py'
