@@ -172,7 +172,7 @@ class Model(Classifier):
                 f"model '{self.name}' has the layers 0 to {len(self.blocks) - 1}, "
                 f'not {wrong}'
             )
-        self.blocks = [self.blocks[n] for n in layers]
+        self.blocks = list(dict.fromkeys(self.blocks[n] for n in layers))
         self._attention = {block: self._attention[block] for block in self.blocks}
 
     @torch.no_grad()

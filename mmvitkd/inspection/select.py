@@ -114,9 +114,8 @@ def select(args: argparse.Namespace) -> None:
             f"--count {args.count}: '{root}' has {len(paths)} images: select fewer"
         )
     distiller, teacher = open_teacher(cfg, args.teacher)
-    model = open_model(cfg, teacher, args)
-    device = device_of(args.device, 0)
-    distiller.to(device)
+    model = open_model(teacher, args)
+    distiller.to(device_of(args.device, 0))
     workers = args.workers
     if workers is None:
         workers = cfg.get('train_dataloader', {}).get('num_workers', 0)
@@ -161,11 +160,16 @@ def find_images(cfg: Config, folder: str | None) -> tuple[Path, list[str], list[
         root, paths = _files_of(dataset, cfg)
     if not paths:
         raise ValueError(f"'{root}' has no images: looked for {', '.join(EXTENSIONS)}")
-    broken = [path for path in paths if len(path.splitlines()) > 1]
-    if broken:
-        raise ValueError(f'{broken[0]!r}: rename it, an annotation is one line')
+    for path in paths:
+        if (
+            len(path.splitlines()) > 1
+            or path.encode('utf-8', 'ignore').decode() != path
+        ):
+            raise ValueError(f'{path!r}: rename it, as a name is one line of UTF-8')
     if not any('LoadImage' in str(step['type']) for step in pipeline):
-        pipeline = [*LOADING, *pipeline]
+        own = cfg.get('data_preprocessor') or cfg.model.get('data_preprocessor') or {}
+        # one that is told to flip them expects BGR, as files are read
+        pipeline = [*LOADING[: 1 if own.get('to_rgb') else None], *pipeline]
     return root, paths, pipeline
 
 
@@ -179,13 +183,14 @@ def _files_of(dataset: Any, cfg: Config) -> tuple[Path, list[str]]:
     if hasattr(dataset, 'get_data_info'):
         infos = [dataset.get_data_info(i) for i in range(len(dataset))]
     files = [info.get('img_path') for info in infos]
-    if not files or None in files:
+    if not files or any(file is None or '://' in file for file in files):
         raise ValueError(
             f"the training images of config '{cfg.filename}' "
             f'({type(dataset).__name__}) are no files that an annotation file could '
             'name: give a folder of images by --images'
         )
-    root = Path(getattr(dataset, 'img_prefix', '') or os.path.commonpath(files))
+    root = getattr(dataset, 'img_prefix', '')
+    root = Path(root or os.path.commonpath([os.path.dirname(file) for file in files]))
     return root, [os.path.relpath(file, root) for file in files]
 
 
@@ -231,7 +236,7 @@ def open_teacher(cfg: Config, name: str | None) -> tuple[Any, Any]:
     return distiller, teacher
 
 
-def open_model(cfg: Config, teacher: Any, args: argparse.Namespace) -> Classifier:
+def open_model(teacher: Any, args: argparse.Namespace) -> Classifier:
     """Look into a teacher's blocks, or, if these have no weight, at its answers alone.
 
     Raises:
@@ -244,7 +249,8 @@ def open_model(cfg: Config, teacher: Any, args: argparse.Namespace) -> Classifie
     try:
         model = Model('teacher', teacher.model)
         depth = len(model.blocks)
-        model.keep(args.layers or [depth // 3 - 1, 2 * depth // 3 - 1])
+        thirds = [max(depth // 3 - 1, 0), max(2 * depth // 3 - 1, 0)]
+        model.keep(thirds if args.layers is None else args.layers)
     except ValueError as error:
         raise ValueError(f'{error}{advice}') from error
     if model.no_maps is not None:
@@ -379,4 +385,5 @@ class Progress:
             return
         self.told = now
         left = (self.total - seen) * (now - self.begun) / seen
-        print_rank0([f'{seen} of {self.total} images, about {left:.0f} s left'])
+        time_left = f'{left / 60:.0f} min' if left >= 120 else f'{left:.0f} s'
+        print_rank0([f'{seen} of {self.total} images, about {time_left} left'])

@@ -1,6 +1,7 @@
 """``python -m mmvitkd select`` over real digits, and training with what it selects."""
 
 import csv
+from argparse import Namespace
 
 import numpy as np
 import pytest
@@ -15,8 +16,9 @@ from mmvitkd.analysis.selection import (
     uncertainty,
 )
 from mmvitkd.datasets.digits import load_scans
+from mmvitkd.inspection.select import open_model
 from mmvitkd.models.classifiers.tap import Tap, record
-from tests.helpers import NKD, build
+from tests.helpers import NKD, build, vit
 from tests.test_tools.runs import config, message, run
 
 PROBES = {
@@ -182,6 +184,45 @@ def test_images_in_memory_can_not_be_named(folder):
     told = message(*command[:at], *command[at + 2 :])
     assert 'are no files that an annotation file could name' in told
     assert 'Digits' in told
+
+
+def test_the_images_of_a_configs_own_training_set(folder, out):
+    """The same images, in whichever order they are listed."""
+    own = {
+        '_delete_': True,
+        'type': 'CustomDataset',
+        'data_prefix': str(folder / 'wild images'),
+        'with_label': False,
+        'pipeline': [],
+    }
+    changes = {'model.terms': {'kd': KD}, 'train_dataloader.dataset': own}
+    config(folder, 'own', **changes)
+    command = [*select(folder, 'own', **{'--layers': 1})]
+    at = command.index('--images')
+    command[1:2], command[at : at + 2] = [folder / 'own.py'], []
+    run(*command)
+    found = (folder / 'own' / 'selected.txt').read_text().splitlines()
+    assert found == (out / 'selected.txt').read_text().splitlines()
+
+
+def test_a_teacher_without_a_class_token_selects_by_its_answers():
+    pooled = vit(24, with_cls_token=False, out_type='avg_featmap')
+    teacher = build({'type': 'Teacher', 'cfg': pooled, 'checkpoint': 'none'})
+    args = Namespace(probe_weight=0.05, layers=None, head=0)
+    message = 'no class token.*--probe-weight 0 selects by its answers alone'
+    with pytest.raises(ValueError, match=message):
+        open_model(teacher, args)
+    args.probe_weight = 0
+    assert open_model(teacher, args).blocks == []
+
+
+def test_attention_counts_at_a_third_and_two_thirds_of_the_depth():
+    args = Namespace(probe_weight=0.05, layers=None, head=0)
+    for depth, blocks in ((12, (3, 7)), (6, (1, 3)), (2, (0,))):
+        cfg = vit(24, layers=depth)
+        teacher = build({'type': 'Teacher', 'cfg': cfg, 'checkpoint': 'none'})
+        names = [f'backbone.layers.{i}' for i in blocks]
+        assert open_model(teacher, args).blocks == names
 
 
 def test_a_config_without_a_teacher(folder, tmp_path):
