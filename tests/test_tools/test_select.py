@@ -16,7 +16,7 @@ from mmvitkd.analysis.selection import (
     uncertainty,
 )
 from mmvitkd.datasets.digits import load_scans
-from mmvitkd.inspection.select import open_model
+from mmvitkd.inspection.select import WildImages, find_images, open_model
 from mmvitkd.models.classifiers.tap import Tap, record
 from tests.helpers import NKD, build, vit
 from tests.test_tools.runs import config, message, run
@@ -203,6 +203,22 @@ def test_the_images_of_a_configs_own_training_set(folder, out):
     run(*command)
     found = (folder / 'own' / 'selected.txt').read_text().splitlines()
     assert found == (out / 'selected.txt').read_text().splitlines()
+
+
+@pytest.mark.parametrize('to_rgb', [False, True])
+def test_colours_are_in_the_order_that_the_preprocessor_takes(folder, tmp_path, to_rgb):
+    Image.new('RGB', (8, 8), 'red').save(tmp_path / 'red.png')
+    cfg = Config.fromfile(folder / 'run.py')
+    cfg.data_preprocessor.to_rgb = to_rgb  # whether it flips them
+    pixels = WildImages(*find_images(cfg, str(tmp_path)))[0]['inputs']
+    assert pixels[:, 0, 0].tolist() == ([0, 0, 255] if to_rgb else [255, 0, 0])
+
+
+def test_a_name_that_is_no_line_is_refused(folder, tmp_path):
+    Image.new('RGB', (8, 8)).save(tmp_path / 'two\nlines.png')
+    cfg = Config.fromfile(folder / 'run.py')
+    with pytest.raises(ValueError, match=r'two\\nlines.*rename it'):
+        find_images(cfg, str(tmp_path))
 
 
 def test_a_teacher_without_a_class_token_selects_by_its_answers():
