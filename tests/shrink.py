@@ -118,7 +118,8 @@ def shrink_vit(backbone: ConfigDict) -> int:
         'num_heads': 2,
         'feedforward_channels': 2 * width,
     }
-    backbone.img_size = 4 * backbone.get('patch_size', 16)
+    if backbone.get('img_size', 224) > IMAGE_SIZE:
+        backbone.img_size = 4 * backbone.get('patch_size', 16)
     return width
 
 
@@ -211,11 +212,22 @@ def shrink_loader(loader: ConfigDict, folder: Path) -> None:
     dataset = loader.dataset
     while 'dataset' in dataset:
         dataset = dataset.dataset
-    write = {
-        'CustomDataset': image_folder,
-        'ImageNet': imagenet_folder,
-        'mmvitkd.ImageFolder': image_folder,
-    }
+    if dataset.type in ('CIFAR10', 'CIFAR100'):  # digits, as large
+        loader.dataset = dataset = ConfigDict(
+            type='mmvitkd.Digits',
+            split='train' if dataset.split == 'train' else 'val',
+            pipeline=[{'type': 'Resize', 'scale': 32}, *dataset.pipeline],
+        )
+    if (
+        dataset.type == 'CustomDataset'
+        and not Path(dataset.get('ann_file', '')).is_file()
+    ):
+        root = imagenet_folder(folder / 'wild')
+        images = [line.split()[0] for line in (root / 'meta/train.txt').open()]
+        dataset.ann_file = str(root / 'selected.txt')
+        Path(dataset.ann_file).write_text(''.join(f'{image}\n' for image in images))
+        dataset.data_prefix = str(root / 'train')
+    write = {'ImageNet': imagenet_folder, 'mmvitkd.ImageFolder': image_folder}
     if dataset.type in write and not Path(dataset.data_root).is_dir():
         dataset.data_root = str(write[dataset.type](folder / dataset.type))
     dataset.indices = IMAGES

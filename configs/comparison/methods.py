@@ -144,6 +144,13 @@ methods = [
         weights="its authors'; no labels",
     ),
     dict(
+        name='Attention Probe',
+        config='../attention_probe/attention-probe_digits.py',
+        tuned=['probe'],
+        differs={'optim_wrapper.paramwise_cfg': "a rate for the teacher's mistakes"},
+        weights="its authors'; no labels",
+    ),
+    dict(
         name='TaT',
         config='../tat/tat_digits.py',
         weights="its authors' for ImageNet: 0.1 for labels, 0.2",

@@ -37,6 +37,14 @@ methods = [
         weights="its authors'",
     ),
     dict(
+        name='Attention Probe, 700 images, no labels',
+        config='../attention_probe/attention-probe_digits.py',
+        options=every_image,
+        tuned=['probe'],
+        differs={'optim_wrapper.paramwise_cfg': "a rate for the teacher's mistakes"},
+        weights="its authors'",
+    ),
+    dict(
         name='student alone, 700 labels',
         config='../digits/digits_student.py',
         options=every_image,

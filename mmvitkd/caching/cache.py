@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from mmvitkd.models.classifiers.cached_feature_spec import CachedFeatureSpec
-from mmvitkd.utils.cli import load_config, print_rank0
+from mmvitkd.utils.cli import device_of, load_config, print_rank0
 from mmvitkd.utils.teacher_cache import TeacherCache, cache_bytes
 
 from .folder import cached_config, prepare_folder, require_own, training_config
@@ -44,22 +44,6 @@ def cache_teacher(args: argparse.Namespace) -> None:
         return
     pin = device.type == 'cuda' and not args.no_pin_memory
     write_cache(source, manifest, args.out, pin)
-
-
-def device_of(name: str | None, local_rank: int) -> torch.device:
-    """Choose the device: the one that is named, else the process's GPU, else the CPU.
-
-    Raises:
-        ValueError: If it does not exist.
-    """
-    if name is None:
-        name = f'cuda:{local_rank}' if torch.cuda.is_available() else 'cpu'
-    try:
-        torch.zeros(1, device=name)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f'--device {name}: {reason}') from error
-    return torch.device(name)
 
 
 def estimate(source: Source, manifest: dict[str, Any], out: Path) -> int:

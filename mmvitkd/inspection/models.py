@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,7 +100,7 @@ class Classifier:
         Raises:
             ValueError: If the images differ in size.
         """
-        return self._forward(self._prepare(stack(images)))
+        return self.run(self._prepare(stack(images)))
 
     def _prepare(self, x: Tensor) -> Tensor:
         """Resize and normalise ``(B, 3, H, W)``, RGB, 0 to 255."""
@@ -110,7 +111,8 @@ class Classifier:
             x = x.flip(1)
         return preprocessor({'inputs': x})['inputs']
 
-    def _forward(self, inputs: Tensor) -> Captured:
+    def run(self, inputs: Tensor) -> Captured:
+        """Ask about ``(B, 3, H, W)``, as the model takes them."""
         return Captured([], self._logits(inputs))
 
     @torch.no_grad()
@@ -145,7 +147,7 @@ class Model(Classifier):
         noise = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(0))
         inputs = self._prepare(noise * 255)
         self.no_maps = self._why_no_maps(inputs)
-        last = self._forward(inputs).layers[-1]
+        last = self.run(inputs).layers[-1]
         self.width = last.tokens.value.shape[-1]
         assert last.tokens.hw is not None  # patch tokens have one
         self.grid = last.tokens.hw
@@ -155,8 +157,27 @@ class Model(Classifier):
         """Return how many heads a block's attention has."""
         return self._attention[block].heads
 
+    def keep(self, layers: Sequence[int]) -> None:
+        """Look at some blocks only, from now on.
+
+        Args:
+            layers: Their numbers, from 0 on.
+
+        Raises:
+            ValueError: If there is no such block.
+        """
+        wrong = [n for n in layers if not 0 <= n < len(self.blocks)]
+        if wrong:
+            raise ValueError(
+                f"model '{self.name}' has the layers 0 to {len(self.blocks) - 1}, "
+                f'not {wrong}'
+            )
+        self.blocks = list(dict.fromkeys(self.blocks[n] for n in layers))
+        self._attention = {block: self._attention[block] for block in self.blocks}
+
     @torch.no_grad()
-    def _forward(self, inputs: Tensor) -> Captured:
+    def run(self, inputs: Tensor) -> Captured:
+        """Ask about ``(B, 3, H, W)``, as the model takes them."""
         taps = [Tap(b, kind) for b in self.blocks for kind in ('patch', 'all')]
         if self.no_maps is None:
             parts = self._attention.values()

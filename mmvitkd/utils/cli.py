@@ -275,6 +275,22 @@ def unwrap(model: nn.Module) -> nn.Module:
     return inner
 
 
+def device_of(name: str | None, local_rank: int) -> torch.device:
+    """Choose the device: the one that is named, else the process's GPU, else the CPU.
+
+    Raises:
+        ValueError: If it does not exist.
+    """
+    if name is None:
+        name = f'cuda:{local_rank}' if torch.cuda.is_available() else 'cpu'
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f'--device {name}: {reason}') from error
+    return torch.device(name)
+
+
 def print_rank0(lines: list[str]) -> None:
     """Print lines, in the first of the processes only."""
     if int(os.environ.get('RANK', os.environ.get('SLURM_PROCID', '0'))) == 0:

@@ -10,7 +10,9 @@ from .logit_loss import LogitLoss
 from .logit_mse_loss import LogitMSELoss
 from .manifold_loss import ManifoldLoss
 from .nkd_loss import NKDLoss
+from .noise_adapted_ce_loss import NoiseAdaptedCELoss
 from .normalised_mse_loss import NormalisedMSELoss
+from .probe_loss import ProbeLoss
 from .projector_loss import ProjectorLoss
 from .qkv_relation_loss import QKVRelationLoss
 from .rkd_loss import RKDLoss
@@ -31,7 +33,9 @@ __all__ = [
     'LogitMSELoss',
     'ManifoldLoss',
     'NKDLoss',
+    'NoiseAdaptedCELoss',
     'NormalisedMSELoss',
+    'ProbeLoss',
     'ProjectorLoss',
     'QKVRelationLoss',
     'RKDLoss',
