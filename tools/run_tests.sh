@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
-# Sets up what the tests need, then runs static checks and the whole suite.
-#   bash tools/run_tests.sh [--no-venv] [--stack onedl|official] [PYTEST ARGUMENTS]
-# On the official stack only what it can run is tested: classification.
+# Sets up what the tests need, then runs static checks and the tests.
+#   bash tools/run_tests.sh [--all] [--no-venv] [--stack onedl|official] [PYTEST ARGUMENTS]
+# With --all the slow tests, too, of whole programs. On the official stack only what it
+# can run is tested: classification.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-stack=onedl no_venv=
+stack=onedl no_venv='' marks='not slow'
 while [ $# -gt 0 ]; do
   case $1 in
+    --all) marks='' && shift ;;
     --no-venv) no_venv=--no-venv && shift ;;
     --stack) stack=${2:-} && shift $(($# > 1 ? 2 : 1)) ;;
     *) break ;;
@@ -31,6 +33,7 @@ if [ "$stack" = onedl ]; then
   "$PYTHON" -m ruff format --check .
   "$PYTHON" -m mypy
   "$PYTHON" -m pre_commit validate-config
-  exec "$PYTHON" -m pytest "$@"
+else
+  marks="${marks:+$marks and }not onedl_only"
 fi
-exec "$PYTHON" -m pytest -m 'not onedl_only' "$@"
+exec "$PYTHON" -m pytest -m "$marks" "$@"

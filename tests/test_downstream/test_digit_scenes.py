@@ -319,6 +319,7 @@ def test_options_that_do_not_fit_are_refused(trained, tmp_path, capsys):
     assert '--metrics is a .json file' in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_dist_scripts(trained, tmp_path):
     """A detector is trained by two processes while a segmentor is tested by one."""
     tools = ROOT / 'tools' / 'downstream'
@@ -342,6 +343,7 @@ def test_comparison_of_nothing_is_refused(tmp_path, capsys):
     assert f'python -m mmvitkd draw-scenes {tmp_path}' in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_comparison_goes_from_students_to_pictures(scenes, tmp_path, capsys):
     """One epoch of each training; what is finished is not run again."""
     options = [

@@ -16,6 +16,7 @@ print(slow_bfloat16(True))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     platform.machine() not in ('x86_64', 'AMD64'),
     reason='oneDNN has this switch on x86',

@@ -41,6 +41,7 @@ def variants():
 # ------------------------------------------------------------------------ for real
 
 
+@pytest.mark.slow
 def test_every_variant_of_digits_by_one_and_two_processes(
     benchmark, tmp_path, variants
 ):

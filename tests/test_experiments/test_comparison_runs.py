@@ -73,6 +73,7 @@ def finished(folder: Path) -> dict[str, float]:
     }
 
 
+@pytest.mark.slow
 def test_what_was_killed_goes_on(ran):
     folder, (code, killed), (_, done) = ran
     assert code == 1

@@ -120,6 +120,7 @@ def student(folder: Path, name: str, **changes: Any) -> Run:
     return Run(Setting(name, Config(cfg.to_dict())), 0, folder / 'runs')
 
 
+@pytest.mark.slow
 def test_real_trainings_as_jobs_of_a_cluster(tmp_path):
     """By submitit, whose jobs are processes that import everything anew."""
     good = student(tmp_path, 'good')

@@ -178,6 +178,7 @@ print(*(run.name for run in plan(Path(), 1, 1, 'cpu')), sep=', ')
 """
 
 
+@pytest.mark.slow
 def test_the_quickstart_is_in_the_wheel(python: Path, tmp_path: Path) -> None:
     """With its configs; a whole run is too long."""
     # of which mim answers --help itself
@@ -207,6 +208,7 @@ def test_names_of_configs_are_found_in_the_wheel(python: Path, tmp_path: Path) -
     assert told[1] == 'vitkd_digits'
 
 
+@pytest.mark.slow
 def test_mim_trains_tests_and_exports_from_the_wheel(
     python: Path, tmp_path: Path
 ) -> None:

@@ -88,6 +88,7 @@ def test_killed_and_resumed_it_ends_in_the_same_bytes(written, tmp_path):
     assert all((out / name).stat().st_ino == inodes[name] for name in shards)
 
 
+@pytest.mark.slow
 def test_two_processes_write_what_one_does(written, tmp_path):
     """By torchrun; nothing is lost, and each shard is written once."""
     out = tmp_path / 'cache'

@@ -80,6 +80,7 @@ def test_losses_on_few_classes_differ_by_the_tail_alone(stored, tmp_path):
     assert np.abs(seen[4] - seen[10]).max() > 1e-4
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_the_teacher_does_in_one(tmp_path):
     """The same weights after an epoch of four steps of SGD."""
     changes = {**PLAIN, 'optim_wrapper.optimizer': {'type': 'SGD', 'lr': 0.1}}

@@ -137,6 +137,7 @@ def trains_from(folder: Path, stored: Path) -> str:
     return told
 
 
+@pytest.mark.slow
 def test_a_locale_that_is_not_utf8(trained, tmp_path):
     """The console can't write what a folder is called, and files are UTF-8 still."""
     folder = tmp_path / 'größe–Ω'

@@ -167,6 +167,7 @@ def test_image_file_is_a_test_digit(first):
     assert np.array_equal(image, Digits('test')[0]['img'])
 
 
+@pytest.mark.slow
 def test_second_run_reuses_what_is_finished(first):
     """And trains again, to the same end, what was cut short."""
     before, work_dir = first

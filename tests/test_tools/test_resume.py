@@ -35,6 +35,7 @@ def everything_random(folder: Path) -> Path:
     )
 
 
+@pytest.mark.slow
 def test_killed_in_mid_epoch_and_resumed_ends_in_the_same_weights(tmp_path):
     """By SIGKILL, in processes of their own, by the user's commands."""
     cfg = everything_random(tmp_path)

@@ -113,6 +113,7 @@ def test_flexible_runner(tmp_path, hostile, marker):
     refused(message('train', cfg, '--work-dir', tmp_path / 'run'), marker)
 
 
+@pytest.mark.slow
 def test_mmpretrains_own_train(tmp_path, hostile, marker):
     """Of our code it imports what the config's types name, and nothing else."""
     own = {'custom_hooks': [], 'custom_imports': None, 'load_from': str(hostile)}

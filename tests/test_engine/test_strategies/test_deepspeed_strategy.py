@@ -12,7 +12,7 @@ from tests.test_engine.test_strategies.sharded import (
 )
 from tests.test_tools.runs import assert_same, message, run, run_together, weights
 
-pytestmark = pytest.mark.onedl_only
+pytestmark = [pytest.mark.onedl_only, pytest.mark.slow]
 
 ZERO = {
     'type': 'mmvitkd.DeepSpeedStrategy',

@@ -345,6 +345,7 @@ def answer_compiled(folder):
     assert is_own == [True, False, True]
 
 
+@pytest.mark.slow
 def test_compiled_it_answers_the_same(tmp_path):
     """But for rounding; a block with a tap inside runs as it is."""
     # a process that has compiled can't be forked, as other tests do with this one
