@@ -25,6 +25,7 @@ extensions = [
     'sphinx_copybutton',
     'mathml',
     'model_zoo',
+    'review_table',
     'text_files',
 ]
 highlight_language = 'text'

@@ -183,7 +183,14 @@ def shrink_rednet(backbone: ConfigDict) -> int:
     return 16 * 8 * 4
 
 
+def shrink_cifar_resnet(backbone: ConfigDict) -> int:
+    """Shrink a ResNet for CIFAR, by its depth; return its last width."""
+    backbone.depth = 20
+    return 64
+
+
 BACKBONES = {
+    'CIFARResNet': shrink_cifar_resnet,
     'VisionTransformer': shrink_vit,
     'DeiT3': shrink_vit,
     'ConvAttentionViT': shrink_vit,

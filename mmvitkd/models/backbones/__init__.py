@@ -1,3 +1,4 @@
+from .cifar_resnet import CIFARResNet
 from .conv_attention_vit import ConvAttentionViT
 from .cross_bias_vit import CrossBiasViT
 from .deit3 import DeiT3
@@ -9,6 +10,7 @@ from .rednet import RedNet
 from .vitdet import ViTDet
 
 __all__ = [
+    'CIFARResNet',
     'ConvAttentionViT',
     'CrossBiasViT',
     'DeiT3',

@@ -1,0 +1,72 @@
+"""The table of the review's systems, from ``docs/review_table.yml``."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import yaml
+from sphinx.application import Sphinx
+
+PAGE = 'docs/review_table'
+MARK = '*The table is made when the site is built (`make docs`).*'
+COLUMNS = ('row', 'pair', 'method', 'review', 'source', 'here', 'on digits', 'remark')
+
+
+def models(root: Path) -> dict[str, dict[str, Any]]:
+    """Read every model of the metafiles, by its name."""
+    index = yaml.safe_load((root / 'model-index.yml').read_text(encoding='utf-8'))
+    found = {}
+    for file in index['Import']:
+        content = yaml.safe_load((root / file).read_text(encoding='utf-8'))
+        found |= {model['Name']: model for model in content['Models']}
+    return found
+
+
+def on_digits(root: Path) -> dict[str, str]:
+    """Read the measured top-1 on digits, by method."""
+    with (root / 'results/methods.csv').open(encoding='utf-8', newline='') as file:
+        return {
+            line['method']: f'{float(line["mean"]):.1f}'
+            for line in csv.DictReader(file)
+            if line['mean']
+        }
+
+
+def table(root: Path) -> str:
+    """Return the table in Markdown."""
+    known, digits = models(root), on_digits(root)
+    lines = ['| ' + ' | '.join(COLUMNS) + ' |', '|---' * len(COLUMNS) + '|']
+    rows = yaml.safe_load((root / 'docs/review_table.yml').read_text(encoding='utf-8'))
+    for row in rows:
+        here, source = row.get('none', ''), ''
+        if 'config' in row:
+            model = known[row['config']]
+            here = f'[config](../{model["Config"]})'
+            for result in model.get('Results', []):
+                source = f'{result["Metrics"]["Top 1 Accuracy (paper)"]:.2f}'
+        cells = (
+            str(row['row']),
+            row['pair'],
+            row['method'],
+            row['review'],
+            source,
+            here,
+            digits[row['digits']] if 'digits' in row else '',
+            row.get('wrong', ''),
+        )
+        lines.append('| ' + ' | '.join(cells) + ' |')
+    return '\n'.join([*lines, ''])
+
+
+def fill_in(app: Sphinx, page: str, source: list[str]) -> None:
+    if page != PAGE:
+        return
+    root = Path(app.srcdir)
+    for file in ('docs/review_table.yml', 'model-index.yml', 'results/methods.csv'):
+        app.env.note_dependency(root / file)
+    source[0] = source[0].replace(MARK, table(root))
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    app.connect('source-read', fill_in)
+    return {'parallel_read_safe': True}
