@@ -1,6 +1,7 @@
 from .cached_teacher import CachedTeacher
 from .hugging_face_model import HuggingFaceModel
 from .masked_teacher import MaskedTeacher
+from .stochastic_teacher import StochasticTeacher
 from .teacher import Teacher
 from .teacher_protocol import TeacherProtocol
 from .vitkd_distiller import ViTKDDistiller
@@ -9,6 +10,7 @@ __all__ = [
     'CachedTeacher',
     'HuggingFaceModel',
     'MaskedTeacher',
+    'StochasticTeacher',
     'Teacher',
     'TeacherProtocol',
     'ViTKDDistiller',

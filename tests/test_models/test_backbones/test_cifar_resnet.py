@@ -16,6 +16,10 @@ def test_as_many_parameters_as_published(depth, millions):
 def test_three_stages_of_halved_maps():
     model = CIFARResNet(20, out_indices=(0, 1, 2))
     maps = model(torch.randn(1, 3, 32, 32))
-    assert [tuple(m.shape[1:]) for m in maps] == [(16, 32, 32), (32, 16, 16), (64, 8, 8)]
+    assert [tuple(m.shape[1:]) for m in maps] == [
+        (16, 32, 32),
+        (32, 16, 16),
+        (64, 8, 8),
+    ]
     (last,) = CIFARResNet(20)(torch.randn(1, 3, 32, 32))
     assert last.shape == maps[2].shape
