@@ -1,3 +1,4 @@
+from .adversarial_feature_loss import AdversarialFeatureLoss
 from .correlation_loss import CorrelationLoss
 from .cosine_loss import CosineLoss
 from .dist_loss import DISTLoss
@@ -11,6 +12,7 @@ from .logit_mse_loss import LogitMSELoss
 from .manifold_loss import ManifoldLoss
 from .nkd_loss import NKDLoss
 from .normalised_mse_loss import NormalisedMSELoss
+from .partial_cross_attention_loss import PartialCrossAttentionLoss
 from .projector_loss import ProjectorLoss
 from .qkv_relation_loss import QKVRelationLoss
 from .rkd_loss import RKDLoss
@@ -19,6 +21,7 @@ from .vitkd_gen_loss import ViTKDGenLoss
 from .vitkd_mimic_loss import ViTKDMimicLoss
 
 __all__ = [
+    'AdversarialFeatureLoss',
     'CorrelationLoss',
     'CosineLoss',
     'DISTLoss',
@@ -32,6 +35,7 @@ __all__ = [
     'ManifoldLoss',
     'NKDLoss',
     'NormalisedMSELoss',
+    'PartialCrossAttentionLoss',
     'ProjectorLoss',
     'QKVRelationLoss',
     'RKDLoss',
