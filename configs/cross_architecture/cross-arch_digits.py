@@ -38,7 +38,7 @@ optim_wrapper = dict(
 )
 
 # epochs 25 and 35 of 120 are 42 and 58 of 200
-digits_ramp = dict(kind='ramp', begin=42, end=58, end_factor=0.2)
+digits_ramp = dict(kind='ramp', begin=42, end=58)
 custom_hooks = [
     dict(
         type='mmvitkd.TermWeightHook',

@@ -94,14 +94,18 @@ def test_images_and_their_size_have_one_place(pair):
 
 
 def test_the_ramp_is_as_released():
-    """min(max(epoch - 25, 0) / 50, 0.2), for the method's two terms."""
-    hook, views = load('cross-arch', PAIRS[0]).custom_hooks
+    """Weights times min(max(epoch - 25, 0) / 50, 0.2), for the method's two terms."""
+    cfg = load('cross-arch', PAIRS[0])
+    attention, features = (cfg.model.terms[n].loss for n in ('attention', 'features'))
+    assert (attention['attention'], attention['values']) == (0.2, 0.05)
+    assert features.loss_weight == pytest.approx(0.05 * attention.loss_weight)
+    hook, views = cfg.custom_hooks
     assert views.type == 'mmvitkd.StudentViewHook'
     assert set(hook.terms) == {'attention', 'features'}
     for ramp in hook.terms.values():
         for epoch in range(120):
             share = (epoch - ramp.begin) / (ramp.end - ramp.begin)
-            factor = ramp.end_factor * min(max(share, 0), 1)
+            factor = attention.loss_weight * min(max(share, 0), 1)
             assert factor == pytest.approx(min(max(epoch - 25, 0) / 50, 0.2))
 
 

@@ -8,15 +8,20 @@ kd_term = dict(
 cross_terms = dict(
     attention=dict(
         neck=dict(type='PartialCrossAttentionNeck'),
-        loss=dict(type='PartialCrossAttentionLoss', attention=0.2, values=0.05),
+        loss=dict(
+            type='PartialCrossAttentionLoss',
+            attention=0.2,
+            values=0.05,
+            loss_weight=0.2,
+        ),
     ),
     features=dict(
         neck=dict(type='AdversarialNeck'),
-        loss=dict(type='AdversarialFeatureLoss', loss_weight=0.05),
+        loss=dict(type='AdversarialFeatureLoss', loss_weight=0.2 * 0.05),
     ),
 )
-# min(max(epoch - 25, 0) / 50, 0.2)
-ramp = dict(kind='ramp', begin=25, end=35, end_factor=0.2)
+# up to the 0.2 of the weights: min(max(epoch - 25, 0) / 50, 0.2)
+ramp = dict(kind='ramp', begin=25, end=35)
 cross_hooks = [
     dict(type='mmvitkd.TermWeightHook', terms=dict(attention=ramp, features=ramp)),
     dict(type='mmvitkd.StudentViewHook'),

@@ -52,7 +52,7 @@ class StudentViewHook(Hook):
         if not hasattr(model, 'student'):
             raise ValueError(
                 f'StudentViewHook: {type(model).__name__} has no student whose images '
-                'could differ: StudentViewHook is for ViTKDDistiller'
+                "could differ from its teachers': the model must be a ViTKDDistiller"
             )
         if not model.terms or self._handle is not None:
             return

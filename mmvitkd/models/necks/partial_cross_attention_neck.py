@@ -26,7 +26,8 @@ class PartialCrossAttentionNeck(BaseModule):
     the whole map, as in the last stage.
 
     :class:`PartialCrossAttentionLoss` compares what this returns, attention and values
-    in a row.
+    in a row. Every head counts as one of the batch, so that its values are related by
+    themselves, too.
 
     Args:
         in_channels: The student's width; inferred by the distiller.
@@ -74,7 +75,8 @@ class PartialCrossAttentionNeck(BaseModule):
             hw_t: Their grid.
 
         Returns:
-            Attention and values of the student and of the teacher, ``(B, M, 2 * C)``.
+            Attention and values of the student and of the teacher,
+            ``(B * heads, M, 2 * d)``.
 
         Raises:
             ValueError: If a grid does not match its tokens.
@@ -90,7 +92,11 @@ class PartialCrossAttentionNeck(BaseModule):
 
     def _join(self, qkv: Tensor, own: Tensor) -> Tensor:
         """Put the attention of ``qkv`` and the values of ``own`` in a row."""
-        q, k, v = qkv.unflatten(2, (PARTS, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
-        attention = F.scaled_dot_product_attention(q, k, v)  # (B, heads, M, d)
-        attention = attention.transpose(1, 2).flatten(2)  # (B, M, C)
-        return torch.cat([attention, own.chunk(PARTS, -1)[2]], -1)
+        q, k, v = self._split(qkv)
+        attention = F.scaled_dot_product_attention(q, k, v)  # (B * heads, M, d)
+        return torch.cat([attention, self._split(own)[2]], -1)
+
+    def _split(self, qkv: Tensor) -> Tensor:
+        """Cut ``(B, M, 3 * C)`` into ``(3, B * heads, M, d)``."""
+        x = qkv.unflatten(2, (PARTS, self.num_heads, -1))
+        return x.permute(2, 0, 3, 1, 4).flatten(1, 2)

@@ -93,13 +93,17 @@ def test_evaluation_crosses_nothing():
 
 
 def test_heads_attend_by_themselves():
-    heads = PartialCrossAttentionNeck(5, 24, num_heads=2, prob=0.0)
-    t = tokens(2, 16, 24)
-    _, target = heads(tokens(2, 16, 5), HW, t, HW)
-    q, k, v = t.chunk(3, -1)
-    for part in (slice(0, 4), slice(4, 8)):
-        qkv = torch.cat([y[..., part] for y in (q, k, v)], -1)
-        assert torch.allclose(target[..., part], attention(qkv), atol=1e-6)
+    """Each is one of the batch: two of the first image, then two of the second."""
+    neck = PartialCrossAttentionNeck(5, 24, num_heads=2, prob=0.0)
+    x, t = tokens(2, 16, 5), tokens(2, 16, 24)
+    sides = neck(x, HW, t, HW)
+    for side, whole in zip(sides, (maps(neck, x), t), strict=True):
+        assert side.shape == (4, 16, 8)
+        q, k, v = whole.chunk(3, -1)
+        for head, part in enumerate((slice(0, 4), slice(4, 8))):
+            qkv = torch.cat([y[..., part] for y in (q, k, v)], -1)
+            by_hand = torch.cat([attention(qkv), v[..., part]], -1)
+            assert torch.allclose(side[head::2], by_hand, atol=1e-5)
 
 
 def test_the_students_map_is_brought_to_the_teachers_grid():
