@@ -26,4 +26,8 @@ cross_hooks = [
     dict(type='mmvitkd.TermWeightHook', terms=dict(attention=ramp, features=ramp)),
     dict(type='mmvitkd.StudentViewHook'),
 ]
-cross_keys = {'.discriminator': dict(lr_mult=0.01)}
+cross_keys = {
+    '.discriminator': dict(lr_mult=0.01),
+    # the relations of values are of their fourth power
+    'attention.neck': dict(lr_mult=0.1),
+}
