@@ -114,7 +114,7 @@ def shrink_vit(backbone: ConfigDict) -> int:
     width = max(8, arch['embed_dims'] // 8)
     backbone.arch = {
         'embed_dims': width,
-        'num_layers': min(arch['num_layers'], 14),  # depths still differ
+        'num_layers': arch['num_layers'],
         'num_heads': 2,
         'feedforward_channels': 2 * width,
     }
@@ -140,6 +140,7 @@ def shrink_swin(backbone: ConfigDict) -> int:
     }
     backbone.img_size = IMAGE_SIZE
     backbone.window_size = 2  # the last grid is 2x2
+    backbone.pop('stage_cfgs', None)  # windows of another size
     return 8 * width
 
 
@@ -189,6 +190,12 @@ def shrink_cifar_resnet(backbone: ConfigDict) -> int:
     return 64
 
 
+def shrink_mobilenet(backbone: ConfigDict) -> int:
+    """Shrink a MobileNetV2, all but its depth; return its last width."""
+    backbone.widen_factor = 0.1
+    return 1280
+
+
 BACKBONES = {
     'CIFARResNet': shrink_cifar_resnet,
     'VisionTransformer': shrink_vit,
@@ -196,10 +203,12 @@ BACKBONES = {
     'ConvAttentionViT': shrink_vit,
     'CrossBiasViT': shrink_cross_bias,
     'DistilledVisionTransformer': shrink_vit,
+    'EfficientNet': lambda backbone: 1280,  # b0 is small
     'ExtraTokenViT': shrink_vit,
     'MiniDeiT': shrink_vit,
     'MiniSwin': shrink_swin,
     'RedNet': shrink_rednet,
+    'MobileNetV2': shrink_mobilenet,
     'ResNet': shrink_resnet,
     'SwinTransformer': shrink_swin,
     'TinyViT': shrink_tinyvit,
@@ -258,8 +267,18 @@ def shrink_schedule(cfg: Config) -> None:
     if isinstance(schedulers, dict):  # the only one
         schedulers = [schedulers]
     cfg.param_scheduler = [s for s in schedulers if s.get('begin', 0) < 1]
+    # likewise of terms
+    hooks = cfg.get('custom_hooks') or []
+    cfg.custom_hooks = [hook for hook in hooks if not begins_later(hook)]
     cfg.default_hooks.logger.interval = 1
     cfg.randomness = {'seed': 0}
+
+
+def begins_later(hook: ConfigDict) -> bool:
+    """Whether a hook leaves all its terms without weight in the first epoch."""
+    return 'terms' in hook and all(
+        schedule.get('begin', 0) >= 1 for schedule in hook.terms.values()
+    )
 
 
 def imagenet_folder(root: Path) -> Path:

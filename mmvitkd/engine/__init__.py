@@ -8,6 +8,7 @@ from .hooks import (
     LabelCheckHook,
     ResumeOptimHook,
     SafeCheckpointHook,
+    StudentViewHook,
     TermWeightHook,
 )
 from .optimizers import (
@@ -34,5 +35,6 @@ __all__ = [
     'LayerDecayConstructor',
     'ResumeOptimHook',
     'SafeCheckpointHook',
+    'StudentViewHook',
     'TermWeightHook',
 ]

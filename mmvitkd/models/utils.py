@@ -5,6 +5,7 @@ from numbers import Real
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from mmengine.dist import get_comm_device, get_world_size
 from torch import Tensor, nn
 from torch.distributed.nn import all_gather
@@ -133,6 +134,13 @@ def check_ratio(ratio: Any) -> float:
     if not 0 <= check_number('mask_ratio', ratio) < 1:
         raise ValueError(f'mask_ratio must be in [0, 1), got {ratio}')
     return ratio
+
+
+def check_share(name: str, value: Any) -> float:
+    """Return ``value`` if it is a number from 0 to 1, else raise ValueError."""
+    if not 0 <= check_number(name, value) <= 1:
+        raise ValueError(f'{name} must be between 0 and 1, got {value}')
+    return value
 
 
 def check_heads(num_heads: int, channels: int) -> int:
@@ -271,6 +279,19 @@ def sincos_positions(
     columns = columns[None].expand(hw[0], -1, -1)  # (H, W, F)
     waves = torch.cat([rows.sin(), columns.sin(), rows.cos(), columns.cos()], -1)
     return waves.flatten(0, 1)[:, :channels]
+
+
+def resample_tokens(x: Tensor, hw: tuple[int, int], to: tuple[int, int]) -> Tensor:
+    """Bring patch tokens ``(B, H * W, C)`` to another grid, bilinearly.
+
+    Returns:
+        ``(B, N, C)`` with ``N`` the places of ``to``; as they are on an equal grid.
+    """
+    if hw == to:
+        return x
+    y = x.transpose(1, 2).unflatten(2, hw).float()  # (B, C, H, W)
+    y = F.interpolate(y, to, mode='bilinear', antialias=True)
+    return y.flatten(2).transpose(1, 2).to(x.dtype)
 
 
 def conv_relu_conv(channels: int) -> nn.Sequential:

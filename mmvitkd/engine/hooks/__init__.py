@@ -9,6 +9,7 @@ from .overview_hook import OverviewHook
 from .rehearsal_hook import RehearsalHook
 from .resume_optim_hook import ResumeOptimHook
 from .safe_checkpoint_hook import SafeCheckpointHook
+from .student_view_hook import StudentViewHook
 from .term_weight_hook import TermWeightHook
 
 __all__ = [
@@ -23,5 +24,6 @@ __all__ = [
     'RehearsalHook',
     'ResumeOptimHook',
     'SafeCheckpointHook',
+    'StudentViewHook',
     'TermWeightHook',
 ]

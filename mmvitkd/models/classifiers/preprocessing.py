@@ -130,22 +130,24 @@ def renormalise(x: Tensor, given: nn.Module, wanted: nn.Module) -> Tensor:
     """
     if is_same(given, wanted):
         return x
-    x = _denormalise(x, given)  # 0 .. 255
+    x = denormalise(x, given)  # 0 .. 255
     mean = getattr(wanted, 'mean', None)
     if x.shape[1] == 1 and mean is not None:
         x = x.expand(-1, len(mean), -1, -1)
     if x.shape[1] == 3 and is_rgb(given) != is_rgb(wanted):
         x = x.flip(1)
-    return _normalise(x, wanted)
+    return normalise(x, wanted)
 
 
-def _denormalise(x: Tensor, preprocessor: Any) -> Tensor:
+def denormalise(x: Tensor, preprocessor: Any) -> Tensor:
+    """Turn what a preprocessor yields into pixels from 0 to 255."""
     if getattr(preprocessor, 'mean', None) is None:
         return x
     return x * preprocessor.std.to(x) + preprocessor.mean.to(x)
 
 
-def _normalise(x: Tensor, preprocessor: Any) -> Tensor:
+def normalise(x: Tensor, preprocessor: Any) -> Tensor:
+    """Undo :func:`denormalise`."""
     if getattr(preprocessor, 'mean', None) is None:
         return x
     return (x - preprocessor.mean.to(x)) / preprocessor.std.to(x)

@@ -2,11 +2,11 @@ import difflib
 import logging
 from typing import Any, NamedTuple
 
-import torch.nn.functional as F
 from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from mmvitkd.models.utils import resample_tokens
 from mmvitkd.registry import MODELS
 
 from .tap import Feature, Grid, Tap
@@ -276,9 +276,6 @@ def resample(teacher: Feature, hw: Grid | None) -> Tensor:
     Returns:
         ``(B, H * W, C)``, or the value as it is when a side has no grid.
     """
-    y, hw_t = teacher.value, teacher.hw
-    if hw is None or hw_t is None or hw == hw_t:
-        return y
-    y = y.transpose(1, 2).unflatten(2, hw_t).float()  # (B, C, H_t, W_t)
-    y = F.interpolate(y, hw, mode='bilinear', antialias=True)
-    return y.flatten(2).transpose(1, 2).to(teacher.value.dtype)  # (B, N, C)
+    if hw is None or teacher.hw is None:
+        return teacher.value
+    return resample_tokens(teacher.value, teacher.hw, hw)

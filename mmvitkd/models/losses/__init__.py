@@ -1,3 +1,4 @@
+from .adversarial_feature_loss import AdversarialFeatureLoss
 from .correlation_loss import CorrelationLoss
 from .cosine_loss import CosineLoss
 from .dist_loss import DISTLoss
@@ -12,6 +13,7 @@ from .manifold_loss import ManifoldLoss
 from .nkd_loss import NKDLoss
 from .noise_adapted_ce_loss import NoiseAdaptedCELoss
 from .normalised_mse_loss import NormalisedMSELoss
+from .partial_cross_attention_loss import PartialCrossAttentionLoss
 from .probe_loss import ProbeLoss
 from .projector_loss import ProjectorLoss
 from .qkv_relation_loss import QKVRelationLoss
@@ -21,6 +23,7 @@ from .vitkd_gen_loss import ViTKDGenLoss
 from .vitkd_mimic_loss import ViTKDMimicLoss
 
 __all__ = [
+    'AdversarialFeatureLoss',
     'CorrelationLoss',
     'CosineLoss',
     'DISTLoss',
@@ -35,6 +38,7 @@ __all__ = [
     'NKDLoss',
     'NoiseAdaptedCELoss',
     'NormalisedMSELoss',
+    'PartialCrossAttentionLoss',
     'ProbeLoss',
     'ProjectorLoss',
     'QKVRelationLoss',

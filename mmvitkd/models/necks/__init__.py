@@ -1,11 +1,14 @@
+from .adversarial_neck import AdversarialNeck
 from .anchor_point_neck import AnchorPointNeck
 from .conv_generative_projector import ConvGenerativeProjector
 from .cross_attention_generative_projector import CrossAttentionGenerativeProjector
 from .dense_generative_projector import DenseGenerativeProjector
 from .generative_projector import GenerativeProjector
 from .grid_aligner import GridAligner
+from .groupwise_linear_neck import GroupwiseLinearNeck
 from .linear_projector import LinearProjector
 from .mgd_projector import MGDProjector
+from .partial_cross_attention_neck import PartialCrossAttentionNeck
 from .patch_group_neck import PatchGroupNeck
 from .residual_generative_projector import ResidualGenerativeProjector
 from .self_attention_generative_projector import SelfAttentionGenerativeProjector
@@ -14,14 +17,17 @@ from .target_aware_neck import TargetAwareNeck
 from .transformer_generative_projector import TransformerGenerativeProjector
 
 __all__ = [
+    'AdversarialNeck',
     'AnchorPointNeck',
     'ConvGenerativeProjector',
     'CrossAttentionGenerativeProjector',
     'DenseGenerativeProjector',
     'GenerativeProjector',
     'GridAligner',
+    'GroupwiseLinearNeck',
     'LinearProjector',
     'MGDProjector',
+    'PartialCrossAttentionNeck',
     'PatchGroupNeck',
     'ResidualGenerativeProjector',
     'SelfAttentionGenerativeProjector',
