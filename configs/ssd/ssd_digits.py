@@ -1,5 +1,5 @@
-# SSD on digits: the student of digits_student.py, after which this is run, teaches a new
-# one of its kind.
+# SSD on digits: the student of digits_student.py, which is run before this, teaches a
+# new one of its kind.
 #   python tools/train.py configs/ssd/ssd_digits.py
 _base_ = '../digits/vitkd_digits.py'
 
