@@ -92,6 +92,7 @@ def shrink_teacher(teacher: ConfigDict, folder: Path, name: str) -> None:
     plain.get('backbone', {}).pop('init_cfg', None)
     plain.pop('_scope_', None)  # ours, as the distiller builds it
     teacher.checkpoint = str(save_weights(plain, folder / f'{name}.pth'))
+    teacher.pop('prefix', None)
 
 
 def teacher_config(cfg: Any) -> ConfigDict:

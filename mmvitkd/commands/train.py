@@ -1,13 +1,20 @@
 """Train by a config: a distiller, or a teacher or student alone."""
 
 import argparse
+import subprocess
+import sys
 
 from .options import add_shared_arguments
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    parser.add_argument('config', help='path of the config')
+    parser.add_argument(
+        'config',
+        nargs='+',
+        help='path of the config; of several, each is trained after the other, so that '
+        'one may learn from the student of the one before',
+    )
     parser.add_argument(
         '--work-dir',
         help='folder for logs and checkpoints, which must hold no other run. '
@@ -57,8 +64,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_shared_arguments(parser)
 
 
+def check_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Refuse what several runs can't share."""
+    if len(args.config) == 1:
+        return
+    for option, given in (
+        ('--work-dir', args.work_dir is not None),
+        ('--resume CHECKPOINT', args.resume not in (None, 'auto')),
+        ('--launcher', args.launcher != 'none'),
+    ):
+        if given:
+            parser.error(f'{option} is of one config, and {len(args.config)} are given')
+
+
 def run(args: argparse.Namespace) -> None:
-    """Train."""
+    """Train by the config, or by one after the other."""
+    if len(args.config) > 1:
+        _train_in_turn(args)
+        return
     from mmvitkd.engine.training import train
 
+    (args.config,) = args.config
     train(args)
+
+
+def _train_in_turn(args: argparse.Namespace) -> None:
+    """Train in a process for each config, until one fails."""
+    from mmvitkd.experiments.worker import importable
+
+    options = [arg for arg in args.arguments if arg not in args.config]
+    for config in args.config:
+        command = [sys.executable, '-m', 'mmvitkd', 'train', config, *options]
+        code = subprocess.run(command, env=importable(), check=False).returncode
+        if code:
+            sys.exit(
+                f"error: '{config}' ended with code {code}; --resume goes on from it"
+            )
