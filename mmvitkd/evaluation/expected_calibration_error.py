@@ -6,6 +6,8 @@ from mmengine.evaluator import BaseMetric
 
 from mmvitkd.registry import METRICS
 
+from .samples import scores_and_labels
+
 
 @METRICS.register_module()
 class ExpectedCalibrationError(BaseMetric):
@@ -39,15 +41,9 @@ class ExpectedCalibrationError(BaseMetric):
         Raises:
             ValueError: If a sample has no scores, or not one label.
         """
-        for sample in data_samples:
-            if 'pred_score' not in sample or sample['gt_label'].numel() != 1:
-                raise ValueError(
-                    'ExpectedCalibrationError needs pred_score (K) and one gt_label '
-                    f'of every sample, got {sorted(sample)}'
-                )
-            confidence, predicted = sample['pred_score'].max(0)
-            right = predicted.item() == sample['gt_label'].item()
-            self.results.append((confidence.item(), right))
+        for scores, label in scores_and_labels(data_samples, self):
+            confidence, predicted = scores.max(0)
+            self.results.append((confidence.item(), predicted.item() == label))
 
     def compute_metrics(self, results: list[tuple[float, bool]]) -> dict[str, float]:
         """Compare confidence and accuracy bin by bin."""

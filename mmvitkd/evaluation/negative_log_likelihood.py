@@ -5,6 +5,8 @@ from mmengine.evaluator import BaseMetric
 
 from mmvitkd.registry import METRICS
 
+from .samples import scores_and_labels
+
 
 @METRICS.register_module()
 class NegativeLogLikelihood(BaseMetric):
@@ -24,13 +26,8 @@ class NegativeLogLikelihood(BaseMetric):
         Raises:
             ValueError: If a sample has no scores, or not one label.
         """
-        for sample in data_samples:
-            if 'pred_score' not in sample or sample['gt_label'].numel() != 1:
-                raise ValueError(
-                    'NegativeLogLikelihood needs pred_score (K) and one gt_label of '
-                    f'every sample, got {sorted(sample)}'
-                )
-            score = sample['pred_score'][sample['gt_label'].item()]
+        for scores, label in scores_and_labels(data_samples, self):
+            score = scores[label]
             tiny = torch.finfo(score.dtype).tiny  # a probability may round to 0
             self.results.append(-score.clamp(min=tiny).log().item())
 
