@@ -168,6 +168,11 @@ methods = [
         weights="its authors': 1 each",
     ),
     dict(
+        name='LIB-KD',
+        config='../lib_kd/lib-kd_digits.py',
+        weights="KD's, the teacher's half shared by two",
+    ),
+    dict(
         name='DearKD',
         config='../dearkd/dearkd_digits.py',
         differs={

@@ -19,7 +19,7 @@ from .shards import lock_dir
 
 
 def cache_teacher(args: argparse.Namespace) -> None:
-    """Store the outputs of a config's teacher, or verify those that are stored.
+    """Store the outputs of a config's teachers, or verify those that are stored.
 
     Args:
         args: As the command reads them.
@@ -64,7 +64,7 @@ def estimate(source: Source, manifest: dict[str, Any], out: Path) -> int:
             f'{_size_text(whole)}, of which {_size_text(left)} are to be written',
             f'about {_time_text(seconds)} in one process with {source.workers} workers '
             f'({1e3 * times.load:.2f} ms an image to load, {1e3 * times.forward:.2f} '
-            "ms for the teacher's forward)",
+            f'ms for the forward of {_count_text(len(source.teachers))})',
         ]
     )
     return left
@@ -137,6 +137,10 @@ def verify_cache(
 
 def _specs(cache: TeacherCache) -> list[CachedFeatureSpec]:
     return [CachedFeatureSpec.of_setting(tap) for tap in cache.manifest['taps']]
+
+
+def _count_text(teachers: int) -> str:
+    return 'the teacher' if teachers == 1 else f'{teachers} teachers'
 
 
 def _size_text(size: float) -> str:

@@ -26,7 +26,11 @@ def training_config(source: Source, out: Path) -> Config:
     for key in ('work_dir', 'launcher'):
         cfg.pop(key, None)
     cached = {'type': 'mmvitkd.CachedTeacher', 'path': str(out.resolve())}
-    if cfg.model.get('teachers'):
+    if None not in source.teachers:
+        cfg.model.teachers = {
+            name: {**cached, 'name': name} for name in source.teachers
+        }
+    elif cfg.model.get('teachers'):
         cfg.model.teachers = dict.fromkeys(cfg.model.teachers, cached)
     else:
         cfg.model.teacher = ConfigDict(cached)
@@ -83,7 +87,13 @@ def require_own(
         ValueError: If it is of others; the message lists what differs.
     """
     cache = TeacherCache(out)
+    stored, requested = (_teacher_names(m) for m in (cache.manifest, manifest))
+    require_same(out, 'run', {'teachers': stored}, {'teachers': requested})
     free = {key: manifest[key] for key in ('epochs', 'versions')}
     require_same(out, 'run', {**cache.manifest, **free}, manifest)
     check_pixels(cache, pixels)
     return cache.manifest
+
+
+def _teacher_names(manifest: dict[str, Any]) -> str:
+    return ', '.join(manifest['teachers']) if 'teachers' in manifest else 'only one'

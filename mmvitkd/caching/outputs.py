@@ -1,4 +1,4 @@
-"""Running the teacher: to time it, to store its outputs, to verify what is stored."""
+"""Running the teachers: to time them, to store their outputs, to verify these."""
 
 from collections.abc import Sequence
 from time import perf_counter
@@ -46,7 +46,8 @@ def time_batches(source: Source, batch_size: int) -> Times:
         batch = source.batch([(0, int(image)) for image in images])
         loaded = perf_counter()
         outputs = source.forward(batch)
-        next(iter(outputs.values())).value.cpu()  # waits for a GPU
+        for features in outputs.values():
+            next(iter(features.values())).value.cpu()  # waits for a GPU
         if i > 0:
             load += loaded - start
             forward += perf_counter() - loaded
@@ -79,7 +80,7 @@ def write_shards(
     """Store the outputs of all shards that no other process has.
 
     Args:
-        source: Teacher and images.
+        source: Teachers and images.
         cache: Of which the shards are.
         specs: What is stored.
         pin_memory: Whether the loader pins it, for a GPU.
@@ -112,17 +113,17 @@ def write_shards(
 
 def encode(
     specs: Sequence[CachedFeatureSpec],
-    outputs: dict[Tap, Feature],
+    outputs: dict[str | None, dict[Tap, Feature]],
     source: Source,
     epoch: int,
     images: Sequence[int],
 ) -> np.ndarray:
     """Turn a batch of outputs, on the first of these images, into records."""
-    size = len(next(iter(outputs.values())).value)
+    size = len(outputs[specs[0].teacher][specs[0].tap].value)
     records = np.zeros(size, record_dtype(specs))
     records['seed'] = [source.dataset.replay_seed(epoch, i) for i in images[:size]]
     for number, spec in enumerate(specs):
-        records[str(number)] = spec.encode(outputs[spec.tap])
+        records[str(number)] = spec.encode(outputs[spec.teacher][spec.tap])
     return records
 
 
@@ -131,11 +132,11 @@ def verify(
 ) -> list[str]:
     """Check every checksum, and compare some outputs with new ones.
 
-    The teacher runs on the batch that an output was stored from, so that nothing but
+    The teachers run on the batch that an output was stored from, so that nothing but
     the machine can make a difference.
 
     Args:
-        source: Teacher and images.
+        source: Teachers and images.
         cache: That is verified.
         specs: What is stored.
         count: How many outputs are drawn.
@@ -177,7 +178,7 @@ def _compare(
     outputs = source.forward(source.batch(batch))
     wrong = []
     for number, spec in enumerate(specs):
-        value = outputs[spec.tap].value[row : row + 1].detach()
+        value = outputs[spec.teacher][spec.tap].value[row : row + 1].detach()
         if spec.differs(record[str(number)], Feature(value, None), TOLERANCE):
-            wrong.append(f"{where}: not the teacher's output at '{spec.tap.path}'")
+            wrong.append(f"{where}: not the teacher's output at '{spec.label}'")
     return wrong

@@ -1,4 +1,4 @@
-"""What a distillation config says about its teacher's outputs, read and built."""
+"""What a distillation config says about its teachers' outputs, read and built."""
 
 import platform
 from collections.abc import Iterable
@@ -16,13 +16,19 @@ from mmvitkd.engine.hooks.distillation_check_hook import check_classes
 from mmvitkd.models.classifiers.cached_feature_spec import (
     CachedFeatureSpec,
     record_dtype,
+    tap_label,
 )
 from mmvitkd.models.classifiers.preprocessing import normalisation
 from mmvitkd.models.classifiers.tap import Feature, Tap
 from mmvitkd.models.classifiers.teacher import Teacher, model_cfg_of
 from mmvitkd.registry import DATASETS, MODELS, SCOPE
 from mmvitkd.utils import load_checkpoint, weights_of
-from mmvitkd.utils.teacher_cache import FORMAT, digest_weights, plain
+from mmvitkd.utils.teacher_cache import (
+    FORMAT,
+    FORMAT_OF_SEVERAL,
+    digest_weights,
+    plain,
+)
 from mmvitkd.utils.types import class_of, is_kind, name_of
 
 # of a teacher's config; all others change its outputs
@@ -36,28 +42,38 @@ TOP_K = 10
 LIBRARIES = ('torch', 'torchvision', 'numpy', 'pillow', 'opencv-python-headless')
 
 
+class TappedTeacher(NamedTuple):
+    """A teacher whose outputs are stored.
+
+    Args:
+        teacher: Ready to run.
+        cfg: The teacher's.
+        taps: What the terms tap of it.
+    """
+
+    teacher: Teacher
+    cfg: dict
+    taps: list[Tap]
+
+
 class Source(NamedTuple):
-    """Teacher and images of a config, ready to run.
+    """Teachers and images of a config, ready to run.
 
     Args:
         cfg: The config; its ``model`` and data loader say nothing of mixing any more.
         dataset_cfg: Of the :class:`ReplayedDataset`.
         dataset: The same, built.
         model: The distiller, for its data preprocessor.
-        teacher: Its only teacher.
-        teacher_cfg: The teacher's.
-        taps: What its terms tap of the teacher.
+        teachers: Those that its terms tap, by name; a single one is None's.
         collate: Makes a batch of samples.
-        device: Of the teacher.
+        device: Of the teachers.
     """
 
     cfg: Config
     dataset_cfg: dict
     dataset: ReplayedDataset
     model: Any
-    teacher: Teacher
-    teacher_cfg: dict
-    taps: list[Tap]
+    teachers: dict[str | None, TappedTeacher]
     collate: Any
     device: torch.device
 
@@ -70,20 +86,23 @@ class Source(NamedTuple):
         """Load images, of an epoch and an index each, in this process."""
         return self.collate([self.dataset[key] for key in keys])
 
-    def forward(self, batch: dict) -> dict[Tap, Feature]:
-        """Run the teacher."""
+    def forward(self, batch: dict) -> dict[str | None, dict[Tap, Feature]]:
+        """Run every teacher on the same images."""
         preprocessor = self.model.data_preprocessor
         inputs = preprocessor(batch, training=True)['inputs']
-        return self.teacher(inputs, preprocessor, self.taps)
+        return {
+            name: teacher(inputs, preprocessor, taps)
+            for name, (teacher, _, taps) in self.teachers.items()
+        }
 
 
 def read_source(cfg: Config, seed: int | None, device: torch.device) -> Source:
     """Build what a distillation config says; ``seed`` None takes its own.
 
     Raises:
-        ValueError: If it is no distillation config of one teacher, mixes in two
-            places, its sampler can't be replayed, or the teacher's classes are in
-            another order than the data set's.
+        ValueError: If it is no distillation config, mixes in two places, its sampler
+            can't be replayed, a teacher's outputs can't be stored, or its classes are
+            in another order than the data set's.
     """
     cfg = deepcopy(cfg)
     if 'terms' not in cfg.model or not (set(cfg.model) & {'teacher', 'teachers'}):
@@ -94,40 +113,44 @@ def read_source(cfg: Config, seed: int | None, device: torch.device) -> Source:
     dataset_cfg = _replayed(cfg, seed)
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope', SCOPE)):
         model = MODELS.build(_with_preprocessor(cfg))
-    name = _only_teacher(model)
-    teacher = model.teachers[name]
+    teachers = _teachers(cfg, model)
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope', SCOPE)):
         dataset = DATASETS.build(deepcopy(dataset_cfg))
-    teacher.load()
+    model.load_teachers()
     require_readable([dataset])
     errors, _ = check_classes(model, dataset)
     if errors:
         raise ValueError('\n'.join(errors))
     model.to(device)
-    taps = sorted(set(model.teacher_taps[name]), key=lambda t: (t.path, t.tokens))
     loader = cfg.train_dataloader
     collate = loader.get('collate_fn', {'type': 'default_collate'})['type']
     collate = class_of(collate, FUNCTIONS)
-    teacher_cfg = cfg.model.get('teacher') or cfg.model.teachers[name]
-    return Source(
-        cfg, dataset_cfg, dataset, model, teacher, teacher_cfg, taps, collate, device
-    )
+    return Source(cfg, dataset_cfg, dataset, model, teachers, collate, device)
 
 
-def _only_teacher(model: Any) -> str:
-    """Return the name of a distiller's one teacher, whose outputs can be stored."""
-    tapped = list(model.teacher_taps)
-    if len(tapped) != 1:
-        raise ValueError(f'one teacher can be cached; the terms tap {tapped or "none"}')
-    teacher = model.teachers[tapped[0]]
-    if teacher.model is None:
-        raise ValueError(f'a {type(teacher).__name__} has no model that could be run')
-    if teacher.required_student_taps(model.student):
-        raise ValueError(
-            f'the outputs of a {type(teacher).__name__} depend on the student as it '
-            'trains: they can not be stored beforehand'
-        )
-    return tapped[0]
+def _teachers(cfg: Config, model: Any) -> dict[str | None, TappedTeacher]:
+    """Return the teachers that a distiller's terms tap.
+
+    Raises:
+        ValueError: If there are none, or the outputs of one can't be stored.
+    """
+    cfgs = cfg.model.get('teachers') or {'teacher': cfg.model.get('teacher')}
+    found: dict[str | None, TappedTeacher] = {}
+    for name in sorted(model.teacher_taps):
+        teacher = model.teachers[name]
+        kind = f"teacher '{name}', a {type(teacher).__name__},"
+        if teacher.model is None:
+            raise ValueError(f'{kind} has no model that could be run')
+        if teacher.required_student_taps(model.student):
+            raise ValueError(
+                f'the outputs of {kind} depend on the student as it trains: they can '
+                'not be stored beforehand'
+            )
+        taps = sorted(set(model.teacher_taps[name]), key=lambda t: (t.path, t.tokens))
+        found[name] = TappedTeacher(teacher, cfgs[name], taps)
+    if not found:
+        raise ValueError('no term taps a teacher, so there are no outputs to store')
+    return found if len(found) > 1 else {None: next(iter(found.values()))}
 
 
 def _replayed(cfg: Config, seed: int | None) -> dict:
@@ -217,14 +240,11 @@ def make_manifest(
     specs = feature_specs(source, top_k)
     record = record_dtype(specs).itemsize
     shard = shard_size or min(max(SHARD_BYTES // record, 1), SHARD_IMAGES)
-    own = source.teacher.preprocessor is not None
+    one = None in source.teachers
     return {
-        'format': FORMAT,
+        'format': FORMAT if one else FORMAT_OF_SEVERAL,
         'epochs': epochs,
-        'teacher': describe_teacher(source),
-        'normalisation': None
-        if own
-        else plain(normalisation(source.model.data_preprocessor)),
+        **describe_teachers(source),
         'data': source.dataset.description(),
         'taps': [spec.as_setting() for spec in specs],
         'record_bytes': record,
@@ -237,41 +257,74 @@ def make_manifest(
 def feature_specs(source: Source, top_k: int | None) -> list[CachedFeatureSpec]:
     """Look at what the taps yield, and say what is kept of it."""
     outputs = source.forward(source.batch([(0, 0)]))
-    classes = source.dataset.num_classes
-    specs = []
-    for tap, feature in outputs.items():
-        if len(feature.value) != 1:
-            raise ValueError(
-                f"tap '{tap.path}' yields {len(feature.value)} windows of an image, "
-                'but one output an image can be stored: tap the block around it, or '
-                'leave its terms out'
-            )
-        shape, k = tuple(feature.value.shape[1:]), None
-        if tap.tokens == 'patch' and shape == (classes,):
-            k = min(TOP_K, classes) if top_k is None else top_k
-            if not 1 <= k <= classes:
-                raise ValueError(f'--top-k {k}: there are {classes} classes')
-        specs.append(CachedFeatureSpec(tap, shape, feature.hw, k))
+    specs = [
+        _feature_spec(name, tap, feature, source.dataset.num_classes, top_k)
+        for name, features in outputs.items()
+        for tap, feature in features.items()
+    ]
     if top_k is not None and all(spec.top_k is None for spec in specs):
         raise ValueError(
-            f'--top-k {top_k}, but no term taps logits of the {classes} classes: '
-            f'{[(spec.tap.path, spec.shape) for spec in specs]}'
+            f'--top-k {top_k}, but no term taps logits of the '
+            f'{source.dataset.num_classes} classes: '
+            f'{[(spec.label, spec.shape) for spec in specs]}'
         )
     return specs
 
 
-def describe_teacher(source: Source) -> dict[str, Any]:
-    """Tell, as plain data, whose outputs they are."""
-    cfg = source.teacher_cfg
+def _feature_spec(
+    name: str | None, tap: Tap, feature: Feature, classes: int, top_k: int | None
+) -> CachedFeatureSpec:
+    """Say what is kept of a tap."""
+    if len(feature.value) != 1:
+        raise ValueError(
+            f"tap '{tap_label(name, tap)}' yields {len(feature.value)} windows of an "
+            'image, but one output an image can be stored: tap the block around it, or '
+            'leave its terms out'
+        )
+    shape, k = tuple(feature.value.shape[1:]), None
+    if tap.tokens == 'patch' and shape == (classes,):
+        k = min(TOP_K, classes) if top_k is None else top_k
+        if not 1 <= k <= classes:
+            raise ValueError(f'--top-k {k}: there are {classes} classes')
+    return CachedFeatureSpec(tap, shape, feature.hw, k, name)
+
+
+def describe_teachers(source: Source) -> dict[str, Any]:
+    """Tell, as plain data, whose outputs they are, and of which pixels."""
+    described = {
+        name: (describe_teacher(tapped), _normalisation_for(tapped, source))
+        for name, tapped in source.teachers.items()
+    }
+    if None in described:
+        teacher, pixels = described[None]
+        return {'teacher': teacher, 'normalisation': pixels}
+    return {
+        'teachers': {
+            name: {**teacher, 'normalisation': pixels}
+            for name, (teacher, pixels) in described.items()
+        }
+    }
+
+
+def _normalisation_for(tapped: TappedTeacher, source: Source) -> Any:
+    """Return the student's, unless the teacher has one of its own."""
+    if tapped.teacher.preprocessor is not None:
+        return None
+    return plain(normalisation(source.model.data_preprocessor))
+
+
+def describe_teacher(tapped: TappedTeacher) -> dict[str, Any]:
+    """Tell, as plain data, which teacher it is."""
+    cfg = tapped.cfg
     if cfg.get('checkpoint') is None:
-        weights = source.teacher.model.state_dict()
+        weights = tapped.teacher.model.state_dict()
     else:
         loaded = load_checkpoint(cfg['checkpoint'], cfg.get('weights_only', True))
         weights = weights_of(loaded, cfg.get('prefix', ''))
     return {
         'cfg': plain(model_cfg_of(cfg['cfg'])),
         'options': plain(cfg, DESCRIBED_ELSEWHERE),
-        'input_size': plain(source.teacher.input_size),
+        'input_size': plain(tapped.teacher.input_size),
         'weights': digest_weights(weights),
     }
 

@@ -1,4 +1,4 @@
-"""Run the teacher of a distillation config once, and store its outputs.
+"""Run the teachers of a distillation config once, and store their outputs.
 
     python -m mmvitkd cache configs/digits/vitkd-nkd_digits.py --out OUT
     python -m mmvitkd train OUT/vitkd-nkd_digits_cached.py
@@ -17,7 +17,7 @@ from .options import add_shared_arguments
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    parser.add_argument('config', help='of a distillation with one teacher')
+    parser.add_argument('config', help='of a distillation')
     parser.add_argument('--out', type=Path, required=True, help='folder to write')
     parser.add_argument(
         '--epochs',

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 FORMAT = 1
+FORMAT_OF_SEVERAL = 2  # teachers by name; one teacher's cache is as it always was
 COUNTS = ('epochs', 'record_bytes', 'batch_size', 'shard_size')
 # settings of the machine, which change no output
 LOCATIONS = (
@@ -50,10 +51,11 @@ class TeacherCache:
                 f'{Path.cwd()}): write them with python -m mmvitkd cache'
             )
         self.manifest = _read_manifest(file)
-        if self.manifest.get('format') != FORMAT:
+        if self.manifest.get('format') not in (FORMAT, FORMAT_OF_SEVERAL):
             raise ValueError(
                 f"cache '{self.path}' is of format {self.manifest.get('format')}, this "
-                f'version reads {FORMAT}: write it anew with python -m mmvitkd cache'
+                f'version reads {FORMAT} and {FORMAT_OF_SEVERAL}: write it anew with '
+                'python -m mmvitkd cache'
             )
         self.name = cache_name(self.manifest)
         self._shards: dict[Path, np.ndarray] = {}
@@ -67,6 +69,30 @@ class TeacherCache:
     def epochs(self) -> int:
         """How many epochs are stored."""
         return self.manifest['epochs']
+
+    def teacher(self, name: str | None) -> dict[str, Any]:
+        """Return what is known of a teacher; None is a cache's only one.
+
+        Raises:
+            ValueError: If the cache has no outputs of it.
+        """
+        several = self.manifest.get('teachers')
+        if several is None and name is None:
+            normalisation = self.manifest['normalisation']
+            return {**self.manifest['teacher'], 'normalisation': normalisation}
+        if several is None:
+            raise ValueError(
+                f"cache '{self.path}' has the outputs of one teacher, which has no "
+                f"name: leave name='{name}' out"
+            )
+        if name not in several:
+            asked = 'is not named' if name is None else f"is called '{name}'"
+            raise ValueError(
+                f"cache '{self.path}' has outputs of the teachers "
+                f'{", ".join(several)}, and the one that is asked for {asked}: give '
+                f"name='{next(iter(several))}' or another of them"
+            )
+        return several[name]
 
     def shards(self) -> Iterator[tuple[Path, int, range]]:
         """Yield file, epoch and the images of every shard."""
@@ -145,7 +171,7 @@ def _read_manifest(file: Path) -> dict[str, Any]:
         manifest = json.loads(file.read_text(encoding='utf-8'))
         if not isinstance(manifest, dict):
             raise ValueError(f'it is a {type(manifest).__name__}, not a dict')
-        if manifest.get('format') == FORMAT:
+        if manifest.get('format') in (FORMAT, FORMAT_OF_SEVERAL):
             _require_manifest(manifest)
     except (ValueError, RecursionError) as error:  # of UTF-8 and JSON, too
         raise ValueError(
@@ -166,9 +192,17 @@ def _require_manifest(manifest: dict[str, Any]) -> None:
             raise ValueError(f'its {key} is {value!r}, not a number above 0')
     if not isinstance(taps, list) or not taps or not all(map(_is_tap, taps)):
         raise ValueError(f'its taps are {taps!r}, which are none')
-    for key in ('teacher', 'versions'):
+    of_one = manifest['format'] == FORMAT
+    whose = 'teacher' if of_one else 'teachers'
+    for key in (whose, 'versions'):
         if not isinstance(manifest.get(key), dict):
             raise ValueError(f'its {key} is {manifest.get(key)!r}, not a dict')
+    names = {None} if of_one else set(manifest['teachers'])
+    if {tap.get('teacher') for tap in taps} != names:
+        raise ValueError(f'its taps are {taps!r}, not of the {whose}')
+    for teacher in [manifest] if of_one else manifest['teachers'].values():
+        if not isinstance(teacher, dict) or 'normalisation' not in teacher:
+            raise ValueError(f'its {whose} lacks the normalisation')
 
 
 def _is_tap(setting: Any) -> bool:
@@ -178,6 +212,7 @@ def _is_tap(setting: Any) -> bool:
     hw, top_k = setting.get('hw'), setting.get('top_k')
     return (
         all(isinstance(setting.get(key), str) for key in ('path', 'tokens'))
+        and isinstance(setting.get('teacher', ''), str)
         and _is_sizes(setting.get('shape'))
         and (hw is None or (_is_sizes(hw) and len(hw) == 2))
         and (top_k is None or isinstance(top_k, int))

@@ -32,7 +32,7 @@ def test_records_are_the_teachers_outputs_on_the_replayed_images(tmp_path):
     source = read_source(settings(tmp_path), None, CPU)
     write_cache(source, make_manifest(source, 2, None, 2, 5), tmp_path / 'cache')
     records = stored(tmp_path / 'cache')
-    teacher = source.teacher.model
+    teacher = source.teachers[None].teacher.model
     mean, std = 78.0, 96.0
     seen = {}
     teacher.backbone.layers[0].register_forward_hook(
@@ -176,6 +176,6 @@ def test_encoding_takes_the_first_images_of_the_rest(source, manifest):
     ]
     np.testing.assert_allclose(
         records['1']['log_prob'],
-        batch[Tap('head')].value.log_softmax(1),
+        batch[None][Tap('head')].value.log_softmax(1),
         rtol=2e-3,
     )

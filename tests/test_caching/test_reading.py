@@ -84,7 +84,8 @@ def test_the_dry_run_refuses_other_pixels_and_training_missing_records(source, w
 
 
 def test_a_named_teacher_must_be_the_one_that_was_stored(source, written, tmp_path):
-    cfg, checkpoint = (source.teacher_cfg[key] for key in ('cfg', 'checkpoint'))
+    named = source.teachers[None].cfg
+    cfg, checkpoint = named['cfg'], named['checkpoint']
     saved = torch.load(checkpoint)
     meta = {'dataset_meta': {'classes': list('0123456789')}}
     torch.save({**saved, 'meta': meta}, tmp_path / 'own.pth')

@@ -247,7 +247,9 @@ def test_a_teacher_that_looks_at_the_student_is_refused(tmp_path):
     cfg.model.terms = logits
     cfg.dump(tmp_path / 'masked.py')
     text = message('cache_teacher', tmp_path / 'masked.py', '--out', tmp_path / 'cache')
-    assert 'the outputs of a MaskedTeacher depend on the student' in text
+    assert (
+        "outputs of teacher 'teacher', a MaskedTeacher, depend on the student" in text
+    )
 
 
 def test_outputs_for_classes_in_another_order_are_not_stored(tmp_path):

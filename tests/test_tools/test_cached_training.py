@@ -9,6 +9,7 @@ import torch
 from mmengine.config import Config
 
 from mmvitkd.utils.teacher_cache import checksum_file, sha256
+from tests.helpers import MIMIC, NKD, save_weights, vit
 from tests.test_tools.kill_hook import Interrupted
 from tests.test_tools.runs import (
     PIPELINE,
@@ -31,7 +32,8 @@ LOG = {'default_hooks.logger': {'type': 'LoggerHook', 'interval': 1}}
 def online(cached: Path, folder: Path, original: Path, **changes) -> Path:
     """The config of the same training with the teacher itself, on the same images."""
     cfg = Config.fromfile(cached)
-    cfg.model.teacher = Config.fromfile(original).model.teacher
+    kind = 'teachers' if 'teachers' in cfg.model else 'teacher'
+    cfg.model[kind] = Config.fromfile(original).model[kind]
     cfg.train_dataloader.dataset.type = 'ReplayedDataset'
     del cfg.train_dataloader.dataset.path
     cfg.merge_from_dict(changes)
@@ -78,6 +80,38 @@ def test_losses_on_few_classes_differ_by_the_tail_alone(stored, tmp_path):
     # nine classes and the mass of the tenth are all ten
     np.testing.assert_allclose(seen[9], seen[10], rtol=5e-3)
     assert np.abs(seen[4] - seen[10]).max() > 1e-4
+
+
+def test_losses_under_two_teachers_are_those_of_the_teachers_themselves(tmp_path):
+    """One of them with pixels and an image size of its own."""
+    original = Config.fromfile(config(tmp_path, **LOG))
+    model = original.model
+    own = {'mean': [0.0] * 3, 'std': [255.0] * 3}
+    wide = {**vit(32, img_size=40), 'data_preprocessor': own}
+    saved = save_weights(vit(32, img_size=40), tmp_path / 'wide.pth', seed=3)
+    model.teachers = {
+        'small': model.pop('teacher'),
+        'wide': {'cfg': wide, 'checkpoint': str(saved), 'input_size': 40},
+    }
+    model.terms = {
+        name: {**term, 'teacher': f'{teacher}:{term["teacher"]}'}
+        for name, teacher, term in (
+            ('mimic0', 'small', MIMIC),
+            ('small', 'small', NKD),
+            ('wide', 'wide', NKD),
+        )
+    }
+    original.dump(tmp_path / 'two.py')
+    cached = cache(tmp_path / 'two.py', tmp_path / 'cache', '--shard-size', 16)
+    ours = run('train', cached, '--work-dir', tmp_path / 'a')
+    theirs = online(cached, tmp_path, tmp_path / 'two.py')
+    theirs = run('train', theirs, '--work-dir', tmp_path / 'b')
+    assert {teacher.model for teacher in ours.model.teachers.values()} == {None}
+    for name in ('loss', 'loss_mimic0', 'loss_small', 'loss_wide'):
+        one, other = losses(ours, name), losses(theirs, name)
+        assert len(one) == len(other) == 8
+        np.testing.assert_allclose(one, other, rtol=2e-3)
+    assert np.abs(losses(ours, 'loss_small') - losses(ours, 'loss_wide')).min() > 0.01
 
 
 @pytest.mark.slow

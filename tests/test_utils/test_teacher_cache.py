@@ -135,8 +135,8 @@ def test_all_missing_shards_are_counted(folder):
 def test_no_cache_and_one_of_another_format(tmp_path):
     with pytest.raises(ValueError, match=r'holds no teacher outputs \(no manifest'):
         TeacherCache(tmp_path)
-    (tmp_path / 'manifest.json').write_text('{"format": 2}')
-    with pytest.raises(ValueError, match='is of format 2, this version reads 1'):
+    (tmp_path / 'manifest.json').write_text('{"format": 3}')
+    with pytest.raises(ValueError, match='is of format 3, this version reads 1 and 2'):
         TeacherCache(tmp_path)
 
 

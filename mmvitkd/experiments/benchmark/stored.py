@@ -70,6 +70,7 @@ def store(loop: Any, folder: Path) -> None:
         'batch_size': len(records),
         'shard_size': len(records),
         'teacher': {},
+        'normalisation': None,
         'versions': {},
     }
     folder.mkdir()

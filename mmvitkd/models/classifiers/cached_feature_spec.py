@@ -21,12 +21,19 @@ class CachedFeatureSpec(NamedTuple):
         shape: Of the value, ``(K,)`` for logits, ``(N, C)`` for patch tokens.
         hw: Grid of patch tokens, else None.
         top_k: How many classes are kept; None if the values are no logits.
+        teacher: Name of the teacher; None where a cache has but one.
     """
 
     tap: Tap
     shape: tuple[int, ...]
     hw: Grid | None = None
     top_k: int | None = None
+    teacher: str | None = None
+
+    @property
+    def label(self) -> str:
+        """The tap as a term names it, ``'name:path'`` where there are several."""
+        return tap_label(self.teacher, self.tap)
 
     @property
     def has_tail(self) -> bool:
@@ -55,16 +62,16 @@ class CachedFeatureSpec(NamedTuple):
         records = np.zeros(len(feature.value), self.fields)
         x = feature.value.detach().float().cpu()
         if self.top_k is None:
-            records['value'] = _half(self.tap, x)
+            records['value'] = _half(self.label, x)
             return records
         x = x.log_softmax(1)  # (B, K)
         if not self.has_tail:
-            records['log_prob'] = _half(self.tap, x)
+            records['log_prob'] = _half(self.label, x)
             return records
         top, index = x.topk(self.top_k, 1)  # (B, k)
         tail = x.scatter(1, index, -torch.inf).logsumexp(1)  # (B,)
         for name, part in (('log_prob', top), ('log_tail', tail)):
-            records[name] = _half(self.tap, part)
+            records[name] = _half(self.label, part)
         records['index'] = index.numpy()
         return records
 
@@ -108,7 +115,9 @@ class CachedFeatureSpec(NamedTuple):
 
     def as_setting(self) -> dict[str, Any]:
         """As plain data, for a manifest."""
+        teacher = {} if self.teacher is None else {'teacher': self.teacher}
         return {
+            **teacher,
             **self.tap.__dict__,
             'shape': list(self.shape),
             'hw': None if self.hw is None else list(self.hw),
@@ -129,7 +138,13 @@ class CachedFeatureSpec(NamedTuple):
             tuple(setting['shape']),
             None if hw is None else (hw[0], hw[1]),
             setting['top_k'],
+            setting.get('teacher'),
         )
+
+
+def tap_label(teacher: str | None, tap: Tap) -> str:
+    """Name a teacher's tap as a term does; None is a cache's only teacher."""
+    return tap.path if teacher is None else f'{teacher}:{tap.path}'
 
 
 def record_dtype(stored: Sequence[CachedFeatureSpec]) -> np.dtype:
@@ -138,11 +153,11 @@ def record_dtype(stored: Sequence[CachedFeatureSpec]) -> np.dtype:
     return np.dtype([('seed', '<u4'), *taps])
 
 
-def _half(tap: Tap, x: Tensor) -> np.ndarray:
+def _half(label: str, x: Tensor) -> np.ndarray:
     largest = torch.finfo(torch.float16).max
     if not bool((x.abs() <= largest).all()):
         raise ValueError(
-            f"tap '{tap.path}' yields {float(x.abs().max()):.3g} (or NaN), which "
+            f"tap '{label}' yields {float(x.abs().max()):.3g} (or NaN), which "
             f'float16 (up to {largest:.0f}) can not hold: tap a module after a norm'
         )
     return x.half().numpy()

@@ -16,7 +16,7 @@ from mmvitkd.utils.teacher_cache import (
     require_same,
 )
 
-from .cached_feature_spec import CachedFeatureSpec, record_dtype
+from .cached_feature_spec import CachedFeatureSpec, record_dtype, tap_label
 from .preprocessing import normalisation
 from .tap import Feature, Tap
 from .teacher import model_cfg_of
@@ -37,6 +37,8 @@ class CachedTeacher(TeacherProtocol):
         checkpoint: Its weights, likewise; their file is read when training begins.
             Defaults to None.
         prefix: As for :class:`Teacher`. Defaults to ``''``.
+        name: Which teacher's outputs, where the cache has those of several. Defaults
+            to None.
 
     Raises:
         ValueError: If there is no cache, or it is of another teacher: the message says
@@ -51,12 +53,19 @@ class CachedTeacher(TeacherProtocol):
         cfg: str | Path | dict | None = None,
         checkpoint: str | Path | None = None,
         prefix: str = '',
+        name: str | None = None,
     ) -> None:
         self.cache = TeacherCache(path)
+        self.name = name
+        self._known = self.cache.teacher(name)
         taps = [
             CachedFeatureSpec.of_setting(tap) for tap in self.cache.manifest['taps']
         ]
-        self._stored = {stored.tap: (str(i), stored) for i, stored in enumerate(taps)}
+        self._stored = {
+            stored.tap: (str(i), stored)
+            for i, stored in enumerate(taps)
+            if stored.teacher == name
+        }
         self._dtype = record_dtype(taps)
         self.checkpoint = checkpoint
         self.prefix = prefix
@@ -66,8 +75,9 @@ class CachedTeacher(TeacherProtocol):
             self._require_same('cfg', plain(model_cfg_of(cfg)))
 
     def _require_same(self, key: str, requested: Any) -> None:
-        stored = {key: self.cache.manifest['teacher'][key]}
-        require_same(self.cache.path, 'teacher', stored, {key: requested})
+        where = key if self.name is None else f'{self.name}.{key}'
+        stored = {where: self._known[key]}
+        require_same(self.cache.path, 'teacher', stored, {where: requested})
 
     def load(self) -> None:
         """Get ready to train: compare the weights' digest, once, if they were named.
@@ -90,15 +100,17 @@ class CachedTeacher(TeacherProtocol):
             ValueError: If so; the message lists those that were.
         """
         if tap not in self._stored:
-            stored = ', '.join(f"'{t.path}' ({t.tokens})" for t in self._stored)
+            taps = [tap, *self._stored]
+            asked, *stored = (f"'{tap_label(self.name, t)}' ({t.tokens})" for t in taps)
             raise ValueError(
-                f"cache '{self.cache.path}' has no outputs of the tap '{tap.path}' "
-                f'({tap.tokens}); it has {stored}'
+                f"cache '{self.cache.path}' has no outputs of the tap {asked}; it has "
+                f'{", ".join(stored)}'
             )
 
     def describe(self) -> str:
         """Tell where the outputs are stored."""
-        return f"stored outputs in '{self.cache.path}'"
+        whose = '' if self.name is None else f" of '{self.name}'"
+        return f"stored outputs{whose} in '{self.cache.path}'"
 
     def __call__(
         self,
@@ -144,7 +156,7 @@ class CachedTeacher(TeacherProtocol):
                 'the CachedDataset as mixing=dict(augments=...), for which the outputs '
                 'were stored'
             )
-        stored = self.cache.manifest['normalisation']
+        stored = self._known['normalisation']
         if stored is not None:  # else the teacher has one of its own
             requested = plain(normalisation(preprocessor))
             require_same(

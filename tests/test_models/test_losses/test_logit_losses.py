@@ -295,3 +295,16 @@ def test_bad_temperature(cls):
 def test_without_labels(cls):
     with pytest.raises(ValueError, match=f'{cls.__name__} needs labels'):
         cls()(STUDENT, TEACHER)
+
+
+def test_two_teachers_of_half_the_weight_teach_the_mean_of_their_distributions():
+    """LIB-KD's terms: the gradient is that of one teacher, the values are not."""
+    torch.manual_seed(0)
+    student, one, other = torch.randn(3, 5, 7).unbind()
+    student.requires_grad_()
+    mean = (one.softmax(1) + other.softmax(1)) / 2
+    half, whole = KDLoss(1.0, loss_weight=0.25), KDLoss(1.0, loss_weight=0.5)
+    (by_two,) = torch.autograd.grad(half(student, one) + half(student, other), student)
+    (by_mean,) = torch.autograd.grad(whole(student, mean.log()), student)
+    torch.testing.assert_close(by_two, by_mean)
+    assert by_mean.abs().max() > 0.01
