@@ -91,8 +91,8 @@ class Inversion:
         teacher: A frozen classifier with BatchNorm, in eval mode.
         preprocessor: How its pixels are normalised.
         recipe: How images are made.
-        student: From the same normalised images to a student's logits, for images on
-            which the two disagree. Defaults to None.
+        student: From images as the teacher takes them to a student's logits, for images
+            on which the two disagree. Defaults to None.
 
     Raises:
         ValueError: If the teacher has no BatchNorm with stored statistics; or no linear
@@ -147,8 +147,11 @@ class Inversion:
 
     def ask(self, x: Tensor) -> Tensor:
         """Return the teacher's logits for images ``(B, C, H, W)`` of this space."""
-        x = renormalise(x.to(self.device), self.space, self.preprocessor)
-        return self.teacher(x)
+        return self.teacher(self._prepare(x))
+
+    def _prepare(self, x: Tensor) -> Tensor:
+        """Normalise images of this space as the teacher's preprocessor does."""
+        return renormalise(x.to(self.device), self.space, self.preprocessor)
 
     def make(
         self,
@@ -228,7 +231,7 @@ class Inversion:
         loss = loss + recipe.statistics * (FIRST * first + sum(others))
         easy = logits.softmax(1).gather(1, labels[:, None])[:, 0] >= recipe.easy
         if self.student is not None:
-            answers = self.student(x)
+            answers = self.student(self._prepare(x))
             loss = loss + recipe.competition * agreement(answers, logits)
             easy = easy & (answers.argmax(1) == labels)
         if recipe.divergence and seen.features is not None:
