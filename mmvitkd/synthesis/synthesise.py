@@ -153,7 +153,7 @@ def claim_folder(out: Path, manifest: dict[str, Any]) -> None:
         except ValueError as error:
             raise ValueError(
                 f"'{file}' is damaged ({error}): give another --out"
-            ) from (error)
+            ) from error
         lines = differences(stored, manifest)
         if lines:
             raise ValueError(

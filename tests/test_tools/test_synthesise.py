@@ -143,6 +143,12 @@ def test_a_folder_with_something_else_is_refused(folder, tmp_path):
     assert (tmp_path / 'thesis.txt').read_text() == 'mine'
 
 
+def test_a_damaged_manifest_is_named(folder, tmp_path):
+    (tmp_path / 'manifest.json').write_text('{')
+    said = message(*command(folder, tmp_path))
+    assert f"'{tmp_path / 'manifest.json'}' is damaged" in said
+
+
 def test_a_teacher_without_batch_norm_is_refused(tmp_path):
     words = (config(tmp_path), '--count', 10, '--out', tmp_path / 'out')
     said = message('synthesise', *words)
