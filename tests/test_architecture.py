@@ -81,7 +81,14 @@ def test_caching_imports_models_datasets_engine_and_utils():
 # what may import a folder: everything else may not
 USERS = {
     'caching': ('caching', 'commands'),
-    'inspection': ('inspection', 'reporting', 'experiments', 'commands'),
+    'inspection': (
+        'inspection',
+        'synthesis',
+        'reporting',
+        'experiments',
+        'commands',
+    ),
+    'synthesis': ('synthesis', 'commands'),
     'reporting': ('reporting', 'experiments', 'commands'),
     'experiments': ('experiments', 'commands'),
     # runs are trained and tested by the commands that users have

@@ -200,6 +200,7 @@ excluded = {
     'fitnet-last6': 'as FitNet, on more layers: results/fitnet-weights.md',
     'fitnet-all12': 'as FitNet, on more layers: results/fitnet-weights.md',
     'pkd-skip': 'as PKD-Last, on other layers',
+    'df-dearkd': 'trains with images that are made of the teacher, not with these',
     'mini-deit': 'MiniViT, for a student of 50,330 parameters instead of 83,370',
     **dict.fromkeys(
         ('intra-class', 'inter-class', 'self-supervised'),

@@ -22,6 +22,7 @@ COMMANDS = {
     'export': 'write the student of a checkpoint as MMPretrain knows it',
     'cache': 'run the teacher once, and store its outputs for training',
     'select': 'select unlabelled images to distil with, by a teacher',
+    'synthesise': 'make images of a teacher with BatchNorm, to distil without data',
     'estimate': 'tell what a distillation costs, before it is run',
     'analyse': 'see what models do with images, layer by layer',
     'advise': 'advise which layers to distil, and write a config',

@@ -207,8 +207,8 @@ def open_teacher(cfg: Config, name: str | None) -> tuple[Any, Any]:
     """
     if 'terms' not in cfg.model:
         raise ValueError(
-            f"config '{cfg.filename}' distils nothing: the teacher of a config with "
-            'model=dict(student=..., teacher=..., terms=...) selects'
+            f"config '{cfg.filename}' distils nothing: give one with "
+            'model=dict(student=..., teacher=..., terms=...), whose teacher is asked'
         )
     for teacher in (
         *(cfg.model.get('teachers') or {}).values(),
@@ -228,8 +228,8 @@ def open_teacher(cfg: Config, name: str | None) -> tuple[Any, Any]:
     teacher = teachers[name]
     if teacher.model is None:
         raise ValueError(
-            f"the teacher '{name}' has stored outputs and no model to ask: select by "
-            'the config without a cache'
+            f"the teacher '{name}' has stored outputs and no model to ask: give the "
+            'config without a cache'
         )
     teacher.load()
     distiller.eval()
@@ -372,18 +372,30 @@ def write(
 
 
 class Progress:
-    """Tells how far a run over images is, every few seconds."""
+    """Tells how far a run is, every few seconds.
 
-    def __init__(self, total: int) -> None:
+    Args:
+        total: How much there is to do.
+        unit: Of what. Defaults to ``'images'``.
+    """
+
+    def __init__(self, total: int, unit: str = 'images') -> None:
         self.total = total
+        self.unit = unit
+        self.seen = 0
         self.begun = self.told = time.monotonic()
+
+    def step(self) -> None:
+        """One more is done."""
+        self.at(self.seen + 1)
 
     def at(self, seen: int) -> None:
         """Print a line, if the last one is some time ago, or all is done."""
+        self.seen = seen
         now = time.monotonic()
         if now - self.told < EVERY and seen < self.total:
             return
         self.told = now
         left = (self.total - seen) * (now - self.begun) / seen
         time_left = f'{left / 60:.0f} min' if left >= 120 else f'{left:.0f} s'
-        print_rank0([f'{seen} of {self.total} images, about {time_left} left'])
+        print_rank0([f'{seen} of {self.total} {self.unit}, about {time_left} left'])

@@ -1,0 +1,1 @@
+"""Images made of what a teacher with BatchNorm remembers of its own."""
