@@ -66,13 +66,15 @@ def shrink_model(model: ConfigDict, folder: Path) -> None:
         model.head.in_channels = width
     for part, prefix in ((model, ''), (backbone, 'backbone.')):
         init = part.get('init_cfg')
-        if isinstance(init, dict) and init['type'] == 'Pretrained':
+        kind = init['type'] if isinstance(init, dict) else None
+        if kind in ('Pretrained', 'mmvitkd.StrictPretrained'):
             plain = copy.deepcopy(model)
             plain.pop('init_cfg', None)
             plain.backbone.pop('init_cfg', None)
             path = folder / f'pretrained_{width}.pth'
+            whole = None if kind == 'Pretrained' else ''
             init.update(
-                checkpoint=str(save_weights(plain, path)), prefix=prefix or None
+                checkpoint=str(save_weights(plain, path)), prefix=prefix or whole
             )
 
 

@@ -1,5 +1,6 @@
 from .hooks import (
     ActivationCheckpointingHook,
+    BlockSkippingHook,
     CheckSegMapsHook,
     DistillationCheckHook,
     DistillationMonitorHook,
@@ -22,6 +23,7 @@ __all__ = [
     'ActivationCheckpointingHook',
     'BackboneLayerDecayConstructor',
     'Bfloat16OptimWrapper',
+    'BlockSkippingHook',
     'CheckSegMapsHook',
     'DeepSpeedStrategy',
     'DistillationCheckHook',

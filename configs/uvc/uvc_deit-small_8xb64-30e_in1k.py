@@ -1,0 +1,30 @@
+# DeiT-Small learns, under half of its multiply-adds, which blocks it can do without,
+# taught by itself as it was: UVC's first stage, arXiv:2203.08243
+#   bash tools/dist_train.sh configs/uvc/uvc_deit-small_8xb64-30e_in1k.py 8
+# Its figures in the paper are in metafile.yml; not yet reproduced.
+_base_ = [
+    '../_base_/students/deit-small_in1k.py',
+    './_base_/uvc.py',
+    './_base_/schedule.py',
+]
+
+uncompressed = (
+    'https://mmassets.onedl.ai/mmclassification/v0/deit/'
+    'deit-small_pt-4xb256_in1k_20220218-9425b9bb.pth'
+)
+
+model = dict(
+    _delete_=True,
+    type='mmvitkd.ViTKDDistiller',
+    student=dict(
+        _base_.model,
+        train_cfg=_base_.uvc_augments,
+        init_cfg=dict(type='Pretrained', checkpoint=uncompressed),
+    ),
+    teacher=dict(
+        cfg='mmpretrain::deit/deit-small_4xb256_in1k.py', checkpoint=uncompressed
+    ),
+    task_weight=0.9,
+    terms=_base_.uvc_terms,
+)
+custom_hooks = _base_.uvc_hooks
