@@ -196,6 +196,10 @@ excluded = {
     'pkd-skip': 'as PKD-Last, on other layers',
     'mini-deit': 'MiniViT, for a student of 50,330 parameters instead of 83,370',
     **dict.fromkeys(
+        ('uvc', 'uvc-finetune'),
+        'compresses a trained student, to another one: configs/uvc/README.md',
+    ),
+    **dict.fromkeys(
         ('intra-class', 'inter-class', 'self-supervised'),
         'trains a teacher: results/plan3_contrastive-teachers.md',
     ),

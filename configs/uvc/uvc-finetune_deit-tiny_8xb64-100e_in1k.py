@@ -13,6 +13,7 @@ model = dict(
     student=dict(
         backbone=dict(
             arch=dict(
+                _delete_=True,
                 embed_dims=192,
                 num_layers=num_layers,
                 num_heads=3,
@@ -20,7 +21,10 @@ model = dict(
             ),
         ),
         init_cfg=dict(
-            type='mmvitkd.StrictPretrained', checkpoint=student_checkpoint, prefix=''
+            _delete_=True,
+            type='mmvitkd.StrictPretrained',
+            checkpoint=student_checkpoint,
+            prefix='',
         ),
     ),
 )

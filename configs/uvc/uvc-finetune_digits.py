@@ -13,7 +13,10 @@ model = dict(
     student=dict(
         backbone=dict(arch=dict(num_layers=num_layers)),
         init_cfg=dict(
-            type='mmvitkd.StrictPretrained', checkpoint=student_checkpoint, prefix=''
+            _delete_=True,
+            type='mmvitkd.StrictPretrained',
+            checkpoint=student_checkpoint,
+            prefix='',
         ),
     ),
 )

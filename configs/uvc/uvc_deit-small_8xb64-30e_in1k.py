@@ -2,11 +2,7 @@
 # taught by itself as it was: UVC's first stage, arXiv:2203.08243
 #   bash tools/dist_train.sh configs/uvc/uvc_deit-small_8xb64-30e_in1k.py 8
 # Its figures in the paper are in metafile.yml; not yet reproduced.
-_base_ = [
-    '../_base_/students/deit-small_in1k.py',
-    './_base_/uvc.py',
-    './_base_/schedule.py',
-]
+_base_ = './uvc_deit-tiny_8xb64-30e_in1k.py'
 
 uncompressed = (
     'https://mmassets.onedl.ai/mmclassification/v0/deit/'
@@ -14,17 +10,12 @@ uncompressed = (
 )
 
 model = dict(
-    _delete_=True,
-    type='mmvitkd.ViTKDDistiller',
     student=dict(
-        _base_.model,
-        train_cfg=_base_.uvc_augments,
-        init_cfg=dict(type='Pretrained', checkpoint=uncompressed),
+        backbone=dict(arch='deit-small'),
+        head=dict(in_channels=384),
+        init_cfg=dict(checkpoint=uncompressed),
     ),
     teacher=dict(
         cfg='mmpretrain::deit/deit-small_4xb256_in1k.py', checkpoint=uncompressed
     ),
-    task_weight=0.9,
-    terms=_base_.uvc_terms,
 )
-custom_hooks = _base_.uvc_hooks

@@ -58,8 +58,8 @@ class BlockSkippingHook(Hook):
 
     Raises:
         ValueError: If a setting is out of range. Before training: if the student has no
-            such blocks or other layers use more than the last one's output, or if the
-            budget is less than the student costs without any block.
+            such blocks or hands out more than the last one's output, if the budget is
+            less than it costs without any block, or if the loop has no epochs.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class BlockSkippingHook(Hook):
         if warmup_epochs < 0:
             raise ValueError(f'warmup_epochs={warmup_epochs} must be at least 0')
         self.blocks, self.warmup_epochs = blocks, warmup_epochs
-        self._settings = {
+        self._settings: dict[str, Any] = {
             'budget': budget,
             'temperature': temperature,
             'lr': lr,
@@ -222,7 +222,7 @@ class BlockSkippingHook(Hook):
     def after_train(self, runner: Any) -> None:
         """Say it, if the budget was missed."""
         gates = self._require_gates()
-        if gates.kept_resource() > gates.budget:
+        if gates.kept_resource() > gates.budget + 1e-6:  # of float32
             runner.logger.warning(
                 f'BlockSkippingHook: {gates.kept_resource():.1%} of the multiply-adds '
                 f'are left, more than budget={gates.budget}: train longer, or with a '
