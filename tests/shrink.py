@@ -145,6 +145,14 @@ def shrink_swin(backbone: ConfigDict) -> int:
     return 8 * width
 
 
+def shrink_t2t(backbone: ConfigDict) -> int:
+    """Shrink a T2T-ViT, all but its depth; return its width."""
+    backbone.update(embed_dims=96, img_size=IMAGE_SIZE)
+    backbone.t2t_cfg.token_dims = 4  # so that most multiply-adds are the blocks'
+    backbone.layer_cfgs.update(num_heads=2, feedforward_channels=192)
+    return 96
+
+
 def shrink_tinyvit(backbone: ConfigDict) -> int:
     """Shrink a TinyViT, its depths too; return its last width."""
     backbone.arch = {
@@ -197,6 +205,7 @@ BACKBONES = {
     'RedNet': shrink_rednet,
     'ResNet': shrink_resnet,
     'SwinTransformer': shrink_swin,
+    'T2T_ViT': shrink_t2t,
     'TinyViT': shrink_tinyvit,
 }
 
