@@ -26,7 +26,8 @@ def find_gated(student: nn.Module, path: str) -> nn.ModuleList:
         lists = {named[block].rpartition('.')[0] for block in find_blocks(student)}
         hint = sorted(lists) or near_paths(student, path)
         raise ValueError(
-            f"blocks='{path}' is no list of blocks of the student's; it has {hint}"
+            f"blocks='{path}' is no ModuleList of several blocks; the student's blocks "
+            f'are in {hint}'
         )
     holder: Any = modules[path.rpartition('.')[0]]
     last = len(blocks) - 1

@@ -196,7 +196,7 @@ def test_wrong_settings(settings, message):
     [
         (
             {'blocks': 'backbone.blocks'},
-            r"'backbone.blocks' is no list.*'backbone.laye",
+            r"'backbone.blocks' is no ModuleList.*'backbone.laye",
         ),
         ({'budget': 0.01}, 'budget=0.01 leaves no block: what is outside'),
     ],
