@@ -66,13 +66,15 @@ def shrink_model(model: ConfigDict, folder: Path) -> None:
         model.head.in_channels = width
     for part, prefix in ((model, ''), (backbone, 'backbone.')):
         init = part.get('init_cfg')
-        if isinstance(init, dict) and init['type'] == 'Pretrained':
+        kind = init['type'] if isinstance(init, dict) else None
+        if kind in ('Pretrained', 'mmvitkd.StrictPretrained'):
             plain = copy.deepcopy(model)
             plain.pop('init_cfg', None)
             plain.backbone.pop('init_cfg', None)
             path = folder / f'pretrained_{width}.pth'
+            whole = None if kind == 'Pretrained' else ''
             init.update(
-                checkpoint=str(save_weights(plain, path)), prefix=prefix or None
+                checkpoint=str(save_weights(plain, path)), prefix=prefix or whole
             )
 
 
@@ -145,6 +147,14 @@ def shrink_swin(backbone: ConfigDict) -> int:
     return 8 * width
 
 
+def shrink_t2t(backbone: ConfigDict) -> int:
+    """Shrink a T2T-ViT, all but its depth; return its width."""
+    backbone.update(embed_dims=96, img_size=IMAGE_SIZE)
+    backbone.t2t_cfg.token_dims = 4  # so that most multiply-adds are the blocks'
+    backbone.layer_cfgs.update(num_heads=2, feedforward_channels=192)
+    return 96
+
+
 def shrink_tinyvit(backbone: ConfigDict) -> int:
     """Shrink a TinyViT, its depths too; return its last width."""
     backbone.arch = {
@@ -212,6 +222,7 @@ BACKBONES = {
     'MobileNetV2': shrink_mobilenet,
     'ResNet': shrink_resnet,
     'SwinTransformer': shrink_swin,
+    'T2T_ViT': shrink_t2t,
     'TinyViT': shrink_tinyvit,
 }
 

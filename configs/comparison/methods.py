@@ -203,6 +203,10 @@ excluded = {
     'df-dearkd': 'trains with images that are made of the teacher, not with these',
     'mini-deit': 'MiniViT, for a student of 50,330 parameters instead of 83,370',
     **dict.fromkeys(
+        ('uvc', 'uvc-finetune'),
+        'compresses a trained student, to another one: configs/uvc/README.md',
+    ),
+    **dict.fromkeys(
         ('intra-class', 'inter-class', 'self-supervised'),
         'trains a teacher: results/plan3_contrastive-teachers.md',
     ),

@@ -1,5 +1,6 @@
 from .hooks import (
     ActivationCheckpointingHook,
+    BlockSkippingHook,
     CheckSegMapsHook,
     DistillationCheckHook,
     DistillationMonitorHook,
@@ -23,6 +24,7 @@ __all__ = [
     'ActivationCheckpointingHook',
     'BackboneLayerDecayConstructor',
     'Bfloat16OptimWrapper',
+    'BlockSkippingHook',
     'CheckSegMapsHook',
     'DeepSpeedStrategy',
     'DistillationCheckHook',

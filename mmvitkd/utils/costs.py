@@ -23,7 +23,19 @@ def count_flops(model: nn.Module, image_size: tuple[int, int]) -> int:
         model: A classifier in eval mode.
         image_size: Height and width.
     """
+    return int(_counter(model, image_size).total())
 
+
+def count_module_flops(model: nn.Module, image_size: tuple[int, int]) -> dict[str, int]:
+    """Count the multiply-adds of every module, by its path; ``''`` is the whole.
+
+    Arguments as for :func:`count_flops`.
+    """
+    by_module = _counter(model, image_size).by_module()
+    return {path: int(flops) for path, flops in by_module.items()}
+
+
+def _counter(model: nn.Module, image_size: tuple[int, int]) -> FlopAnalyzer:
     def attention(inputs: list[Any], outputs: list[Any]) -> int:
         query, key = inputs[0].type().sizes(), inputs[1].type().sizes()
         # queries times keys, then weights times values
@@ -35,4 +47,4 @@ def count_flops(model: nn.Module, image_size: tuple[int, int]) -> int:
     counter.set_op_handle('aten::scaled_dot_product_attention', attention)
     # it names what costs nothing beside the products: sums, activations
     counter.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
-    return int(counter.total())
+    return counter

@@ -77,9 +77,12 @@ def test_mixup_and_cutmix_are_the_students(name, tmp_path):
         assert processor.batch_augments is None
         return
     assert isinstance(processor.batch_augments, RandomBatchAugment)
-    mixup, cutmix = processor.batch_augments.augments
+    mixup, cutmix, *none = processor.batch_augments.augments
+    assert none == ([None] if 'probs' in train_cfg else [])
     assert (type(mixup), mixup.alpha) == (Mixup, 0.8)
     assert (type(cutmix), cutmix.alpha) == (CutMix, 1.0)
+
+    assert len(train_cfg.get('probs', [0, 0])) == 2  # the config is as it was
 
     data = {'inputs': torch.zeros(2, 3, 64, 64), 'data_samples': samples([0, 1])}
     scores = [s.gt_score for s in processor(data, training=True)['data_samples']]

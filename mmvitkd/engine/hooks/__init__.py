@@ -1,4 +1,5 @@
 from .activation_checkpointing_hook import ActivationCheckpointingHook
+from .block_skipping_hook import BlockSkippingHook
 from .check_seg_maps_hook import CheckSegMapsHook
 from .distillation_check_hook import DistillationCheckHook
 from .distillation_monitor_hook import DistillationMonitorHook
@@ -14,6 +15,7 @@ from .term_weight_hook import TermWeightHook
 
 __all__ = [
     'ActivationCheckpointingHook',
+    'BlockSkippingHook',
     'CheckSegMapsHook',
     'DistillationCheckHook',
     'DistillationMonitorHook',

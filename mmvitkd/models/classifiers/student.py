@@ -1,5 +1,6 @@
 """What an ordinary classifier needs to become the student of a distiller."""
 
+import copy
 from typing import Any
 
 from mmengine.registry import DefaultScope
@@ -39,6 +40,8 @@ def build_preprocessor(cfg: dict | nn.Module | None, train_cfg: dict | None) -> 
     """Build the data preprocessor, with the batch augments of ``train_cfg``."""
     if isinstance(cfg, nn.Module):
         return cfg
-    cfg = {'type': 'ClsDataPreprocessor', 'batch_augments': train_cfg, **(cfg or {})}
+    # a copy: MMPretrain adds to the list of probabilities, and a run writes its config
+    augments = copy.deepcopy(train_cfg)
+    cfg = {'type': 'ClsDataPreprocessor', 'batch_augments': augments, **(cfg or {})}
     with DefaultScope.overwrite_default_scope(SCOPE):
         return MODELS.build(cfg)
