@@ -13,7 +13,7 @@ def test_every_neck_may_be_initialised_otherwise(name):
     """By MMEngine's init_cfg, which a base class must get."""
     layers = ['Linear', 'Conv2d', 'ConvTranspose2d']
     init_cfg = {'type': 'Constant', 'layer': layers, 'val': 0.5, 'bias': 0.25}
-    neck = getattr(necks, name)(4, 16, init_cfg=init_cfg)
+    neck = getattr(necks, name)(4, 48, init_cfg=init_cfg)
     neck.init_weights()
     assert any(p.ndim > 1 and (p == 0.5).all() for p in neck.parameters())
 
