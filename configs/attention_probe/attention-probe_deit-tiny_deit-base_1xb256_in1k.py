@@ -5,12 +5,10 @@
 #     --out data/wild/in1k
 #   python tools/train.py $C
 # Nothing is known of it without labels: README.md says what the authors ran.
-_base_ = ['mmpretrain::deit/deit-tiny_4xb256_in1k.py', './_base_/terms.py']
+_base_ = ['../_base_/students/deit-tiny_in1k.py', './_base_/terms.py']
 
-# where ImageNet is, for validation, and the wild images
-data_root = 'data/imagenet'
+# the wild images; ImageNet, where `data_root` says, is for validation
 wild_root = 'data/wild/images'
-image_size = 224
 
 model = dict(
     _delete_=True,
@@ -50,15 +48,13 @@ train_dataloader = dict(
         pipeline=[
             dict(type='LoadImageFromFile'),
             # whatever its proportions, as released
-            dict(type='Resize', scale=image_size),
-            dict(type='RandomCrop', crop_size=image_size, padding=4),
+            dict(type='Resize', scale=_base_.image_size),
+            dict(type='RandomCrop', crop_size=_base_.image_size, padding=4),
             dict(type='RandomFlip', prob=0.5, direction='horizontal'),
             dict(type='PackInputs'),
         ],
     ),
 )
-val_dataloader = dict(dataset=dict(data_root=data_root))
-test_dataloader = val_dataloader
 # as released; the labels' noise has an Adam of its own there, with 1e-3
 optim_wrapper = dict(
     _delete_=True,
