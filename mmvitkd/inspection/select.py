@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import os
 import time
 from collections.abc import Sequence
@@ -31,6 +30,7 @@ from mmvitkd.registry import DATASETS, MODELS, SCOPE, TRANSFORMS
 from mmvitkd.utils.cli import device_of, print_rank0
 from mmvitkd.utils.config_check import read_config
 from mmvitkd.utils.config_file import require_model
+from mmvitkd.utils.tables import write_rows
 
 from .models import Classifier, Model
 
@@ -346,13 +346,15 @@ def write(
     selected, table = files
     taken = set(chosen)
     with table.open('x', newline='', encoding='utf-8') as stream:
-        writer = csv.writer(stream)
         names = [f'evenness in {block}' for block in scored.blocks]
-        writer.writerow(['image', 'class', 'uncertainty', *names, 'score', 'selected'])
+        header = ['image', 'class', 'uncertainty', *names, 'score', 'selected']
         columns = (scored.classes, scored.uncertain, *scored.even, scores)
-        rows = zip(*(column.tolist() for column in columns), strict=True)
-        for i, (path, row) in enumerate(zip(scored.paths, rows, strict=True)):
-            writer.writerow([path, *row, int(i in taken)])
+        numbers = zip(*(column.tolist() for column in columns), strict=True)
+        rows = (
+            [path, *row, int(i in taken)]
+            for i, (path, row) in enumerate(zip(scored.paths, numbers, strict=True))
+        )
+        write_rows(stream, [header, *rows])
     with selected.open('x', encoding='utf-8') as stream:
         for i in chosen:
             label = f' {scored.classes[i]}' if args.with_label else ''

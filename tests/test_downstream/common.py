@@ -24,9 +24,14 @@ def names(framework: str) -> list[str]:
     return sorted(path.stem for path in (FOLDER / framework).glob('*.py'))
 
 
+def is_distilled(name: str) -> bool:
+    """Tell whether a config's student was distilled."""
+    return 'vitkd' in name or 'manifold' in name
+
+
 def plain(framework: str) -> list[str]:
     """List those whose student was not distilled."""
-    return [name for name in names(framework) if 'vitkd' not in name]
+    return [name for name in names(framework) if not is_distilled(name)]
 
 
 def load(name: str) -> Config:

@@ -10,6 +10,7 @@ from mmpretrain.models import VisionTransformer
 from mmvitkd.registry import MODELS
 from tests.test_downstream.coco import IMAGES, coco, shrink
 from tests.test_downstream.common import (
+    is_distilled,
     load,
     names,
     refused,
@@ -36,7 +37,7 @@ def test_trains_a_step_and_is_evaluated(name, tmp_path, data):
     cfg = shrink(load(name), tmp_path, data)
     runner, before = train(cfg)
 
-    student = student_weights(cfg, distilled='vitkd' in name)
+    student = student_weights(cfg, distilled=is_distilled(name))
     loaded = [n for n in student if n in before and n != 'pos_embed']
     assert len(loaded) >= len(student) - 4  # pos_embed, cls_token, ln1
     for weight in loaded:

@@ -18,6 +18,7 @@ from mmvitkd.utils import load_checkpoint, weights_of
 from mmvitkd.utils.export import export_student
 from tests.test_downstream.ade import IMAGES, SIZE, ade, shrink
 from tests.test_downstream.common import (
+    is_distilled,
     load,
     names,
     refused,
@@ -66,7 +67,7 @@ def test_trains_a_step_and_is_evaluated(name, tmp_path, data):
     cfg = shrink(load(name), tmp_path, data)
     runner, before = train(cfg)
 
-    student = student_weights(cfg, distilled='vitkd' in name)
+    student = student_weights(cfg, distilled=is_distilled(name))
     assert set(student) - set(before) == {'ln1.weight', 'ln1.bias'}
     assert set(before) <= set(student)
     for weight in set(before) - {'pos_embed'}:  # resized
