@@ -26,6 +26,7 @@ def test_our_deit3_wins_in_our_scope_only():
             assert models.get('DeiT3').__module__.startswith(module + '.')
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('scope', ['mmpretrain', 'mmengine'])
 def test_found_from_any_scope_without_an_import(scope):
     """In a fresh interpreter that has not imported the package."""

@@ -20,7 +20,7 @@ from tests.helpers import save_weights
 from tests.shrink import CONFIGS
 from tests.test_tools.runs import ROOT, begin, end, message, run
 
-pytestmark = pytest.mark.onedl_only
+pytestmark = [pytest.mark.onedl_only, pytest.mark.slow]
 
 FOLDER = CONFIGS / 'downstream' / 'digit_scenes'
 EVERY = {path.stem: path for path in sorted(FOLDER.glob('*.py'))}
@@ -319,7 +319,6 @@ def test_options_that_do_not_fit_are_refused(trained, tmp_path, capsys):
     assert '--metrics is a .json file' in capsys.readouterr().err
 
 
-@pytest.mark.slow
 def test_dist_scripts(trained, tmp_path):
     """A detector is trained by two processes while a segmentor is tested by one."""
     tools = ROOT / 'tools' / 'downstream'
@@ -343,7 +342,6 @@ def test_comparison_of_nothing_is_refused(tmp_path, capsys):
     assert f'python -m mmvitkd draw-scenes {tmp_path}' in capsys.readouterr().err
 
 
-@pytest.mark.slow
 def test_comparison_goes_from_students_to_pictures(scenes, tmp_path, capsys):
     """One epoch of each training; what is finished is not run again."""
     options = [

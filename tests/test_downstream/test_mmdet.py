@@ -31,7 +31,10 @@ def data(tmp_path_factory):
     return coco(tmp_path_factory.mktemp('coco') / 'coco')
 
 
-@pytest.mark.parametrize('name', EVERY)
+@pytest.mark.parametrize(
+    'name',
+    [pytest.param(n, marks=pytest.mark.slow if is_distilled(n) else ()) for n in EVERY],
+)
 def test_trains_a_step_and_is_evaluated(name, tmp_path, data):
     """From the student's checkpoint to COCO's mAP, by the real runner."""
     cfg = shrink(load(name), tmp_path, data)

@@ -12,6 +12,8 @@ from mmvitkd.utils.run_lock import lock_dir
 from .in_process import Done, call
 from .tiny import write_dataset, write_table
 
+pytestmark = pytest.mark.slow
+
 
 def ablate(folder: Path, *args, **env) -> Done:
     data = ('--dataset', folder / 'tiny.py', '--work-dir', folder / 'work')

@@ -16,6 +16,8 @@ from tests.shrink import CONFIGS
 from .comparisons import entry, write_methods
 from .in_process import Done, call
 
+pytestmark = pytest.mark.slow
+
 ROWS = [
     entry(
         'two teachers',
@@ -73,7 +75,6 @@ def finished(folder: Path) -> dict[str, float]:
     }
 
 
-@pytest.mark.slow
 def test_what_was_killed_goes_on(ran):
     folder, (code, killed), (_, done) = ran
     assert code == 1

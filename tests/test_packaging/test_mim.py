@@ -146,6 +146,7 @@ def test_onedl_mim_finds_one_config_in_an_editable_install(
     assert found == [str(sources / 'configs/digits/digits_teacher.py')]
 
 
+@pytest.mark.slow
 @pytest.mark.onedl_only
 def test_onedl_mim_under_a_prefix_for_bytecode(
     wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -157,6 +158,7 @@ def test_onedl_mim_under_a_prefix_for_bytecode(
     assert len(run(made, '-c', FIND, cwd=tmp_path).splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_a_command_runs_from_the_wheel(python: Path, tmp_path: Path) -> None:
     def command(*args: str | Path) -> str:
         return run(python, '-m', 'mmvitkd', 'cache', *args, cwd=tmp_path)
@@ -200,6 +202,7 @@ print(cfg.filename, *list_models('vitkd_digits'))
 """
 
 
+@pytest.mark.slow
 def test_names_of_configs_are_found_in_the_wheel(python: Path, tmp_path: Path) -> None:
     """Also where this package is imported after what looks them up."""
     (tmp_path / 'my.py').write_text("_base_ = 'mmvitkd::digits/vitkd_digits.py'\n")

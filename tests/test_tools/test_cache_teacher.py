@@ -70,6 +70,7 @@ def test_layout_and_sizes(written):
     assert record.itemsize == manifest['record_bytes'] == 4 + 2 * (2 * 16 * 24 + 10)
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_it_ends_in_the_same_bytes(written, tmp_path):
     out = tmp_path / 'cache'
     command = ['python', 'tools/cache_teacher.py', written / 'tiny.py', '--out', out]

@@ -64,6 +64,7 @@ def test_names_are_no_formulas(trained, tmp_path):
     assert 'a$x^{$b' in page
 
 
+@pytest.mark.slow
 def test_classes_that_are_no_names(trained, tmp_path):
     shutil.copytree(trained / 'run', tmp_path / 'run')
     file = tmp_path / 'run' / 'epoch_1.pth'

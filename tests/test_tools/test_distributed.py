@@ -25,6 +25,7 @@ from tests.test_tools.runs import (
 ECHO = {'PYTHON': 'echo'}
 
 
+@pytest.mark.slow
 def test_gradients_of_two_processes_equal_one_on_the_joint_batch(tmp_path):
     """By ``dist_train.sh``; one step of SGD at rate 1 changes by the gradient."""
     init = {'load_from': str(tmp_path / 'init.pth')}

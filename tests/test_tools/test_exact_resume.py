@@ -19,6 +19,8 @@ from tests.test_tools.runs import (
     weights,
 )
 
+pytestmark = pytest.mark.slow
+
 EMA = {'type': 'EMAHook', 'momentum': 0.1}
 KILL = {'type': 'KillHook'}
 WORKERS = {'train_dataloader.num_workers': 2}

@@ -22,6 +22,8 @@ from mmvitkd.experiments.run import Run, Setting
 from mmvitkd.utils.run_lock import lock_dir
 from tests.helpers import save_weights
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 RUNS = [f'{name}, seed 0' for name in ('teacher', 'baseline', 'vitkd', 'vitkd-nkd')]
 
@@ -167,7 +169,6 @@ def test_image_file_is_a_test_digit(first):
     assert np.array_equal(image, Digits('test')[0]['img'])
 
 
-@pytest.mark.slow
 def test_second_run_reuses_what_is_finished(first):
     """And trains again, to the same end, what was cut short."""
     before, work_dir = first

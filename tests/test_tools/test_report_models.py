@@ -24,6 +24,8 @@ from tests.test_models.test_classifiers.test_dry_run import resnet
 from tests.test_tools.reports import NAMES, TEST, last_accuracy, rows
 from tests.test_tools.runs import run
 
+pytestmark = pytest.mark.slow
+
 
 def copy_run(runs: Path, to: Path, teacher: str, accuracy: float | None = None) -> None:
     """Copy a distilled run, as if it had this teacher and ended with this accuracy."""

@@ -18,6 +18,8 @@ from tests.test_tools.runs import (
     weights,
 )
 
+pytestmark = pytest.mark.slow
+
 BY_ITERATION = {
     'train_cfg': {
         '_delete_': True,

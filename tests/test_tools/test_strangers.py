@@ -276,6 +276,7 @@ def test_a_model_runs_no_code(runs, marker, evil, monkeypatch):
     assert 'can not be looked into' in page
 
 
+@pytest.mark.slow
 def test_a_teachers_config_is_not_run(runs, marker, monkeypatch):
     """It names a file of the stranger's, which would be run as any config is."""
     folder = runs.parent
@@ -342,6 +343,7 @@ def test_data_run_no_code(runs, marker, evil, monkeypatch):
     assert 'No images to run them on' in page_of(runs, marker)
 
 
+@pytest.mark.slow
 def test_what_the_user_names_may_run(runs, marker):
     cfg = config(runs.parent, 'own', test_dataloader=loader('val', PIPELINE))
     cfg.write_text(f'{cfg.read_text()}\nprint("run")\n')
@@ -365,6 +367,7 @@ def test_damaged_records_are_told(runs, marker):
     assert '4 lines of its log are broken' in page_of(runs, marker, '--no-analysis')
 
 
+@pytest.mark.slow
 def test_a_config_in_json_is_read(runs, marker):
     (file,) = (runs / 'taught').glob('*/vis_data/config.py')
     settings = Config.fromfile(file).to_dict()

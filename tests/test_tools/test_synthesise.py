@@ -96,6 +96,7 @@ def killed_at(image, *words):
         run(*words)
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_it_ends_in_the_same_bytes(folder, out):
     """In the second batch, of which three images are written then."""
     killed = folder / 'killed'

@@ -59,6 +59,7 @@ def prices(runner):
     return runner.message_hub.get_scalar('train/price').data[0].tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('counts', [1, 2])
 def test_resumed_run_equals_an_uninterrupted_one(counts, tmp_path):
     """Inside an epoch, between two updates, also of accumulated gradients."""
