@@ -27,7 +27,7 @@ from tests.test_downstream.common import (
 )
 from tests.test_tools.runs import run
 
-pytestmark = pytest.mark.onedl_only
+pytestmark = [pytest.mark.onedl_only, pytest.mark.slow]
 
 IMAGES = ('.png', '.jpg')
 

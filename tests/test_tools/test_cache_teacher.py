@@ -16,6 +16,8 @@ from tests.helpers import vit
 from tests.shrink import CONFIGS, shrink
 from tests.test_tools.runs import PIPELINE, begin, cache, config, end, message, run
 
+pytestmark = pytest.mark.slow
+
 # 64 images of 2 epochs in 8 shards, each of one batch
 SHARDS = ('--shard-size', 16)
 
@@ -70,7 +72,6 @@ def test_layout_and_sizes(written):
     assert record.itemsize == manifest['record_bytes'] == 4 + 2 * (2 * 16 * 24 + 10)
 
 
-@pytest.mark.slow
 def test_killed_and_resumed_it_ends_in_the_same_bytes(written, tmp_path):
     out = tmp_path / 'cache'
     command = ['python', 'tools/cache_teacher.py', written / 'tiny.py', '--out', out]
@@ -89,7 +90,6 @@ def test_killed_and_resumed_it_ends_in_the_same_bytes(written, tmp_path):
     assert all((out / name).stat().st_ino == inodes[name] for name in shards)
 
 
-@pytest.mark.slow
 def test_two_processes_write_what_one_does(written, tmp_path):
     """By torchrun; nothing is lost, and each shard is written once."""
     out = tmp_path / 'cache'

@@ -26,6 +26,8 @@ from tests.test_tools.runs import (
     weights,
 )
 
+pytestmark = pytest.mark.slow
+
 LOG = {'default_hooks.logger': {'type': 'LoggerHook', 'interval': 1}}
 
 
@@ -114,7 +116,6 @@ def test_losses_under_two_teachers_are_those_of_the_teachers_themselves(tmp_path
     assert np.abs(losses(ours, 'loss_small') - losses(ours, 'loss_wide')).min() > 0.01
 
 
-@pytest.mark.slow
 def test_two_processes_train_as_the_teacher_does_in_one(tmp_path):
     """The same weights after an epoch of four steps of SGD."""
     changes = {**PLAIN, 'optim_wrapper.optimizer': {'type': 'SGD', 'lr': 0.1}}

@@ -4,6 +4,8 @@ import pytest
 
 from tests.test_tools.browser import Browser
 
+pytestmark = pytest.mark.slow
+
 NEEDED = ['Summary', 'Curves', 'Attention', 'Distance', 'Examples', 'Settings']
 
 
