@@ -13,7 +13,14 @@ from typing import Any, NamedTuple
 import pandas as pd
 from tabulate import tabulate
 
-from mmvitkd.utils.statistics import LEVEL, POWER, Difference, format_mean
+from mmvitkd.utils.statistics import (
+    LEVEL,
+    POWER,
+    Difference,
+    compare_paired,
+    compare_with_baseline,
+    format_mean,
+)
 from mmvitkd.utils.tables import write_rows
 
 from .run import Run, Setting
@@ -32,6 +39,13 @@ class Measured:
         """List the finished seeds' values of a metric."""
         known = metric in self.frame
         return self.frame[metric].dropna().astype(float).tolist() if known else []
+
+    def by_seed(self, metric: str = 'top1') -> dict[int, float]:
+        """Return the finished seeds' values of a metric by seed."""
+        if metric not in self.frame:
+            return {}
+        known = self.frame.dropna(subset=[metric])
+        return dict(zip(known['seed'], known[metric].astype(float), strict=True))
 
     @property
     def top1(self) -> list[float]:
@@ -77,6 +91,28 @@ def measure(setting: Setting, seeds: Iterable[int], root: Path) -> Measured:
         top1 = ((teacher and teacher.result()) or {}).get('top1')
         rows.append({'seed': run.seed, **result, 'teacher': top1})
     return Measured(pd.DataFrame(rows), failures)
+
+
+def compare_with(
+    reference: str, measured: Mapping[str, Measured], paired: bool, metric: str = 'top1'
+) -> dict[str, Difference]:
+    """Compare what settings measured with one of them, as one family of tests.
+
+    Args:
+        reference: The name of the one.
+        measured: By name.
+        paired: Whether a seed makes all runs alike, and is taken out.
+        metric: What is compared. Defaults to ``'top1'``.
+
+    Returns:
+        By name of the others.
+    """
+    others = {name: one for name, one in measured.items() if name != reference}
+    if paired:
+        by_seed = {name: one.by_seed(metric) for name, one in others.items()}
+        return compare_paired(by_seed, measured[reference].by_seed(metric))
+    values = {name: one.values(metric) for name, one in others.items()}
+    return compare_with_baseline(values, measured[reference].values(metric))
 
 
 def accuracy_text(run: Run) -> str:

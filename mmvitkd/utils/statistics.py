@@ -6,18 +6,21 @@ import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from statistics import mean, stdev, variance
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.stats import dunnett, levene, nct, t, ttest_ind
+from scipy.stats import chi, dunnett, levene, nct, norm, t, ttest_ind
 
 LEVEL = 0.05  # of the family: how often chance alone may call anything significant
 POWER = 0.8  # with which the smallest detectable difference would have been found
 DUNNETT = "Dunnett's test"
+PAIRED = "Dunnett's test, paired by seed"
 WELCH = "Welch's t-tests with Holm's correction"
 
 Groups = Mapping[str, Sequence[float]]
+BySeed = Mapping[int, float]
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,126 @@ def compare_with_baseline(
         return found | {name: _certain(found[name].value) for name in tested}
     test = _dunnett if _equal_variances(tested, baseline) else _welch_holm
     return found | test(tested, baseline)
+
+
+def compare_paired(
+    groups: Mapping[str, BySeed], baseline: BySeed
+) -> dict[str, Difference]:
+    """Compare groups that share their seeds with a baseline, as one family of tests.
+
+    Seeds are blocks: a seed gives every group the same initial student and the same
+    order of images, so that what it adds to all of them tells nothing of a difference.
+    It is taken out as in an analysis of variance by group and seed, whose residual
+    variance then stands in Dunnett's test for that within groups.
+
+    Args:
+        groups: By name, the values by seed. A group that lacks one of the baseline's
+            seeds is compared by the seeds that all groups have.
+        baseline: The values by seed.
+
+    Returns:
+        By name; without values of the baseline, nothing.
+    """
+    filled = {name: values for name, values in groups.items() if values}
+    if not filled or not baseline:
+        return {}
+    shared = sorted(set(baseline).intersection(*filled.values()))
+    found = {
+        name: Difference(_mean_difference(values, baseline))
+        for name, values in filled.items()
+        if set(values) & set(baseline)
+    }
+    if len(shared) < 2:
+        return found
+    table = np.array([[one[s] for s in shared] for one in (baseline, *filled.values())])
+    if np.ptp(table, axis=1).max() == 0:
+        values = table.mean(axis=1)[1:] - table[0].mean()
+        return {
+            name: _certain(float(one)) for name, one in zip(filled, values, strict=True)
+        }
+    residual = table - table.mean(0) - table.mean(1, keepdims=True) + table.mean()
+    freedom = (table.shape[0] - 1) * (table.shape[1] - 1)
+    error = math.sqrt(2 * float((residual**2).sum()) / freedom / len(shared))
+    count = len(filled)
+    critical = dunnett_critical(count, freedom)
+    for name, values in zip(filled, table[1:], strict=True):
+        value = float((values - table[0]).mean())
+        p = float(value == 0)
+        if error:
+            p = 1 - dunnett_probability(abs(value) / error, count, freedom)
+        found[name] = Difference(
+            value,
+            p,
+            value - critical * error,
+            value + critical * error,
+            hedges_g(values.tolist(), table[0].tolist()),
+            _detectable(critical, freedom) * error,
+            PAIRED,
+        )
+    return found
+
+
+def _mean_difference(values: BySeed, baseline: BySeed) -> float:
+    return mean(values[seed] - baseline[seed] for seed in set(values) & set(baseline))
+
+
+def dunnett_probability(value: float, groups: int, freedom: float) -> float:
+    """Return how often the largest of Dunnett's statistics is below a value.
+
+    Of the absolute differences of ``groups`` groups to a baseline, all of as many
+    values, in standard errors that are estimated with ``freedom`` degrees of freedom,
+    where nothing differs.
+    """
+    z, z_weights, scale, scale_weights = _quadrature(freedom)
+    within = norm.cdf(z + math.sqrt(2) * value * scale)
+    within -= norm.cdf(z - math.sqrt(2) * value * scale)
+    return min(float(scale_weights @ (within**groups @ z_weights)), 1.0)
+
+
+@lru_cache
+def _quadrature(freedom: float) -> tuple[np.ndarray, ...]:
+    """Return nodes and weights over a normal value, the baseline's mean, and over an
+    estimate of a standard deviation that is 1."""
+    z, z_weights = np.polynomial.hermite_e.hermegauss(80)
+    nodes, weights = np.polynomial.legendre.leggauss(80)
+    scale = chi.ppf((nodes + 1) / 2, freedom) / math.sqrt(freedom)
+    return z, z_weights / math.sqrt(2 * math.pi), scale[:, None], weights / 2
+
+
+@lru_cache
+def dunnett_critical(groups: int, freedom: float) -> float:
+    """Return what the largest of Dunnett's statistics exceeds at :data:`LEVEL`."""
+
+    def lacking(value: float) -> float:
+        return dunnett_probability(value, groups, freedom) - (1 - LEVEL)
+
+    high = float(t.isf(LEVEL / 2 / groups, freedom))  # Bonferroni's is above
+    return float(brentq(lacking, 0, high + 1))
+
+
+def seeds_needed(difference: float, spread: float, groups: int) -> int:
+    """Return how many paired seeds tell a difference, at the level and power here.
+
+    Args:
+        difference: In the unit of the values.
+        spread: The standard deviation of a value, that between seeds taken out.
+        groups: That are compared with one baseline.
+
+    Raises:
+        ValueError: If a number is not positive.
+    """
+    if difference <= 0 or spread <= 0 or groups < 1:
+        raise ValueError(
+            'difference, spread and groups must be above 0, got '
+            f'{difference}, {spread} and {groups}'
+        )
+    seeds = 2
+    while True:
+        freedom = groups * (seeds - 1)
+        error = spread * math.sqrt(2 / seeds)
+        if _detectable(dunnett_critical(groups, freedom), freedom) * error < difference:
+            return seeds
+        seeds += 1
 
 
 def _all_constant(groups: Groups, baseline: Sequence[float]) -> bool:

@@ -1,19 +1,25 @@
 """Tests of several groups against one baseline."""
 
+import math
 from statistics import mean
 
 import numpy as np
 import pytest
-from scipy.stats import dunnett, nct, t, ttest_ind
+from scipy.stats import dunnett, nct, t, ttest_ind, ttest_rel
 
 from mmvitkd.utils.statistics import (
     DUNNETT,
+    PAIRED,
     WELCH,
     Difference,
+    compare_paired,
     compare_with_baseline,
+    dunnett_critical,
+    dunnett_probability,
     format_mean,
     hedges_g,
     holm,
+    seeds_needed,
 )
 
 STEADY = [86.0, 86.2, 85.8]
@@ -182,3 +188,87 @@ def test_hedges_g_by_hand():
     assert hedges_g([4.0, 5.0, 6.0], [1.0, 2.0, 3.0]) == pytest.approx(3 * 0.8)
     assert hedges_g([1.0, 1.0], [1.0, 1.0]) == 0
     assert hedges_g([0.0, 0.0], [1.0, 1.0]) == -np.inf
+
+
+# ------------------------------------------------------------------------------ paired
+
+
+def by_seed(values):
+    return dict(enumerate(values))
+
+
+def test_one_paired_group_is_the_paired_t_test():
+    """Differences 1, 2, 3 and 6: mean 3, variance 14/3, so t = 3 / sqrt(14/12) with
+    3 degrees of freedom, whose 5 % point is 3.182."""
+    baseline = [80.0, 90.0, 70.0, 85.0]
+    values = [81.0, 92.0, 73.0, 91.0]
+    found = compare_paired({'ours': by_seed(values)}, by_seed(baseline))['ours']
+    expected = ttest_rel(values, baseline)
+    assert found.test == PAIRED
+    assert found.value == pytest.approx(3)
+    assert found.p == pytest.approx(expected.pvalue, rel=1e-3)
+    half = 3.1824 * math.sqrt(14 / 12)
+    assert (found.low, found.high) == pytest.approx((3 - half, 3 + half), rel=1e-3)
+    # unpaired, the seeds' own differences hide it
+    assert compare(values, baseline).p > 0.6
+
+
+def test_what_a_seed_adds_to_all_groups_tells_nothing():
+    noise = np.random.default_rng(0).normal(size=(4, 6))
+    tables = [noise, noise + 10 * np.random.default_rng(1).normal(size=6)]
+    found = [
+        compare_paired(
+            dict(zip('abc', map(by_seed, t[1:]), strict=True)), by_seed(t[0])
+        )
+        for t in tables
+    ]
+    for name in 'abc':
+        one, other = found[0][name], found[1][name]
+        assert one.p == pytest.approx(other.p)
+        assert one.detectable == pytest.approx(other.detectable)
+
+
+def test_the_residual_is_that_of_groups_by_seeds():
+    """By hand: two groups and a baseline of three seeds leave residuals of 2, -1, -1;
+    -1, -4, 5 and -1, 5, -4 ninths, whose squares add up to 10/9, of 4 degrees."""
+    groups = {'a': by_seed([2.0, 2.0, 3.0]), 'b': by_seed([4.0, 5.0, 4.0])}
+    found = compare_paired(groups, by_seed([1.0, 1.0, 1.0]))
+    error = math.sqrt(2 * (10 / 9 / 4) / 3)
+    half = dunnett_critical(2, 4) * error
+    assert found['a'].high - found['a'].value == pytest.approx(half)
+    assert found['b'].value == pytest.approx(13 / 3 - 1)
+
+
+@pytest.mark.parametrize(
+    ('groups', 'freedom', 'value'),
+    # of Dunnett's own table (1964), two-sided, 5 %
+    [(1, 10, 2.23), (2, 10, 2.57), (3, 10, 2.76), (9, 20, 2.95), (5, 60, 2.58)],
+)
+def test_critical_values_are_those_of_dunnetts_table(groups, freedom, value):
+    assert dunnett_critical(groups, freedom) == pytest.approx(value, abs=6e-3)
+    assert dunnett_probability(value, groups, freedom) == pytest.approx(0.95, abs=1e-3)
+
+
+def test_seeds_that_a_group_lacks_are_left_out_for_all():
+    baseline = by_seed([80.0, 81.0, 83.0, 99.0])
+    groups = {'a': by_seed([81.0, 82.5, 84.0]), 'b': {1: 80.0, 2: 82.5, 0: 79.5}}
+    found = compare_paired(groups, baseline)
+    assert found == compare_paired(groups, by_seed([80.0, 81.0, 83.0]))
+    assert found['b'].value == pytest.approx(-2 / 3)
+    assert compare_paired(groups, {}) == {}
+    lone = compare_paired({'a': {0: 82.0}}, baseline)['a']
+    assert (lone.value, lone.p) == (2.0, None)
+
+
+def test_seeds_needed_tell_a_difference_with_the_power():
+    seeds = seeds_needed(0.5, 0.35, 6)
+    rng = np.random.default_rng(0)
+    hits = 0
+    for _ in range(300):
+        table = rng.normal(0, 0.35, (7, seeds)) + rng.normal(0, 1, seeds)
+        table[1] += 0.5
+        rows = dict(zip('abcdef', map(by_seed, table[1:]), strict=True))
+        hits += bool(compare_paired(rows, by_seed(table[0]))['a'].significant)
+    assert 0.74 < hits / 300 < 0.88
+    with pytest.raises(ValueError, match='must be above 0, got 0'):
+        seeds_needed(0, 0.35, 6)

@@ -33,9 +33,7 @@ def compare(args: argparse.Namespace) -> bool:
     def write(runs: Sequence[Run]) -> None:
         _write(plan, _with_costs(plan, path, args), runs, path, args)
 
-    # the test is by the factors that tuning has chosen till then
-    stages = (plan.tuning, plan.test)
-    return execute(args, launcher, plan.root, stages, write, plan.groups())
+    return execute(args, launcher, plan.root, plan.stages(), write, plan.groups())
 
 
 def _with_costs(plan: Plan, path: Path, args: argparse.Namespace) -> list[Row]:

@@ -21,6 +21,7 @@ from mmvitkd.utils.types import class_of, name_of
 
 from ..run import Setting, cut, teachers_of, use_validation_split
 from .differences import differences, require_named
+from .transfer import is_written_for, transfer
 
 FOLDER = own_configs() / 'comparison'
 KEYS = {
@@ -85,6 +86,8 @@ class Comparison:
     without_factor: str  # a sentence on what a training without a factor has instead
     excluded: dict[str, str]  # by the beginning of a config's name, why
     added: tuple[str, ...] = ()  # methods that the command line named by their configs
+    widenings: int = 0  # how often a range of tries is widened where its end is best
+    paired: bool = False  # whether a seed makes the methods' runs alike
 
     @property
     def references(self) -> dict[str, str]:
@@ -181,6 +184,8 @@ def read(
         cfg.without_factor,
         cfg.get('excluded', {}),
         tuple(config.stem for config in configs),
+        cfg.get('widenings', 0),
+        cfg.get('paired', False),
     )
 
 
@@ -189,7 +194,17 @@ class _Reader:
 
     def __init__(self, file: Path, cfg: Config, max_epochs: int | None) -> None:
         self.file, self.cfg, self.max_epochs = file, cfg, max_epochs
+        # of configs for other data than the student's, that of their student
+        self.original: Config | None = None
+        self.stands_for: dict[str, str] = {}  # a teacher here, by its stem there
         self.base = self._training(cfg.student, cfg.options)
+        if theirs := cfg.get('written_for'):
+            self.target = self._training(cfg.student, {})
+            self.original = self._training(theirs.student, {})
+            self.stands_for = {
+                stem: Path(cfg.teachers[name]).stem
+                for stem, name in theirs.get('teachers', {}).items()
+            }
         # by the folder of the checkpoint that configs name
         stems = [Path(config).stem for config in cfg.teachers.values()]
         twice = sorted({stem for stem in stems if stems.count(stem) > 1})
@@ -219,6 +234,8 @@ class _Reader:
         whole = self._read(config).to_dict()
         cfg = Config({key: value for key, value in whole.items() if key in READ})
         imports = cfg.get('custom_imports')
+        if self.original is not None and is_written_for(cfg, self.original):
+            cfg = transfer(cfg, self.original, self.target)
         cfg.merge_from_dict(deepcopy(dict(options)))
         _add_imports(cfg, imports)
         return cfg
@@ -278,6 +295,7 @@ class _Reader:
         for key, teacher in teachers_of(model).items():
             file = teacher.get('checkpoint')
             stem = Path(file or '').parent.name
+            stem = self.stands_for.get(stem, stem)
             if stem in self.teachers:
                 name, trained[key] = self.teachers[stem]
                 theirs = trained[key].cfg

@@ -161,14 +161,22 @@ def _is_students(key: str) -> bool:
     return key == 'model.student' or key.startswith('model.student.')
 
 
-def tuning_columns(rows: Sequence[Row], factors: Sequence[float]) -> Columns:
+def tried(rows: Iterable[Row]) -> list[float]:
+    """List the factors that were tried, by any of the methods."""
+    return sorted({factor for row in rows for factor in row.validated})
+
+
+def tuning_columns(rows: Sequence[Row]) -> Columns:
     """Lay out the validation split's accuracies."""
     tuned = [row for row in rows if row.method.tuned]
     return {
         'method': [row.name for row in tuned],
         **{
-            f'x {times(factor)}': [row.validated[factor].text() for row in tuned]
-            for factor in factors
+            f'x {times(factor)}': [
+                row.validated[factor].text() if factor in row.validated else ''
+                for row in tuned
+            ]
+            for factor in tried(tuned)
         },
         'weights at x 1': [row.method.weights for row in tuned],
         'terms with it': [_tuned(row) for row in tuned],
@@ -224,11 +232,13 @@ def write(
         '## Tuning',
         'Top-1 on the validation split, mean ± standard deviation over the seeds. '
         f'{comparison.without_factor}',
-        markdown_table(tuning_columns(rows, comparison.factors)),
+        markdown_table(tuning_columns(rows)),
         '## Not compared' if excluded else '',
         '\n'.join(excluded),
     ]
-    write_page(page, parts, [record(row, comparison) for row in rows], columns)
+    factors = tried(rows)
+    records = [record(row, comparison, factors) for row in rows]
+    write_page(page, parts, records, columns)
 
 
 def _legend(rows: Sequence[Row], baseline: str) -> str:
@@ -256,13 +266,15 @@ def _differences(rows: Sequence[Row]) -> list[str]:
     ]
 
 
-def record(row: Row, comparison: Comparison) -> dict[str, Any]:
+def record(
+    row: Row, comparison: Comparison, factors: Sequence[float]
+) -> dict[str, Any]:
     """Return every number of a row, those of single seeds included."""
     low, middle, high = row.costs.get('ratio', (None, None, None))
     loop = row.method.cfg.train_cfg
     validated = {
         f'validated_x{factor:g}': row.validated.get(factor, Measured()).mean()
-        for factor in comparison.factors
+        for factor in factors
     }
     return {
         'method': row.name,

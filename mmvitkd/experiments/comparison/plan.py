@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from mmvitkd.utils.statistics import Difference, compare_with_baseline
+from mmvitkd.utils.statistics import Difference
 
 from ..progress import Group
-from ..results import Measured, measure
+from ..results import Measured, compare_with, measure
 from ..run import Run, in_order
 from .methods import Comparison, Method
 
@@ -84,8 +84,25 @@ class Plan:
         self.root = root
 
     def factors(self, method: Method) -> tuple[float, ...]:
-        """Return a method's tries: the same for all that have terms."""
-        return self.comparison.factors if method.tuned else ()
+        """Return a method's tries: the same for all that have terms.
+
+        Where the best one so far lies at an end of the range, the range is widened
+        there by a step as wide as its last, as often as the comparison says.
+        """
+        factors = sorted(self.comparison.factors) if method.tuned else []
+        for _ in range(self.comparison.widenings if len(factors) > 1 else 0):
+            best = choose(self._validated(method, factors), len(self.tuning_seeds))
+            if best == factors[0]:
+                factors.insert(0, factors[0] ** 2 / factors[1])
+            elif best == factors[-1]:
+                factors.append(factors[-1] ** 2 / factors[-2])
+            else:
+                break
+        return tuple(factors)
+
+    def stages(self) -> tuple[Callable[[], list[Run]], ...]:
+        """List what is to run, each when what is before it is finished."""
+        return (*[self.tuning] * (1 + self.comparison.widenings), self.test)
 
     def tuning_of(self, method: Method) -> list[Run]:
         """List the runs that tune a method."""
@@ -132,31 +149,43 @@ class Plan:
     def rows(self) -> list[Row]:
         """Collect what is finished, without costs."""
         rows = [self._row(method) for method in self.methods]
-        return compare(rows, self.comparison.references.values())
+        references = self.comparison.references.values()
+        return compare(rows, references, self.comparison.paired)
 
     def _row(self, method: Method) -> Row:
-        validated = {
-            factor: measure(method.setting(factor, True), self.tuning_seeds, self.root)
-            for factor in self.factors(method)
-        }
+        validated = self._validated(method, self.factors(method))
         factor = choose(validated, len(self.tuning_seeds))
         test = Measured()
         if factor is not None:
             test = measure(method.setting(factor), self.seeds, self.root)
         return Row(method, factor, validated, test)
 
+    def _validated(
+        self, method: Method, factors: Iterable[float]
+    ) -> dict[float, Measured]:
+        return {
+            factor: measure(method.setting(factor, True), self.tuning_seeds, self.root)
+            for factor in factors
+        }
+
 
 def _by_seed(runs: Iterable[Run]) -> list[Run]:
     return in_order(sorted(runs, key=attrgetter('seed')))
 
 
-def compare(rows: Sequence[Row], references: Iterable[str]) -> list[Row]:
-    """Compare rows with each of the references, whose tests are a family each."""
-    values = {row.name: row.test.top1 for row in rows}
+def compare(
+    rows: Sequence[Row], references: Iterable[str], paired: bool = False
+) -> list[Row]:
+    """Compare rows with each of the references, whose tests are a family each.
+
+    Args:
+        rows: With what the test measured.
+        references: Names of some of them.
+        paired: Whether a seed makes all rows' runs alike. Defaults to False.
+    """
     found: dict[str, dict[str, Difference]] = {row.name: {} for row in rows}
     for reference in references:
-        groups = {name: one for name, one in values.items() if name != reference}
-        compared = compare_with_baseline(groups, values[reference])
+        compared = compare_with(reference, {row.name: row.test for row in rows}, paired)
         for name, difference in compared.items():
             found[name][reference] = difference
     return [replace(row, differences=found[row.name]) for row in rows]
