@@ -20,8 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         '--out',
-        help="where to write the predictions: to a .pkl file, or a segmentor's label "
-        'maps into a folder',
+        help='where to write the predictions: to a .pkl file; of a classifier, the '
+        "predicted and true labels (2, N) to a .npy file; a segmentor's label maps "
+        'into a folder',
     )
     parser.add_argument(
         '--out-item',

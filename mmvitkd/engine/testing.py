@@ -11,6 +11,7 @@ import mmengine
 from mmengine.config import Config
 from mmengine.evaluator import DumpResults
 
+from mmvitkd.evaluation import PredictedLabels
 from mmvitkd.utils import cli
 from mmvitkd.utils.cli import (
     check_checkpoint,
@@ -25,6 +26,8 @@ from . import downstream_testing
 from .downstream_checks import bfloat16_in_words
 from .downstream_testing import FRAMEWORKS, PICKLES, writes_predictions
 from .slow_bfloat16 import slow_bfloat16
+
+LABELS = '.npy'  # of a classifier's predictions, their labels alone
 
 
 def test(args: argparse.Namespace) -> None:
@@ -45,7 +48,8 @@ def test(args: argparse.Namespace) -> None:
         runner = cli.build_runner(cfg)
     check_checkpoint(runner, args.checkpoint, ignore='terms.')
     if writes_predictions(args) and cfg.get('default_scope') not in FRAMEWORKS:
-        runner.test_evaluator.metrics.append(DumpResults(args.out))
+        dump = PredictedLabels if args.out.endswith(LABELS) else DumpResults
+        runner.test_evaluator.metrics.append(dump(args.out))
     _load_quietly(runner)
     with bfloat16_in_words(args.amp):
         metrics = runner.test()
@@ -94,8 +98,11 @@ def apply_args(cfg: Config, args: argparse.Namespace) -> None:
 
 
 def _adapt_classifier(cfg: Config, args: argparse.Namespace) -> None:
-    if writes_predictions(args) and not args.out.endswith(PICKLES):
-        raise ValueError(f"--out '{args.out}': predictions are written to a .pkl file")
+    if writes_predictions(args) and not args.out.endswith((*PICKLES, LABELS)):
+        raise ValueError(
+            f"--out '{args.out}': predictions are written to a .pkl file, or their "
+            'labels alone to a .npy file'
+        )
     if args.show or args.show_dir is not None:
         drawing = {
             'type': 'VisualizationHook',

@@ -30,8 +30,8 @@ from .run import Run, Setting
 class Measured:
     """What the seeds of a setting gave."""
 
-    # a row for each finished run: `seed`, what its test measured (percentages, and nats
-    # for `nll`), and `teacher`, the top-1 of its teacher
+    # a row for each finished run: `seed`, what its test measured, as `test_classifier`
+    # returns it, and `teacher`, the top-1 of its teacher
     frame: pd.DataFrame = field(default_factory=pd.DataFrame)
     failures: dict[int, str] = field(default_factory=dict)  # by seed, why a run failed
 
@@ -115,6 +115,13 @@ def compare_with(
     return compare_with_baseline(values, measured[reference].values(metric))
 
 
+def corruptions(measured: Iterable[Measured]) -> dict[str, str]:
+    """Name the corruptions that any of these was tested under, by metric."""
+    metrics = (name for one in measured for name in one.frame.columns)
+    beginning = 'corrupted/'
+    return {m: m.removeprefix(beginning) for m in metrics if m.startswith(beginning)}
+
+
 def accuracy_text(run: Run) -> str:
     """Say what a finished run measured."""
     return f'{(run.result() or {})["top1"]:.1f}'
@@ -153,6 +160,15 @@ def difference_text(difference: Difference | None) -> str:
         return ''
     text = f'{difference.value:+.1f}'
     return f'**{text}**' if difference.significant else text
+
+
+def difference_with_p(difference: Difference | None) -> str:
+    """Write a difference in points, bold if it is significant, and its p-value."""
+    text = difference_text(difference)
+    if difference is None or difference.p is None:
+        return text
+    p = p_text(difference.p)
+    return f'{text} (p {p})' if p.startswith('<') else f'{text} (p = {p})'
 
 
 def difference_columns(
@@ -279,13 +295,15 @@ def write_records(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
         write_rows(file, [list(frame.columns), *rounded])
 
 
-def value_record(measured: Measured, metric: str = 'top1') -> dict[str, Any]:
+def value_record(
+    measured: Measured, metric: str = 'top1', digits: int = 2
+) -> dict[str, Any]:
     """Return the values of a metric as cells of a CSV file, single seeds included."""
     values = measured.values(metric)
     return {
         'mean': measured.mean(metric),
         'stdev': stdev(values) if len(values) > 1 else None,
         'seeds': len(values),
-        'values': ' '.join(f'{value:.2f}' for value in values),
+        'values': ' '.join(f'{value:.{digits}f}' for value in values),
         'failures': '; '.join(measured.failures.values()),
     }

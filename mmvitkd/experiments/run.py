@@ -15,6 +15,8 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
+from mmvitkd.utils.types import name_of
+
 
 @dataclass(frozen=True, eq=False)
 class Setting:
@@ -176,9 +178,16 @@ def cut(cfg: Config, max_epochs: int | None) -> Config:
 
 
 def use_validation_split(cfg: Config) -> None:
-    """Let a training be tested on its validation split, and not know the test's."""
+    """Let a training be tested on its validation split, and not know the test's.
+
+    Nothing is chosen by corrupted images: a hook that tests on them is left out.
+    """
     cfg.test_dataloader = deepcopy(cfg.val_dataloader)
     cfg.test_evaluator = deepcopy(cfg.val_evaluator)
+    hooks = cfg.get('default_hooks') or {}
+    for name, hook in [*hooks.items()]:
+        if hook and name_of(hook.get('type')) == 'CorruptionHook':
+            del hooks[name]
 
 
 def in_order(runs: Iterable[Run]) -> list[Run]:

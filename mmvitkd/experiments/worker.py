@@ -15,6 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 import mmvitkd
@@ -24,7 +25,9 @@ from .run import Run
 # of a run and its GPUs, called when it is trained; returns what it measures
 Test = Callable[[Run, int], dict[str, Any]]
 PACKAGE = Path(mmvitkd.__file__).parent
-METRICS = 'metrics.json'  # in a run's folder
+# in a run's folder
+METRICS = 'metrics.json'
+LABELS = 'labels.npy'  # of the test images, predicted and true, (2, N)
 
 
 def versions() -> dict[str, str]:
@@ -74,14 +77,40 @@ def _train_and_test(run: Run, gpus: int, test: Test) -> None:
 
 
 def test_classifier(run: Run, gpus: int) -> dict[str, Any]:
-    """Test a classifier, or a distiller's student, on its test images."""
-    metrics = run.folder / METRICS
-    measured = measure(run, gpus, '--out', metrics, '--out-item', 'metrics')
+    """Test a classifier, or a distiller's student, on its test images.
+
+    Returns:
+        Percentages, and ``nll`` in nats; None of what the config does not measure.
+        ``corrupted`` is the mean over corruptions, each of which stands there as
+        ``corrupted/<corruption>``.
+    """
+    files = ('--metrics', run.folder / METRICS, '--out', run.folder / LABELS)
+    measured = measure(run, gpus, *files)
+    corrupted = {k: v for k, v in measured.items() if k.startswith('corrupted/')}
     return {
         'top1': measured['accuracy/top1'],
         'top5': measured.get('accuracy/top5'),
         'nll': measured.get('nll'),
+        'ece': measured.get('ece'),
+        'agreement': agreement(run),
+        'corrupted': corrupted.pop('corrupted/top1', None),
+        **corrupted,
     }
+
+
+def agreement(run: Run) -> float | None:
+    """Return in how many percent of its test images its teacher names the same class.
+
+    None without a teacher that was tested on the same images, or with several.
+    """
+    teacher = run.teachers.get('teacher')
+    files = [one.folder / LABELS for one in (run, teacher) if one]
+    if len(files) < 2 or not all(file.is_file() for file in files):
+        return None
+    (ours, labels), (theirs, their_labels) = map(np.load, files)
+    if not np.array_equal(labels, their_labels):  # of another split
+        return None
+    return 100 * float(np.mean(ours == theirs))
 
 
 def measure(run: Run, gpus: int, *options: str | Path) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import csv
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from mmengine.config import Config
 
@@ -84,7 +85,29 @@ def test_what_can_run_is_measured(ran):
         assert 0 < run['top1'] < 100
         assert run['top1'] <= run['top5']
         assert run['nll'] > 0
+        assert 0 < run['ece'] < 100
+        kinds = [value for key, value in run.items() if key.startswith('corrupted/')]
+        assert run['corrupted'] == pytest.approx(sum(kinds) / 6)
+        assert len(kinds) == 6
     assert done.code == 1
+
+
+def test_students_are_compared_with_their_teacher(ran):
+    folder, _, _ = ran
+    kept = {file.parent: np.load(file) for file in folder.glob('work/*/*/*/labels.npy')}
+    (teacher,) = (p for p in kept if p.parent.name.startswith('teacher-T'))
+    for run, (predicted, labels) in kept.items():
+        result = json.loads((run / 'result.json').read_text())
+        assert result['top1'] == pytest.approx(100 * np.mean(predicted == labels))
+        expected = None
+        if run.parent.name.startswith('S-mimic0'):
+            expected = pytest.approx(100 * np.mean(predicted == kept[teacher][0]))
+        assert result['agreement'] == expected
+    row, columns = cells(folder)['mimicking'], ('ece', 'agreement', 'corrupted')
+    assert all(0 < float(row[f'{name}_mean']) < 100 for name in columns)
+    page = (folder / 'work' / 'tiny' / 'results' / 'first.md').read_text()
+    assert '| NLL | ECE | agreement | corrupted |' in page
+    assert 'accuracies under the corruptions' in page
 
 
 def test_a_failed_run_leaves_its_reason_in_its_cell(ran):

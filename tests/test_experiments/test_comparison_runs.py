@@ -54,6 +54,11 @@ def ran(tmp_path_factory):
         'default_hooks.check.allow_chance': True,  # of teachers of two epochs
         'custom_imports': {'imports': ['tests.test_tools.kill_hook']},
         'custom_hooks': [{'type': 'KillHook'}],
+        'test_evaluator': [
+            {'type': 'Accuracy', 'topk': 1},
+            {'type': 'mmvitkd.ExpectedCalibrationError'},
+        ],
+        'default_hooks.corruptions': {'type': 'mmvitkd.CorruptionHook', 'images': 20},
     }
     write_methods(folder / 'mine.py', ROWS, options)
     killed = compare(folder, '--only', 'KD', KILL_BEFORE_ITER='6')
@@ -116,6 +121,22 @@ def test_tuning_was_tested_on_other_images_than_the_test(ran):
         if file.parts[-3].startswith('teacher'):
             continue
         assert ('"split": "test"' in file.read_text()) == (file.parts[-2] == 'seed0')
+
+
+def test_the_test_measures_more_than_accuracy_and_tuning_does_not(ran):
+    folder, _, _ = ran
+    for file in folder.glob('runs/*/seed*/result.json'):
+        found = json.loads(file.read_text())
+        tested = file.parts[-2] == 'seed0' and not file.parts[-3].startswith('teacher')
+        for metric in ('ece', 'corrupted'):
+            assert (found[metric] is not None) == tested
+    table = rows(folder)
+    for method in ('alone', 'KD', 'two teachers'):
+        assert 0 < float(table[method]['corrupted_mean']) < 100
+        assert float(table[method]['corrupted_contrast_mean']) >= 0
+    page = (folder / 'runs' / 'results' / 'mine.md').read_text()
+    assert '## Beyond accuracy' in page
+    assert '| method | gaussian_noise | shot_noise |' in page
 
 
 def test_each_teacher_teaches_its_term(ran):

@@ -35,7 +35,9 @@ def write_dataset(path: Path) -> Path:
         'test_evaluator': [
             {'type': 'Accuracy', 'topk': (1, 5)},
             {'type': 'mmvitkd.NegativeLogLikelihood'},
+            {'type': 'mmvitkd.ExpectedCalibrationError'},
         ],
+        'default_hooks.corruptions': {'type': 'mmvitkd.CorruptionHook', 'images': 20},
         'custom_imports': {'imports': ['tests.test_tools.kill_hook']},
         'custom_hooks': [{'type': 'KillHook'}],
     }

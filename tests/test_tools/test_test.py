@@ -1,7 +1,9 @@
 """``tools/test.py``: of a distiller without its teacher, or of a plain classifier."""
 
+import json
 import pickle
 
+import numpy as np
 import pytest
 import torch
 
@@ -89,6 +91,46 @@ def test_augmented_and_mixed_precision(trained, tmp_path):
     assert both.shape == plain.shape == (64, 10)
     assert both.dtype != torch.float32
     assert not torch.equal(plain, both.float())
+
+
+def test_corrupted_images_are_tested_as_a_pipeline_corrupts_them(trained, tmp_path):
+    """On all or some of them, with the averaged weights, beside the clean ones."""
+    cfg, checkpoint, top1 = trained
+    names = ('brightness', 'gaussian_noise')
+    asked = [f'default_hooks.spoilt.corruptions={",".join(names)}']
+    asked += ['default_hooks.spoilt.type=mmvitkd.CorruptionHook']
+    where = ['--work-dir', tmp_path]
+
+    def tested(config, *args):
+        out = tmp_path / 'metrics.json'
+        run('test', config, checkpoint, *where, '--metrics', out, *args)
+        return json.loads(out.read_text())
+
+    found = tested(cfg, '--cfg-options', *asked, 'default_hooks.spoilt.severity=5')
+    assert found.pop('accuracy/top1') == pytest.approx(top1)
+    mean = found.pop('corrupted/top1')
+    assert mean == pytest.approx(sum(found.values()) / 2)
+    expected = {}
+    for name in names:
+        corrupt = {'type': 'mmvitkd.Corrupt', 'corruption': name, 'severity': 5}
+        pipeline = [PIPELINE[0], corrupt, PIPELINE[1]]
+        spoilt = config(tmp_path, name, **EMA, test_dataloader=loader('test', pipeline))
+        expected[f'corrupted/{name}'] = tested(spoilt)['accuracy/top1']
+    assert found == pytest.approx(expected)
+    few = tested(cfg, '--cfg-options', *asked, 'default_hooks.spoilt.images=5')
+    assert (few['corrupted/brightness'] / 20) % 1 == pytest.approx(0)
+
+
+def test_labels_alone_are_written(trained, tmp_path):
+    cfg, checkpoint, top1 = trained
+    out = tmp_path / 'labels.npy'
+    runner = run('test', cfg, checkpoint, '--work-dir', tmp_path, '--out', out)
+    predicted, labels = np.load(out)
+    dataset = runner.test_dataloader.dataset
+    assert labels.tolist() == [dataset.get_cat_ids(i)[0] for i in range(64)]
+    assert 100 * (predicted == labels).mean() == pytest.approx(top1)
+    text = message('test', cfg, checkpoint, '--out', tmp_path / 'labels.txt')
+    assert 'to a .pkl file, or their labels alone to a .npy file' in text
 
 
 def test_training_config_in_the_work_dir_stays(trained):

@@ -1,6 +1,7 @@
 from .activation_checkpointing_hook import ActivationCheckpointingHook
 from .block_skipping_hook import BlockSkippingHook
 from .check_seg_maps_hook import CheckSegMapsHook
+from .corruption_hook import CorruptionHook
 from .distillation_check_hook import DistillationCheckHook
 from .distillation_monitor_hook import DistillationMonitorHook
 from .exact_resume_hook import ExactResumeHook
@@ -17,6 +18,7 @@ __all__ = [
     'ActivationCheckpointingHook',
     'BlockSkippingHook',
     'CheckSegMapsHook',
+    'CorruptionHook',
     'DistillationCheckHook',
     'DistillationMonitorHook',
     'ExactResumeHook',

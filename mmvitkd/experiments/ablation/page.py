@@ -24,6 +24,9 @@ from ..results import (
 from ..run import Setting
 from .tables import Cell, Table
 
+# beyond accuracy, in percent, and its heading; a column where any row has it
+BEYOND = {'ece': 'ECE', 'agreement': 'agreement', 'corrupted': 'corrupted'}
+
 
 @dataclass(frozen=True)
 class Row:
@@ -125,6 +128,10 @@ def columns_of(rows: Sequence[Row]) -> dict[str, list[str]]:
     if any(row.cell.paper_top5 for row in rows):
         columns['top-5'] = [format_mean(row.measured.values('top5')) for row in rows]
     columns['NLL'] = [format_mean(row.measured.values('nll'), 2) for row in rows]
+    for metric, head in BEYOND.items():
+        found = [row.measured.values(metric) for row in rows]
+        if any(found):
+            columns[head] = [format_mean(values) for values in found]
     if any(len({*row.measured.values('teacher')}) > 1 for row in rows):
         teachers = [format_mean(row.measured.values('teacher')) for row in rows]
         columns['teacher'] = teachers
@@ -168,6 +175,7 @@ def record(row: Row, rows: Sequence[Row]) -> dict[str, Any]:
         **difference_record(row.difference, 'baseline'),
         'top5_mean': row.measured.mean('top5'),
         'nll_mean': row.measured.mean('nll'),
+        **{f'{metric}_mean': row.measured.mean(metric) for metric in BEYOND},
         'teacher_mean': row.measured.mean('teacher'),
         'paper': row.cell.paper,
         'paper_difference': paper_difference(row, rows),
@@ -176,6 +184,13 @@ def record(row: Row, rows: Sequence[Row]) -> dict[str, Any]:
         'ratio': row.ratio.median if row.ratio else None,
         'paper_minutes': row.cell.paper_minutes,
     }
+
+
+BEYOND_LEGEND = (
+    ' In percent: ECE, the expected calibration error; agreement, of the test images '
+    'for which student and teacher name the same class; corrupted, the mean of the '
+    'top-1 accuracies under the corruptions.'
+)
 
 
 def write(
@@ -188,7 +203,8 @@ def write(
         *facts,
         markdown_table(columns),
         statistics_legend(row.difference for row in rows)
-        + ' A dash is a cell that was not measured.',
+        + ' A dash is a cell that was not measured.'
+        + BEYOND_LEGEND * any(head in columns for head in BEYOND.values()),
         f'![{table.title}]({table.name}.svg)',
     ]
     write_page(page, parts, [record(row, rows) for row in rows], columns)

@@ -13,13 +13,13 @@ from ..results import (
     Spread,
     difference_columns,
     difference_record,
-    difference_text,
+    difference_with_p,
     markdown_table,
-    p_text,
     statistics_legend,
     value_record,
     write_page,
 )
+from . import beyond
 from .methods import Comparison
 from .plan import Row
 
@@ -35,14 +35,6 @@ def _top1(row: Row) -> str:
     if row.factor is None and row.failures:
         return f'- (tuning failed: {row.failures[0]})'
     return row.test.text()
-
-
-def _difference(difference: Difference | None) -> str:
-    text = difference_text(difference)
-    if difference is None or difference.p is None:
-        return text
-    p = p_text(difference.p)
-    return f'{text} (p {p})' if p.startswith('<') else f'{text} (p = {p})'
 
 
 def _factor(row: Row) -> str:
@@ -68,7 +60,9 @@ def main_columns(rows: Sequence[Row], comparison: Comparison) -> Columns:
         'teacher': [row.method.taught_by for row in rows],
         'top-1': [_top1(row) for row in rows],
         **{
-            f'vs. {head}': [_difference(row.differences.get(name)) for row in rows]
+            f'vs. {head}': [
+                difference_with_p(row.differences.get(name)) for row in rows
+            ]
             for head, name in comparison.references.items()
         },
         'seeds': [str(len(row.test.top1)) for row in rows],
@@ -213,6 +207,8 @@ def write(
         page: The Markdown file.
     """
     columns = main_columns(rows, comparison)
+    differences = beyond.compare(rows, comparison)
+    others = beyond.columns(rows, differences)
     excluded = [f'- `{name}`: {why}.' for name, why in comparison.excluded.items()]
     parts = [
         f'# {comparison.title}',
@@ -222,6 +218,10 @@ def write(
         f'![{comparison.title}]({page.stem}.svg)',
         '## In words',
         '\n'.join(summary(rows, comparison)) or 'Nothing is certain yet.',
+        '## Beyond accuracy' if others else '',
+        markdown_table(others),
+        beyond.LEGEND if others else '',
+        markdown_table(beyond.corruption_columns(rows)),
         '## What is not equal',
         f'All have the training of {comparison.baseline}, but for:',
         '\n'.join(_differences(rows)) or '- nothing.',
@@ -237,7 +237,11 @@ def write(
         '\n'.join(excluded),
     ]
     factors = tried(rows)
-    records = [record(row, comparison, factors) for row in rows]
+    more = beyond.records(rows, differences)
+    records = [
+        record(row, comparison, factors) | own
+        for row, own in zip(rows, more, strict=True)
+    ]
     write_page(page, parts, records, columns)
 
 
