@@ -132,7 +132,7 @@ def test_the_test_measures_more_than_accuracy_and_tuning_does_not(ran):
             assert (found[metric] is not None) == tested
     table = rows(folder)
     for method in ('alone', 'KD', 'two teachers'):
-        assert 0 < float(table[method]['corrupted_mean']) < 100
+        assert 0 <= float(table[method]['corrupted_mean']) < 100
         assert float(table[method]['corrupted_contrast_mean']) >= 0
     page = (folder / 'runs' / 'results' / 'mine.md').read_text()
     assert '## Beyond accuracy' in page
