@@ -1,6 +1,8 @@
 from .balanced_subset import balanced_subset
 from .cached_dataset import CachedDataset
 from .digits import Digits
+from .fashion_mnist import FashionMNIST
+from .held_out_split import held_out_split
 from .image_folder import ImageFolder
 from .replay_sampler import ReplaySampler
 from .replayed_dataset import ReplayedDataset
@@ -9,9 +11,11 @@ from .seeded_batches import SeededBatches
 __all__ = [
     'CachedDataset',
     'Digits',
+    'FashionMNIST',
     'ImageFolder',
     'ReplaySampler',
     'ReplayedDataset',
     'SeededBatches',
     'balanced_subset',
+    'held_out_split',
 ]

@@ -1,0 +1,67 @@
+# Fashion-MNIST, one channel of 28x28 pixels: 50,000 images to train, 10,000 held out to
+# validate, 10,000 to test. configs/fashion_mnist/README.md says how to get it.
+data_root = None  # data/fashion_mnist, or else where Debian's package puts it
+num_val = 10000
+data_preprocessor = dict(
+    num_classes=10,
+    # of the 50,000
+    mean=[72.86],
+    std=[89.97],
+    to_rgb=False,
+)
+
+train_pipeline = [
+    dict(type='RandomCrop', crop_size=28, padding=2),
+    dict(type='RandomFlip', prob=0.5, direction='horizontal'),
+    dict(type='PackInputs'),
+]
+test_pipeline = [dict(type='PackInputs')]
+
+dataset_type = 'mmvitkd.FashionMNIST'
+train_dataloader = dict(
+    batch_size=100,
+    # the images are in memory: worker processes would cost more than they give
+    num_workers=0,
+    persistent_workers=False,
+    dataset=dict(
+        type='mmvitkd.HeldOutSplit',
+        num_val=num_val,
+        split='train',
+        dataset=dict(
+            type=dataset_type,
+            data_root=data_root,
+            split='train',
+            pipeline=train_pipeline,
+        ),
+    ),
+    sampler=dict(type='DefaultSampler', shuffle=True),
+)
+val_dataloader = dict(
+    batch_size=500,
+    num_workers=0,
+    persistent_workers=False,
+    dataset=dict(
+        type='mmvitkd.HeldOutSplit',
+        num_val=num_val,
+        split='val',
+        dataset=dict(
+            type=dataset_type,
+            data_root=data_root,
+            split='train',
+            pipeline=test_pipeline,
+        ),
+    ),
+    sampler=dict(type='DefaultSampler', shuffle=False),
+)
+val_evaluator = dict(type='Accuracy', topk=1)
+
+test_dataloader = dict(
+    batch_size=500,
+    num_workers=0,
+    persistent_workers=False,
+    dataset=dict(
+        type=dataset_type, data_root=data_root, split='test', pipeline=test_pipeline
+    ),
+    sampler=dict(type='DefaultSampler', shuffle=False),
+)
+test_evaluator = val_evaluator
