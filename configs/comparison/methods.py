@@ -183,7 +183,7 @@ methods = [
     dict(
         name='SSD',
         config='../ssd/ssd_digits.py',
-        weights="our choice: half each; its teacher is a student alone, of another seed",
+        weights='our choice: half each; its teacher is a student alone, of another seed',
     ),
     dict(
         name='DearKD',
@@ -214,7 +214,7 @@ excluded = {
     'fitnet-all12': 'as FitNet, on more layers: results/fitnet-weights.md',
     'pkd-skip': 'as PKD-Last, on other layers',
     'df-dearkd': 'trains with images that are made of the teacher, not with these',
-    'ta1': "teaches an assistant, a ViT of width 64: configs/teacher_assistant",
+    'ta1': 'teaches an assistant, a ViT of width 64: configs/teacher_assistant',
     'tinyvit-pretrain': 'a first stage, whose second has 200 labels: configs/tinyvit',
     'mini-deit': 'MiniViT, for a student of 50,330 parameters instead of 83,370',
     **dict.fromkeys(

@@ -1,7 +1,7 @@
 # The teacher of the runs on Fashion-MNIST.
 #   python tools/train.py configs/fashion_mnist/fashion-mnist_teacher.py
 _base_ = [
-    '../_base_/models/teacher-vit-w128_fashion-mnist.py',
+    '../_base_/models/teacher-vit-w64_fashion-mnist.py',
     '../_base_/datasets/fashion-mnist.py',
     '../_base_/schedules/fashion-mnist.py',
     '../_base_/default_runtime.py',
@@ -16,4 +16,4 @@ param_scheduler = [
 ]
 # 15 ep = 7500 iters * 100 images/iter / 50000 images/ep
 train_cfg = dict(max_epochs=15, val_interval=1)
-default_hooks = dict(checkpoint=dict(interval=5, max_keep_ckpts=1))
+default_hooks = dict(checkpoint=dict(interval=1, max_keep_ckpts=1))

@@ -2,7 +2,7 @@
 #   python tools/train.py configs/fashion_mnist/vitkd_fashion-mnist.py
 _base_ = [
     './fashion-mnist_student.py',
-    '../_base_/models/teacher-vit-w128_fashion-mnist.py',
+    '../_base_/models/teacher-vit-w64_fashion-mnist.py',
     '../_base_/terms/vitkd_fashion-mnist.py',
 ]
 

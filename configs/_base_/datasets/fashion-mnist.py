@@ -1,4 +1,4 @@
-# Fashion-MNIST, one channel of 28x28 pixels: 50,000 images to train, 10,000 held out to
+# Fashion-MNIST, one channel of 28x28 pixels, enlarged to 32x32: 50,000 images to train, 10,000 held out to
 # validate, 10,000 to test. configs/fashion_mnist/README.md says how to get it.
 data_root = None  # data/fashion_mnist, or else where Debian's package puts it
 num_val = 10000
@@ -11,11 +11,12 @@ data_preprocessor = dict(
 )
 
 train_pipeline = [
-    dict(type='RandomCrop', crop_size=28, padding=2),
+    dict(type='Resize', scale=32),
+    dict(type='RandomCrop', crop_size=32, padding=2),
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
     dict(type='PackInputs'),
 ]
-test_pipeline = [dict(type='PackInputs')]
+test_pipeline = [dict(type='Resize', scale=32), dict(type='PackInputs')]
 
 dataset_type = 'mmvitkd.FashionMNIST'
 train_dataloader = dict(

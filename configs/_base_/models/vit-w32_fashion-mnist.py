@@ -1,11 +1,11 @@
-# The student: a ViT of six layers on grey 28x28 images in patches of 4, so 7x7 tokens.
+# The student: a ViT of six layers on grey 32x32 images in patches of 8, so 4x4 tokens.
 model = dict(
     type='ImageClassifier',
     backbone=dict(
         type='VisionTransformer',
         arch=dict(embed_dims=32, num_layers=6, num_heads=2, feedforward_channels=128),
-        img_size=28,
-        patch_size=4,
+        img_size=32,
+        patch_size=8,
         in_channels=1,
     ),
     head=dict(

@@ -40,9 +40,7 @@ def draw(comparison: Comparison, rows: Sequence[Row], stem: Path) -> None:
         save(figure, stem)
 
 
-def _draw_differences(
-    axes: Axes, rows: Sequence[Row], comparison: Comparison
-) -> None:
+def _draw_differences(axes: Axes, rows: Sequence[Row], comparison: Comparison) -> None:
     for y, row in enumerate(rows):
         difference = row.differences.get(comparison.baseline)
         if difference is None:
