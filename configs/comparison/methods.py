@@ -183,7 +183,7 @@ methods = [
     dict(
         name='SSD',
         config='../ssd/ssd_digits.py',
-        weights='our choice: half each; its teacher is a student alone, of another seed',
+        weights='our choice: half each; its teacher is the student alone, of seed 0',
     ),
     dict(
         name='DearKD',

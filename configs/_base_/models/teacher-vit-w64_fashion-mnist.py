@@ -1,6 +1,6 @@
-# The teacher: the student's six layers, twice as wide, as DeiT-Small is to DeiT-Tiny. It
-# is not named
-# `model`, so that a distillation config can take it beside the student.
+# The teacher: the student's six layers, twice as wide, as DeiT-Small's are to
+# DeiT-Tiny's. It is not named `model`, so that a distillation config can take it beside
+# the student.
 teacher_model = dict(
     type='ImageClassifier',
     backbone=dict(
