@@ -1,6 +1,6 @@
 # Fashion-MNIST, one channel of 28x28 pixels, enlarged to 32x32: 50,000 images to train,
-# 10,000 held out to validate, 10,000 to test. configs/fashion_mnist/README.md says how to
-# get it.
+# 10,000 held out to validate, 10,000 to test. How to get it:
+# configs/fashion_mnist/README.md.
 data_root = None  # data/fashion_mnist, or else where Debian's package puts it
 num_val = 10000
 data_preprocessor = dict(

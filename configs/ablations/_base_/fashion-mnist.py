@@ -56,6 +56,28 @@ teachers = {
         )
         for size in 'SB'
     },
+    # ../plan3_contrastive-teachers.py: the student's 2,000 labels, as long as it
+    'DeiT-S, trained here': dict(
+        train='../../fashion_mnist/fashion-mnist_student.py', options=vits['S']
+    ),
+    **{
+        name: dict(
+            train='../../intra_class/intra-class_teacher_fashion-mnist.py',
+            options={
+                **vits['S'],
+                'train_dataloader.dataset.num_labels': 2000,
+                'train_cfg.max_epochs': 100,
+                **contrast,
+            },
+        )
+        for name, contrast in _base_.contrasts.items()
+    },
+}
+
+# cells with these are left out
+lacks = {
+    **dict.fromkeys(('Swin-T', 'Swin-B'), 'not built for this data set'),
+    'DeiT III-L': 'not built for this data set',
 }
 
 # By the beginning of a term's name. The paper's sums run over 196 tokens of the

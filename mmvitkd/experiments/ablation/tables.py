@@ -70,8 +70,8 @@ class Table:
         )
 
 
-class NoSuchModule(Exception):
-    """A table's module has no counterpart in a data set's model."""
+class NoCounterpart(Exception):
+    """A table's model or module has no counterpart on a data set."""
 
 
 class Protocol:
@@ -94,6 +94,8 @@ class Protocol:
 
     def _entry(self, kind: str, name: str) -> ConfigDict:
         entries = self.cfg[kind]
+        if reason := self.cfg.get('lacks', {}).get(name):
+            raise NoCounterpart(f'{name}: {reason}')
         if name not in entries:
             raise ValueError(f"{self.path} has no '{name}' among its {list(entries)}")
         return entries[name]
@@ -188,7 +190,7 @@ class Protocol:
         """Let a name's own paths stand in where its modules are named otherwise.
 
         Raises:
-            NoSuchModule: If it says that it has none.
+            NoCounterpart: If it says that there is none.
         """
         for side, kind in (('student', 'students'), ('teacher', 'teachers')):
             taps = self._entry(kind, cell[side]).get('taps', {})
@@ -197,7 +199,7 @@ class Protocol:
                 path = tap if isinstance(tap, str) else tap.get('path')
                 own = taps.get(path, path)
                 if own is None:
-                    raise NoSuchModule(f'{cell[side]} has no {path} on {self.name}')
+                    raise NoCounterpart(f'no {path} on {self.name}')
                 if isinstance(tap, str):
                     term[side] = own
                 elif path is not None:
@@ -314,7 +316,7 @@ def _cell(cell: dict, cfg: Config, protocol: Protocol) -> Cell:
         try:
             setting = protocol.setting(cell, cfg.named_terms, own)
             baseline = protocol.baseline(cell['student'], cell.get('options', {}))
-        except NoSuchModule as reason:
+        except NoCounterpart as reason:
             absent = str(reason)
     return Cell(
         row=cell['row'],
