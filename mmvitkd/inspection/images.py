@@ -104,6 +104,12 @@ class ImageData:
     def __iter__(self) -> Iterator[Image]:
         return (self[i] for i in range(len(self)))
 
+    def name(self, i: int) -> str:
+        """Name an image, which is not read."""
+        index = int(self.places[i])
+        path = self.dataset.get_data_info(index).get('img_path')
+        return Path(path or f'{index:05d}').name
+
     def __getitem__(self, i: int) -> Image:
         """Read an image.
 
@@ -121,8 +127,7 @@ class ImageData:
             )
         pixels = pixels.expand(3, -1, -1)  # of one channel, grey
         pixels = (pixels.flip(0) if self.flip else pixels).permute(1, 2, 0)
-        name = Path(sample.get('img_path', '') or f'{index:05d}').name
-        return Image(name, pixels.contiguous().numpy(), _label(sample))
+        return Image(self.name(i), pixels.contiguous().numpy(), _label(sample))
 
 
 def _label(sample: Any) -> int | None:
