@@ -8,6 +8,10 @@ tries = [
         'optim_wrapper.optimizer.weight_decay': 0.05,
         'train_cfg.max_epochs': epochs,
     }
-    for epochs in (50, 100)
-    for lr in (2e-3, 4e-3, 8e-3)
+    for epochs, rates in (
+        (50, (2e-3, 4e-3, 8e-3)),
+        (100, (4e-3, 8e-3, 16e-3)),
+        (200, (4e-3, 8e-3)),
+    )
+    for lr in rates
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
@@ -51,12 +52,12 @@ def _draw_differences(axes: Axes, rows: Sequence[Row], comparison: Comparison) -
                 color=GREY,
             )  # fmt: skip
             continue
-        if difference.low is not None:
+        if difference.low is not None and difference.high is not None:
             axes.plot([difference.low, difference.high], [y, y], color=OURS)
         face = OURS if difference.significant else 'white'
         axes.plot(difference.value, y, 'o', color=OURS, mfc=face)
         if row.name == comparison.to_beat:
-            look = {'color': colour(5), 'dashes': dashes(5)}
+            look: dict[str, Any] = {'color': colour(5), 'dashes': dashes(5)}
             axes.axvline(difference.value, lw=1, label=row.name, zorder=0, **look)
     axes.axvline(0, lw=1, color=GREY, zorder=0, label=comparison.baseline)
     axes.set_yticks(range(len(rows)), [row.name for row in rows])
