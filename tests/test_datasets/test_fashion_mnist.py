@@ -168,8 +168,10 @@ if FOUND:  # nothing is skipped where they are not
         train = held_out_split(
             {'type': 'mmvitkd.FashionMNIST', 'data_root': str(folder)}, cfg.num_val
         )
-        assert count_labels(train) == Counter(dict.fromkeys(range(10), 5000))
-        pixels = images(train)
+        samples = [train.get_data_info(i) for i in range(len(train))]
+        labels = Counter(sample['gt_label'] for sample in samples)
+        assert labels == Counter(dict.fromkeys(range(10), 5000))
+        pixels = np.stack([sample['img'] for sample in samples])
         assert round(float(pixels.mean()), 2) == cfg.data_preprocessor.mean[0]
         assert round(float(pixels.std()), 2) == cfg.data_preprocessor.std[0]
         test = FashionMNIST(folder, 'test')
