@@ -8,6 +8,7 @@ exists is kept.
 """
 
 import copy
+import gzip
 import uuid
 from pathlib import Path
 from typing import Any
@@ -238,7 +239,11 @@ def shrink_loader(loader: ConfigDict, folder: Path) -> None:
     """Let a dataloader give two batches of small real images, in this process."""
     loader.update(batch_size=BATCH_SIZE, num_workers=0, persistent_workers=False)
     dataset = loader.dataset
+    images = IMAGES
     while 'dataset' in dataset:
+        if dataset.type == 'mmvitkd.HeldOutSplit':
+            dataset.num_val, images = IMAGES, 2 * IMAGES
+            dataset.pop('num_labels', None)
         dataset = dataset.dataset
     if dataset.type in ('CIFAR10', 'CIFAR100'):  # digits, as large
         loader.dataset = dataset = ConfigDict(
@@ -255,10 +260,13 @@ def shrink_loader(loader: ConfigDict, folder: Path) -> None:
         dataset.ann_file = str(root / 'selected.txt')
         Path(dataset.ann_file).write_text(''.join(f'{image}\n' for image in images))
         dataset.data_prefix = str(root / 'train')
-    write = {'ImageNet': imagenet_folder, 'mmvitkd.ImageFolder': image_folder}
-    if dataset.type in write and not Path(dataset.data_root).is_dir():
-        dataset.data_root = str(write[dataset.type](folder / dataset.type))
-    dataset.indices = IMAGES
+    if dataset.type == 'mmvitkd.FashionMNIST':
+        dataset.verify = False
+    if dataset.type in WRITERS and not (
+        dataset.data_root and Path(dataset.data_root).is_dir()
+    ):
+        dataset.data_root = str(WRITERS[dataset.type](folder / dataset.type))
+    dataset.indices = images
     shrink_pipeline(dataset.pipeline)
 
 
@@ -324,3 +332,37 @@ def image_folder(root: Path, each: int = 2) -> Path:
             for i, image in enumerate(images):
                 Image.fromarray(image).resize((32, 32)).save(folder / f'{i}.png')
     return root
+
+
+def fashion_mnist_folder(
+    root: Path, train: int = 2 * IMAGES, test: int = IMAGES
+) -> Path:
+    """Write digits of as many classes as ``IMAGES`` in Fashion-MNIST's own format.
+
+    The labels go round, so that any ``IMAGES`` neighbours are one of each class.
+    """
+    scans, labels = load_digits(return_X_y=True)
+    scans = np.rint(scans.reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)
+    members = [np.flatnonzero(labels == label) for label in range(IMAGES)]
+    chosen = [members[i % IMAGES][i // IMAGES] for i in range(train + test)]
+    root.mkdir(parents=True, exist_ok=True)
+    for name, part in (('train', chosen[:train]), ('t10k', chosen[train:])):
+        pixels = np.kron(scans[part], np.ones((3, 3), np.uint8))
+        pixels = np.pad(pixels, ((0, 0), (2, 2), (2, 2)))  # (N, 28, 28)
+        write_idx(root / f'{name}-images-idx3-ubyte.gz', pixels)
+        write_idx(root / f'{name}-labels-idx1-ubyte.gz', labels[part].astype(np.uint8))
+    return root
+
+
+def write_idx(path: Path, array: np.ndarray) -> None:
+    """Write uint8 in the format of the MNISTs: type, rank and sizes before the data."""
+    sizes = np.array(array.shape, '>u4').tobytes()
+    head = bytes([0, 0, 8, array.ndim])
+    path.write_bytes(gzip.compress(head + sizes + array.tobytes(), mtime=0))
+
+
+WRITERS = {
+    'ImageNet': imagenet_folder,
+    'mmvitkd.ImageFolder': image_folder,
+    'mmvitkd.FashionMNIST': fashion_mnist_folder,
+}

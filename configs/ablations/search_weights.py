@@ -1,10 +1,11 @@
-# How ViTKD's two weights for the digits tables were chosen: multiples of the paper's,
+# How ViTKD's two weights were chosen: multiples of the paper's,
 # on the validation split. Only the whole method is tried.
 #   python tools/ablate.py search_weights --dataset digits_val --seeds 2
+#   python tools/ablate.py search_weights --dataset fashion-mnist_val --seeds 2
 _base_ = './_base_/terms.py'
 
-title = "ViTKD's weights on digits, on the validation split"
-datasets = ['digits_val']
+title = "ViTKD's weights, on the validation split"
+datasets = ['digits_val', 'fashion-mnist_val']
 student = 'DeiT-T'
 teacher = 'DeiT III-S'
 rows = [

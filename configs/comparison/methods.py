@@ -10,7 +10,9 @@ student = '../digits/digits_student.py'
 pair = '../digits/vitkd_digits.py'
 # the configs' teachers, by the folder of their checkpoint
 teachers = dict(
-    ViT='../digits/digits_teacher.py', ResNet='../digits/digits_teacher-resnet.py'
+    ViT='../digits/digits_teacher.py',
+    ResNet='../digits/digits_teacher-resnet.py',
+    itself='../digits/digits_student.py',
 )
 # validated four times a run, as no epoch is chosen by it
 options = {'train_cfg.val_interval': 50}
@@ -75,6 +77,12 @@ methods = [
         name='DIST',
         terms_of='../dist/dist_deit-tiny_deit3-small_8xb128_in1k.py',
         weights="its authors' for ImageNet",
+    ),
+    dict(
+        name='logit MSE',
+        config='../logit_mse/logit-mse_digits.py',
+        tuned=[],  # nothing is weighed against it
+        weights='no labels, and no other term: without a factor',
     ),
     dict(
         name='MaskedKD',
@@ -173,6 +181,11 @@ methods = [
         weights="KD's, the teacher's half shared by two",
     ),
     dict(
+        name='SSD',
+        config='../ssd/ssd_digits.py',
+        weights='our choice: half each; its teacher is the student alone, of seed 0',
+    ),
+    dict(
         name='DearKD',
         config='../dearkd/dearkd_digits.py',
         differs={
@@ -201,6 +214,8 @@ excluded = {
     'fitnet-all12': 'as FitNet, on more layers: results/fitnet-weights.md',
     'pkd-skip': 'as PKD-Last, on other layers',
     'df-dearkd': 'trains with images that are made of the teacher, not with these',
+    'ta1': 'teaches an assistant, a ViT of width 64: configs/teacher_assistant',
+    'tinyvit-pretrain': 'a first stage, whose second has 200 labels: configs/tinyvit',
     'mini-deit': 'MiniViT, for a student of 50,330 parameters instead of 83,370',
     **dict.fromkeys(
         ('uvc', 'uvc-finetune'),

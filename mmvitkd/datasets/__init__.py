@@ -2,6 +2,8 @@ from .balanced_subset import balanced_subset
 from .cached_dataset import CachedDataset
 from .corrupt import Corrupt
 from .digits import Digits
+from .fashion_mnist import FashionMNIST
+from .held_out_split import held_out_split
 from .image_folder import ImageFolder
 from .replay_sampler import ReplaySampler
 from .replayed_dataset import ReplayedDataset
@@ -11,9 +13,11 @@ __all__ = [
     'CachedDataset',
     'Corrupt',
     'Digits',
+    'FashionMNIST',
     'ImageFolder',
     'ReplaySampler',
     'ReplayedDataset',
     'SeededBatches',
     'balanced_subset',
+    'held_out_split',
 ]

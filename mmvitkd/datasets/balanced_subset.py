@@ -5,7 +5,7 @@ from mmengine.dataset import BaseDataset
 
 from mmvitkd.registry import DATASETS
 
-from .labels import annotations_of
+from .labels import single_labels
 
 
 @DATASETS.register_module(name='BalancedSubset')
@@ -29,16 +29,11 @@ def balanced_subset(dataset: dict, fraction: float, seed: int = 0) -> BaseDatase
             f'fraction={fraction!r}: must be above 0 and at most 1, such as 0.5'
         )
     built: Any = DATASETS.build(dataset)
-    labels = [sample.get('gt_label') for sample in annotations_of(built) or ()]
-    if not labels or not all(isinstance(label, int) for label in labels):
-        raise ValueError(
-            f'{type(built).__name__}: a balanced subset needs samples of one label '
-            'each, as the data sets of classification have them'
-        )
+    labels = single_labels(built)
     rng = np.random.RandomState(seed)  # the legacy stream never changes
     kept = []
     for label in np.unique(labels):
-        members = rng.permutation(np.flatnonzero(np.equal(labels, label)))
+        members = rng.permutation(np.flatnonzero(labels == label))
         kept += members[: max(1, round(fraction * len(members)))].tolist()
     built.get_subset_(sorted(kept))
     return built

@@ -6,6 +6,8 @@ from mmpretrain.datasets import BaseDataset
 
 from mmvitkd.registry import DATASETS
 
+from .stratified import check_num_labels, split_order
+
 # Bounds in the one fixed order of the 1,797 scans that `split_order` gives.
 SPLITS = {
     'train': (0, 700),
@@ -13,27 +15,6 @@ SPLITS = {
     'trainval': (0, 1000),
     'test': (1000, 1797),
 }
-
-
-def split_order(labels: np.ndarray) -> np.ndarray:
-    """Order the images so that every run of neighbours is stratified.
-
-    Each class is shuffled once with a fixed seed and spread evenly over the
-    whole order, so any slice holds every class in its own proportion, to
-    within one image or two.
-
-    Args:
-        labels: Class indices ``(N, )``.
-
-    Returns:
-        A permutation of ``0 .. N-1``, the same on every machine.
-    """
-    rng = np.random.RandomState(0)  # the legacy stream never changes
-    place = np.empty(len(labels))
-    for label in np.unique(labels):
-        members = rng.permutation(np.flatnonzero(labels == label))
-        place[members] = (np.arange(len(members)) + 0.5) / len(members)
-    return np.argsort(place, kind='stable')
 
 
 def load_scans() -> tuple[np.ndarray, np.ndarray]:
@@ -94,26 +75,12 @@ class Digits(BaseDataset):
         if split not in SPLITS:
             raise ValueError(f'split={split!r}: must be one of {sorted(SPLITS)}')
         if num_labels is not None:
-            self._check_num_labels(split, num_labels)
+            start, stop = SPLITS[split]
+            classes = len(self.METAINFO['classes'])
+            check_num_labels(num_labels, split, classes, stop - start)
         self.split = split
         self.num_labels = num_labels
         super().__init__(ann_file='', metainfo=metainfo, pipeline=pipeline, **kwargs)
-
-    def _check_num_labels(self, split: str, num_labels: int) -> None:
-        """Refuse a count of labels that the split cannot give."""
-        if split != 'train':
-            raise ValueError(
-                f"num_labels={num_labels!r} is for split='train' only, "
-                f'not for split={split!r}'
-            )
-        start, stop = SPLITS[split]
-        lowest, highest = len(self.METAINFO['classes']), stop - start
-        is_count = isinstance(num_labels, int) and not isinstance(num_labels, bool)
-        if not is_count or not lowest <= num_labels <= highest:
-            raise ValueError(
-                f'num_labels={num_labels!r}: must be a whole number from '
-                f'{lowest} (one of each class) to {highest} (all of them)'
-            )
 
     def load_data_list(self) -> list[dict]:
         """List the split's images, labels and places among the scans."""

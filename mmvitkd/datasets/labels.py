@@ -25,6 +25,21 @@ def count_labels(dataset: Any) -> Counter[int] | None:
     return Counter(chain.from_iterable(map(_labels, annotations))) or None
 
 
+def single_labels(dataset: Any) -> np.ndarray:
+    """Return the one label of every sample, ``(N, )``.
+
+    Raises:
+        ValueError: If a sample has none, or several.
+    """
+    found = [_labels(annotation) for annotation in annotations_of(dataset) or ()]
+    if not found or any(len(labels) != 1 for labels in found):
+        raise ValueError(
+            f'{type(dataset).__name__}: a stratified part of it needs samples of one '
+            'label each, as the data sets of classification have them'
+        )
+    return np.array(found)[:, 0]
+
+
 def annotations_of(dataset: Any) -> Iterable[Any] | None:
     """Return every sample's annotation, or its bare label."""
     if isinstance(dataset, IterableDataset):

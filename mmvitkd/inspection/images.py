@@ -104,6 +104,12 @@ class ImageData:
     def __iter__(self) -> Iterator[Image]:
         return (self[i] for i in range(len(self)))
 
+    def name(self, i: int) -> str:
+        """Name an image, which is not read."""
+        index = int(self.places[i])
+        path = self.dataset.get_data_info(index).get('img_path')
+        return Path(path or f'{index:05d}').name
+
     def __getitem__(self, i: int) -> Image:
         """Read an image.
 
@@ -113,14 +119,15 @@ class ImageData:
         index = int(self.places[i])
         data = self.dataset[index]
         pixels, sample = data['inputs'], data['data_samples']
-        if pixels.dtype != torch.uint8 or pixels.ndim != 3 or len(pixels) != 3:
+        plain = pixels.dtype == torch.uint8 and pixels.ndim == 3
+        if not plain or len(pixels) not in (1, 3):
             raise ValueError(
                 f"config '{self.config}': its pipeline yields {tuple(pixels.shape)} of "
-                f'{pixels.dtype}, but images must be (3, H, W) of uint8'
+                f'{pixels.dtype}, but images must be (3, H, W) or (1, H, W) of uint8'
             )
+        pixels = pixels.expand(3, -1, -1)  # of one channel, grey
         pixels = (pixels.flip(0) if self.flip else pixels).permute(1, 2, 0)
-        name = Path(sample.get('img_path', '') or f'{index:05d}').name
-        return Image(name, pixels.contiguous().numpy(), _label(sample))
+        return Image(self.name(i), pixels.contiguous().numpy(), _label(sample))
 
 
 def _label(sample: Any) -> int | None:

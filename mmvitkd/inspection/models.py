@@ -24,6 +24,7 @@ from mmvitkd.models.classifiers.teacher import (
 )
 from mmvitkd.registry import MODELS, SCOPE
 from mmvitkd.utils import load_checkpoint, load_strictly, weights_of
+from mmvitkd.utils.blocks import input_channels
 from mmvitkd.utils.export import PREFIX
 
 from .images import SIZE, Image, stack
@@ -107,6 +108,8 @@ class Classifier:
         if self.input_size not in (None, tuple(x.shape[-2:])):
             x = F.interpolate(x, self.input_size, mode='bilinear', antialias=True)
         preprocessor = self.classifier.data_preprocessor
+        if input_channels(self.classifier) == 1:  # it takes grey ones
+            x = x.mean(1, keepdim=True)
         if getattr(preprocessor, 'to_rgb', False):  # it takes BGR
             x = x.flip(1)
         return preprocessor({'inputs': x})['inputs']

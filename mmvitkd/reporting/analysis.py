@@ -84,25 +84,46 @@ def _run_models(
     loaded: LoadedModels, images: ImageData, found: Predictions
 ) -> list[Part]:
     """Show the images to the models: all for their predictions, some to all parts."""
-    places = np.linspace(0, len(images) - 1, min(IMAGES, len(images))).astype(int)
-    few = [images[i] for i in places]
+    wanted = np.linspace(0, len(images) - 1, min(IMAGES, len(images))).astype(int)
+    lost: list[str] = []
+    places, few = _read(images, wanted.tolist(), lost)
+    if len(few) < FEWEST:
+        raise ValueError(f'{len(few)} images could be read of {len(wanted)}; {lost[0]}')
     loaded.try_on(few[:FEWEST])
     parts = _parts(loaded, choose_varied(few, SHOWN), found.names)
     start = 0
     for batch in split(few, BATCH):
         models = (*loaded.models, *loaded.over_training)
         outputs = {model.name: model.capture(batch) for model in models}
-        of_batch = places[start : start + len(batch)].tolist()
+        of_batch = places[start : start + len(batch)]
         start += len(batch)
         found.update(of_batch, batch, outputs)
         for part in parts:
             part.measured.update(batch, [outputs[name] for name in part.names])
-    rest = sorted(set(range(len(images))).difference(places.tolist()))
+    rest = sorted(set(range(len(images))).difference(wanted.tolist()))
     for start in range(0, len(rest), BATCH):
-        of_batch = rest[start : start + BATCH]
-        batch = [images[i] for i in of_batch]
-        found.update(of_batch, batch, {m.name: m.capture(batch) for m in loaded.models})
+        of_batch, batch = _read(images, rest[start : start + BATCH], lost)
+        if batch:
+            outputs = {model.name: model.capture(batch) for model in loaded.models}
+            found.update(of_batch, batch, outputs)
+    if lost:
+        more = f'; and {len(lost) - SHOWN} more' if len(lost) > SHOWN else ''
+        named = '; '.join(lost[:SHOWN])
+        loaded.notes.append(f"Images that can't be read are left out: {named}{more}")
     return parts
+
+
+def _read(
+    images: ImageData, places: list[int], lost: list[str]
+) -> tuple[list[int], list[Image]]:
+    """Read images; to ``lost`` goes what can't be read, and why."""
+    found = []
+    for place in places:
+        try:
+            found.append((place, images[place]))
+        except Exception as error:  # every format has errors of its own for bad bytes
+            lost.append(f'{images.name(place)}: {reason_of(error)}')
+    return [place for place, _ in found], [image for _, image in found]
 
 
 def _open(run: Run, data: Path | None, count: int, stack: ExitStack) -> ImageData:

@@ -23,7 +23,7 @@ def test_every_table_of_the_paper_is_there():
     assert topics >= {'figure3', 'figure5a', 'figure5b', 'plan1', 'plan2', 'plan3'}
 
 
-@pytest.mark.parametrize('dataset', ['digits', 'in1k'])
+@pytest.mark.parametrize('dataset', ['digits', 'fashion-mnist', 'in1k'])
 @pytest.mark.parametrize(
     'name', [n for n in TABLES if n not in ('search_weights', 'fitnet-weights')]
 )
@@ -47,6 +47,24 @@ def test_every_cell_builds_a_model(name, dataset, tmp_path):
     assert [c for c in table.cells if c.setting is None] == [
         c for c in table.cells if c.absent
     ]
+
+
+def test_layers_that_a_smaller_model_lacks_leave_their_cells_empty():
+    """Of twelve layers to six: 0, 1, 5, 6, 10 and 11 have counterparts."""
+    (path,) = tables.find('table5', 'fashion-mnist')
+    table = tables.read(path, tables.Protocol('fashion-mnist'))
+    taps = {
+        cell.row: [term.student for term in cell.setting.cfg.model.terms.values()]
+        for cell in table.cells
+        if cell.setting and 'terms' in cell.setting.cfg.model
+    }
+    assert taps['shallow: 5, 6'] == ['backbone.layers.2', 'backbone.layers.3']
+    assert taps['deep: 10, 11'] == ['backbone.layers.4', 'backbone.ln1']
+    absent = {cell.row: cell.absent for cell in table.cells if cell.absent}
+    assert absent == {'shallow: 0 to 6': 'no backbone.layers.2 on fashion-mnist'}
+    (path,) = tables.find('table3', 'fashion-mnist')
+    table = tables.read(path, tables.Protocol('fashion-mnist'))
+    assert table.cells[0].absent == 'Swin-T: not built for this data set'
 
 
 def test_the_weights_on_imagenet_are_the_papers():

@@ -262,6 +262,17 @@ def test_what_it_refuses(benchmark, tmp_path, args, said):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
+def test_of_several_configs_those_that_can_be_measured_are(benchmark, tmp_path):
+    options = ('--only', 'dense', '--rounds', 1, '--warm-up', 0, '--no-memory')
+    with pytest.raises(SystemExit) as end:
+        benchmark(KD, DIGITS, *options, '--batch-size', 2, '--out', tmp_path)
+    assert '--only dense does not apply to kd_deit-tiny' in str(end.value)
+    results = json.loads((tmp_path / 'performance.json').read_text())
+    assert [one['title'] for one in results['cases']] == ['vitkd_digits, batch 2']
+    assert (tmp_path / 'performance.md').is_file()
+
+
 def test_a_variant_that_fails_is_named(tmp_path, variants):
     """By name it is an error; among all, it is left out with its reason."""
     changes = {'model.student.backbone.patch_cfg': {'nonsense': 1}}

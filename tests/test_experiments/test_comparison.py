@@ -1,5 +1,6 @@
 """The methods of configs/comparison, lists of a user's own, and what a test says."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +11,7 @@ from mmvitkd.experiments.comparison.differences import differences
 from mmvitkd.experiments.comparison.methods import find, read
 from mmvitkd.experiments.comparison.page import main_columns, summary
 from mmvitkd.experiments.comparison.plan import Plan, Row, choose, compare
+from mmvitkd.experiments.comparison.transfer import transfer
 from mmvitkd.experiments.results import Measured, latex_table
 from tests.shrink import CONFIGS, RUNNABLE
 
@@ -66,7 +68,10 @@ def test_every_method_has_the_same_tries_and_as_many_seeds(comparison, plan):
             len(comparison.factors) * TUNING_SEEDS if method.tuned else 0
         )
         assert len(plan.test_of(method, 1.0)) == SEEDS
-        assert bool(method.tuned) == ('terms' in method.cfg.model)
+        model = method.cfg.model
+        # a term by itself, without labels, is weighed against nothing
+        weighed = len(model.get('terms', ())) + bool(model.get('task_weight', 1)) > 1
+        assert bool(method.tuned) == weighed
     assert comparison.factors == (1 / 4, 1, 4)
 
 
@@ -165,6 +170,47 @@ def test_situations_have_the_same_protocol(name, comparison):
     if name == 'patch-size':
         (teacher,) = found.teachers
         assert teacher.cfg.model.backbone.patch_size == 4
+
+
+def test_methods_for_digits_change_the_same_on_other_data(comparison):
+    """Student, data and schedule are those of the other data, but for the change."""
+    found = read(METHODS.with_name('fashion-mnist.py'))
+    assert [*found.methods] == [*comparison.methods]
+    alone = found.methods[found.baseline].cfg
+    assert alone.model.backbone.in_channels == 1
+    for name, method in found.methods.items():
+        there, cfg = comparison.methods[name], method.cfg
+        assert cfg.train_dataloader == alone.train_dataloader
+        assert cfg.test_dataloader.dataset.type == 'mmvitkd.FashionMNIST'
+        assert cfg.optim_wrapper.optimizer == alone.optim_wrapper.optimizer
+        assert method.student.backbone.in_channels == 1
+        assert method.student.backbone.type == there.student.backbone.type
+        assert [*method.differs] == [*there.differs]
+        assert method.taught_by == there.taught_by
+        terms = [*(cfg.model.get('terms') or {})]
+        assert terms == [*(there.cfg.model.get('terms') or {})]
+    tokens = found.methods["DeiT's token, hard"].student
+    assert tokens.head.type == 'ExtraTokenClsHead'
+    stopped = found.methods['DearKD'].cfg.custom_hooks[0].terms.hard.end
+    assert stopped == 100 * 250 // 300 == 83
+
+
+def test_what_a_method_changes_is_changed_on_other_data():
+    """Kept, changed, added and taken away, at any depth."""
+    original = Config(
+        {'a': 1, 'b': {'c': 2, 'd': 3}, 'x': 0, 'model': {'w': 8, 'n': 1}}
+    )
+    target = Config({'a': 5, 'b': {'c': 6, 'e': 7}, 'x': 0, 'model': {'w': 9, 'n': 1}})
+    student = {'w': 8, 'n': 2, 'token': True}
+    model = {'student': student, 'terms': {'kd': 1}, 'teacher': {'w': 8}}
+    changed = Config({'a': 1, 'b': {'c': 4, 'd': 3, 'f': 8}, 'model': model})
+    found = transfer(changed, original, target).to_dict()
+    assert found == {
+        'a': 5,
+        'b': {'c': 4, 'e': 7, 'f': 8},
+        'model': {**model, 'student': {'w': 9, 'n': 2, 'token': True}},
+    }
+    assert transfer(original, original, target).to_dict() == target.to_dict()
 
 
 # ----------------------------------------------------------------- a list of one's own
@@ -369,6 +415,45 @@ def test_a_factor_that_failed_is_not_chosen():
     half = measured(99, failures={11: 'NaN'})
     assert choose({1: measured(80, 80), 4: half}, seeds=2) == 1
     assert choose({1: half, 4: half}, seeds=2) is None
+
+
+def test_a_range_is_widened_where_its_end_is_best(comparison, monkeypatch, tmp_path):
+    """By its own step, twice at most; another method's range is its own."""
+    top1 = {
+        'KD': {1 / 16: 80, 1 / 4: 82, 1: 81, 4: 79},
+        'NKD': {4**i: i for i in range(9)},
+    }
+
+    def found(setting, seeds, root):
+        name, _, factor = setting.name.removesuffix(', tuning').partition(' x ')
+        value = top1[name].get(float(factor), 0)
+        return measured(*[float(value)] * len(seeds))
+
+    monkeypatch.setattr('mmvitkd.experiments.comparison.plan.measure', found)
+    wide = replace(comparison, widenings=2)
+    plan = Plan(wide, None, SEEDS, TUNING_SEEDS, tmp_path)
+    assert plan.factors(wide.methods['KD']) == (1 / 16, 1 / 4, 1, 4)
+    assert plan.factors(wide.methods['NKD']) == (1 / 4, 1, 4, 16, 64)
+    assert plan.factors(wide.methods['student alone']) == ()
+    assert len(plan.stages()) == 1 + 2 + 1
+    narrow = Plan(comparison, None, SEEDS, TUNING_SEEDS, tmp_path)
+    assert narrow.factors(wide.methods['NKD']) == (1 / 4, 1, 4)
+
+
+def test_rows_are_compared_seed_by_seed_where_they_are_paired(comparison):
+    """The seeds' own differences, of 5 points, hide a gain of one unless paired."""
+    gains = ((0, 0, 0), (1.0, 1.1, 0.9))
+    names = ('student alone', 'KD, long schedule')
+    rows = []
+    for name, gain in zip(names, gains, strict=True):
+        values = [80 + 5 * i + one for i, one in enumerate(gain)]
+        frame = pd.DataFrame({'seed': [0, 1, 2], 'top1': values})
+        rows.append(Row(comparison.methods[name], 1.0, {}, Measured(frame)))
+    for paired, significant in ((True, True), (False, False)):
+        found = compare(rows, ['student alone'], paired)[1]
+        difference = found.differences['student alone']
+        assert difference.significant is significant
+        assert difference.value == pytest.approx(1)
 
 
 def test_words_say_what_the_test_tells(comparison):

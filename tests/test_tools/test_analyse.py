@@ -13,6 +13,7 @@ from PIL import Image as Picture
 from transformers import ViTConfig, ViTForImageClassification
 
 from mmvitkd.analysis import attention_maps, attention_rollout
+from mmvitkd.datasets import FashionMNIST
 from mmvitkd.datasets.digits import SPLITS, load_scans, split_order
 from mmvitkd.inspection import images as image_lib
 from mmvitkd.inspection.distance_figures import DistanceFigures
@@ -20,6 +21,7 @@ from mmvitkd.inspection.images import Image
 from mmvitkd.inspection.models import Model, load
 from mmvitkd.inspection.style import save, style
 from tests.helpers import build, save_weights, vit
+from tests.shrink import fashion_mnist_folder
 from tests.test_tools.runs import PIPELINE, PLAIN, config, loader, message, run
 
 MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
@@ -441,6 +443,31 @@ def test_a_config_of_data_alone_and_one_of_no_plain_images(tmp_path):
     file.write_text(f'{scope}test_dataloader = {loader("test", floats)}\n')
     with pytest.raises(ValueError, match=r'\(3, 8, 8\) of torch.float32, but images'):
         image_lib.load_data(file, 1)
+
+
+def test_models_of_one_channel_are_asked_about_grey_images(tmp_path):
+    data = {
+        'type': 'FashionMNIST',
+        'data_root': str(fashion_mnist_folder(tmp_path)),
+        'split': 'test',
+        'verify': False,
+        'pipeline': [PIPELINE[1]],
+    }
+    file = tmp_path / 'data.py'
+    file.write_text(
+        f"default_scope = 'mmvitkd'\ntest_dataloader = dict(dataset={data})\n"
+    )
+    images = image_lib.load_data(file, 3)
+    scans = FashionMNIST(tmp_path, 'test', verify=False)
+    pixels = torch.from_numpy(np.stack([scans[i]['img'] for i in (0, 4, 7)]))[:, None]
+    found = torch.from_numpy(np.stack([image.pixels for image in images]))
+    assert torch.equal(found, pixels.permute(0, 2, 3, 1).expand(-1, -1, -1, 3))
+
+    preprocessor = {'mean': [78.0], 'std': [96.0]}
+    cfg = vit(16, in_channels=1, img_size=28, patch_size=7)
+    model = Model('grey', build({**cfg, 'data_preprocessor': preprocessor}))
+    expected = model.classifier((pixels - 78.0) / 96.0)
+    assert torch.allclose(model.capture(images).logits, expected, atol=1e-5)
 
 
 def test_convolutional_networks_are_refused():

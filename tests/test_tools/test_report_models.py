@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.registry import DefaultScope
+from PIL import Image as Pillow
 
 from mmvitkd.inspection.images import Image
 from mmvitkd.inspection.models import Captured, Classifier
@@ -69,6 +70,35 @@ def test_a_run_is_not_credited_with_the_teacher_of_another(runs, tmp_path):
     run('report', runs, '--out', page, '--no-analysis')
     accuracy = last_accuracy(runs / 'big')
     assert f'; its teacher: {accuracy:.1f} (big)' in page.read_text()
+
+
+def test_images_that_can_not_be_read_are_left_out_and_named(runs, tmp_path):
+    """Of two places: among those that the layers are measured on, and of the rest."""
+    rng = np.random.default_rng(0)
+    for i in range(80):
+        pixels = rng.integers(0, 255, (32, 32, 3), dtype=np.uint8)
+        Pillow.fromarray(pixels).save(tmp_path / f'{i:02d}.png')
+    lost = sorted({*range(80)} - {*np.linspace(0, 79, 64).astype(int).tolist()})[0]
+    for i in (0, lost):
+        file = tmp_path / f'{i:02d}.png'
+        file.write_bytes(file.read_bytes()[:60])
+    names = [f'{i:02d}.png {i % 10}' for i in range(80)]
+    (tmp_path / 'test.txt').write_text('\n'.join(names))
+    data = tmp_path / 'data.py'
+    dataset = {
+        'type': 'CustomDataset',
+        'data_root': str(tmp_path),
+        'ann_file': 'test.txt',
+        'pipeline': [{'type': 'LoadImageFromFile'}, {'type': 'PackInputs'}],
+    }
+    data.write_text(f'test_dataloader = dict(dataset={dataset!r})\n')
+    page = tmp_path / 'report.html'
+    run('report', runs, '--out', page, '--data', data, '--csv', tmp_path / 'csv')
+    text = page.read_text()
+    assert 'Images that can&#39;t be read are left out: 00.png: ' in text
+    assert f'{lost:02d}.png: ' in text
+    assert rows(page, 'attention_summary')
+    assert '% of 78 images' in text
 
 
 def test_teachers_are_those_of_the_runs_own_config(runs, tmp_path):

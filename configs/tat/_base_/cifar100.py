@@ -1,16 +1,12 @@
 # CIFAR-100, and the schedule of RepDistiller (arXiv:1910.10699), in which most CNNs are
 # compared on it.
-_base_ = [
-    'mmpretrain::_base_/datasets/cifar100_bs16.py',
-    '../../_base_/default_runtime.py',
-]
+_base_ = ['../../_base_/datasets/cifar100.py', '../../_base_/default_runtime.py']
 
-data_root = 'data/cifar100'
-train_dataloader = dict(batch_size=64, dataset=dict(data_root=data_root))
-val_dataloader = dict(batch_size=256, dataset=dict(data_root=data_root))
-test_dataloader = val_dataloader
-val_evaluator = dict(topk=(1, 5))
-test_evaluator = val_evaluator
+# all training images; validated on the test split, as there
+train_dataloader = dict(
+    batch_size=64, dataset=dict(_delete_=True, **_base_.train_images)
+)
+val_dataloader = dict(_delete_=True, **_base_.test_dataloader)
 
 optim_wrapper = dict(
     optimizer=dict(type='SGD', lr=0.05, momentum=0.9, weight_decay=5e-4)

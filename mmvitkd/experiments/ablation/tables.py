@@ -70,6 +70,10 @@ class Table:
         )
 
 
+class NoCounterpart(Exception):
+    """A table's model or module has no counterpart on a data set."""
+
+
 class Protocol:
     """What the tables' names of students and teachers stand for on a data set."""
 
@@ -90,6 +94,8 @@ class Protocol:
 
     def _entry(self, kind: str, name: str) -> ConfigDict:
         entries = self.cfg[kind]
+        if reason := self.cfg.get('lacks', {}).get(name):
+            raise NoCounterpart(f'{name}: {reason}')
         if name not in entries:
             raise ValueError(f"{self.path} has no '{name}' among its {list(entries)}")
         return entries[name]
@@ -181,12 +187,23 @@ class Protocol:
         return Setting(name, cfg, training, own_teachers, stem)
 
     def _adapt_taps(self, terms: dict, cell: dict) -> None:
-        """Let a name's own paths stand in where its modules are named otherwise."""
+        """Let a name's own paths stand in where its modules are named otherwise.
+
+        Raises:
+            NoCounterpart: If it says that there is none.
+        """
         for side, kind in (('student', 'students'), ('teacher', 'teachers')):
             taps = self._entry(kind, cell[side]).get('taps', {})
             for term in terms.values():
-                if isinstance(term[side], str):
-                    term[side] = taps.get(term[side], term[side])
+                tap = term[side]
+                path = tap if isinstance(tap, str) else tap.get('path')
+                own = taps.get(path, path)
+                if own is None:
+                    raise NoCounterpart(f'no {path} on {self.name}')
+                if isinstance(tap, str):
+                    term[side] = own
+                elif path is not None:
+                    tap['path'] = own
 
 
 def kind_of_term(name: str) -> str:
@@ -293,15 +310,19 @@ def read(path: Path, protocol: Protocol) -> Table:
 
 def _cell(cell: dict, cfg: Config, protocol: Protocol) -> Cell:
     setting = baseline = None
-    if 'absent' not in cell:
+    absent = cell.get('absent')
+    if absent is None:
         own = cfg.get('teacher_of_each_seed', False)
-        setting = protocol.setting(cell, cfg.named_terms, own)
-        baseline = protocol.baseline(cell['student'], cell.get('options', {}))
+        try:
+            setting = protocol.setting(cell, cfg.named_terms, own)
+            baseline = protocol.baseline(cell['student'], cell.get('options', {}))
+        except NoCounterpart as reason:
+            absent = str(reason)
     return Cell(
         row=cell['row'],
         column=cell.get('column', ''),
         setting=setting,
         baseline=baseline,
-        absent=cell.get('absent'),
+        absent=absent,
         **{key: cell.get(key) for key in PAPER_KEYS},
     )

@@ -44,7 +44,8 @@ def benchmark(args: argparse.Namespace) -> None:
         args: As the command reads them.
 
     Raises:
-        ValueError: If a config, a device or a variant does not suit.
+        ValueError: If a config, a device or a variant does not suit. Of several cases
+            those that can be measured are, and are written, before.
     """
     if args.processes and is_cuda() and max(args.processes) > torch.cuda.device_count():
         raise ValueError(f'--processes: there are {torch.cuda.device_count()} GPUs')
@@ -64,8 +65,8 @@ def benchmark(args: argparse.Namespace) -> None:
         'cases': [],
     }
     configs = args.configs or [str(own_configs() / PAIR)]
-    for path in configs:
-        cfg = read(path, args)
+    failures: list[str] = []
+    for path, cfg in [(path, read(path, args)) for path in configs]:
         for batch_size, image_size in product(args.batch_size, args.image_size):
             with tempfile.TemporaryDirectory() as folder:
                 case = Case(
@@ -80,11 +81,19 @@ def benchmark(args: argparse.Namespace) -> None:
                     folder=Path(folder),
                 )
                 name = title(path, batch_size, image_size, configs)
-                results['cases'].append(measure(name, case, args))
+                try:
+                    results['cases'].append(measure(name, case, args))
+                except ValueError as error:
+                    print(f'{name} is left out: {error}', flush=True)
+                    failures.append(f'{name}: {error}')
+                    continue
             out.mkdir(parents=True, exist_ok=True)
             write(results, out / 'performance')
-    draw(results, out / 'performance')
-    print(markdown(results))
+    if results['cases']:
+        draw(results, out / 'performance')
+        print(markdown(results))
+    if failures:
+        raise ValueError('; '.join(failures))
 
 
 def read(path: str, args: argparse.Namespace) -> Config:

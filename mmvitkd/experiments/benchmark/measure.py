@@ -21,6 +21,7 @@ from mmengine.runner import Runner
 from mmpretrain.structures import DataSample
 
 from mmvitkd.models.classifiers.teacher import natural_input_size
+from mmvitkd.utils.blocks import input_channels
 from mmvitkd.utils.cli import complete_dataloader, unwrap
 
 from ..fork import reason
@@ -71,7 +72,8 @@ def draw_batch(case: Case, runner: Runner) -> dict[str, Any]:
     size = case.image_size or natural_input_size(model.student) or (224, 224)
     height, width = (size, size) if isinstance(size, int) else size
     draw = torch.Generator().manual_seed(0)
-    shape = (case.batch_size, 3, height, width)
+    channels = input_channels(model.student) or 3
+    shape = (case.batch_size, channels, height, width)
     images = torch.randint(256, shape, generator=draw, dtype=torch.uint8)
     # two classes, since every data set has as many
     samples = [DataSample().set_gt_label(i % 2) for i in range(case.batch_size)]

@@ -16,7 +16,7 @@ from .costs import measure_costs, store_costs, stored_costs
 from .methods import FOLDER, find, read
 from .page import write
 from .plan import Plan, Row
-from .plot import draw
+from .plot import draw, draw_costs
 
 
 def compare(args: argparse.Namespace) -> bool:
@@ -67,6 +67,7 @@ def _write(
     stem = (args.out or plan.root / 'results') / path.stem
     facts = [f'`{_command(args, path)}`; {made_by(runs)}.', teachers_line(runs)]
     draw(plan.comparison, rows, stem)
+    draw_costs(plan.comparison, rows, stem.with_name(f'{path.stem}-costs'))
     write(plan.comparison, rows, facts, stem.with_name(f'{path.stem}.md'))
 
 

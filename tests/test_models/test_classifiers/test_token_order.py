@@ -86,6 +86,13 @@ def test_extra_tokens_at_the_end_are_noticed(path):
         check_order(Tap(path), feature._replace(value=feature.value.roll(-1, 1)))
 
 
+def test_strides_may_show_a_dot_one_row_and_one_column_on():
+    """As a ResNet-101 does on 14x14, whose strides put an odd pixel into the next."""
+    feature = features_of(vit(img_size=128), 'backbone.patch_embed', (128, 128))
+    grid = feature.value.unflatten(1, feature.hw).roll((1, 1), (1, 2))
+    check_order(Tap('x'), feature._replace(value=grid.flatten(1, 2)))
+
+
 @pytest.mark.parametrize('size', [(130, 150), (143, 129)])
 def test_patches_that_do_not_fill_the_image_pass(size):
     cfg = vit(img_size=size)

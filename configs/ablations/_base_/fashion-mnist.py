@@ -1,0 +1,94 @@
+# What the tables' names stand for on Fashion-MNIST: six layers in the place of twelve,
+# every width divided by six (DeiT-Tiny's is 32), heads 16 wide, on 4x4 tokens. "*",
+# pre-trained on more images than the student sees, becomes: trained on the 50,000
+# labels, where students and other teachers have 2,000. ../README.md has the protocol.
+_base_ = './common.py'
+
+options = {
+    'train_cfg.val_interval': 50,
+    'test_evaluator': [
+        dict(type='Accuracy', topk=(1, 5)),
+        dict(type='mmvitkd.NegativeLogLikelihood'),
+        dict(type='mmvitkd.ExpectedCalibrationError'),
+    ],
+}
+
+vits = {
+    size: {
+        'model.backbone.arch': dict(
+            embed_dims=width,
+            num_layers=6,
+            num_heads=width // 16,
+            feedforward_channels=4 * width,
+        ),
+        'model.head.in_channels': width,
+    }
+    for size, width in (('T', 32), ('S', 64), ('B', 128))
+}
+# layers near both ends keep their distance from it, the middle ones are the middle;
+# a cell that taps another layer is left out
+layers = {0: 0, 1: 1, 5: 2, 6: 3, 10: 4, 11: 5}
+taps = {
+    f'backbone.layers.{i}': f'backbone.layers.{layers[i]}' if i in layers else None
+    for i in range(12)
+}
+
+students = {
+    f'DeiT-{size}': dict(
+        config='../../fashion_mnist/fashion-mnist_student.py', options=arch, taps=taps
+    )
+    for size, arch in vits.items()
+}
+teachers = {
+    **{
+        f'DeiT-{size}': dict(
+            train='../../fashion_mnist/fashion-mnist_student.py',
+            options=vits[size],
+            taps=taps,
+        )
+        for size in 'SB'
+    },
+    **{
+        f'DeiT III-{size}': dict(
+            train='../../fashion_mnist/fashion-mnist_teacher.py',
+            options={**vits[size], 'train_cfg.val_interval': 5},
+            taps=taps,
+        )
+        for size in 'SB'
+    },
+    # ../plan3_contrastive-teachers.py: the student's 2,000 labels, as long as it
+    'DeiT-S, trained here': dict(
+        train='../../fashion_mnist/fashion-mnist_student.py', options=vits['S']
+    ),
+    **{
+        name: dict(
+            train='../../intra_class/intra-class_teacher_fashion-mnist.py',
+            options={
+                **vits['S'],
+                'train_dataloader.dataset.num_labels': 2000,
+                'train_cfg.max_epochs': 100,
+                **contrast,
+            },
+        )
+        for name, contrast in _base_.contrasts.items()
+    },
+}
+
+# cells with these are left out
+lacks = {
+    **dict.fromkeys(('Swin-T', 'Swin-B'), 'not built for this data set'),
+    'DeiT III-L': 'not built for this data set',
+}
+
+# By the beginning of a term's name. The paper's sums run over 196 tokens of the
+# teacher's width, here over 16 tokens of a sixth of it, and correlation matrices have
+# 196 * 196 entries there, 16 * 16 here.
+sums = 196 * 6 / 16
+weight_factors = dict(
+    mimic=sums,
+    mha=sums,
+    ffn=sums,
+    correlation=(196 / 16) ** 2,
+    gen=sums,
+    mgd=sums,
+)
