@@ -20,7 +20,15 @@ written_for = dict(
         'digits_student': 'itself',
     },
 )
-options = {'train_cfg.val_interval': 50}
+options = {
+    'train_cfg.val_interval': 50,
+    'test_evaluator': [
+        dict(type='Accuracy', topk=1),
+        dict(type='mmvitkd.NegativeLogLikelihood'),
+        dict(type='mmvitkd.ExpectedCalibrationError'),
+    ],
+    'default_hooks.corruptions': dict(type='mmvitkd.CorruptionHook', images=2000),
+}
 
 # a range is widened twice at most where its end is best
 widenings = 2

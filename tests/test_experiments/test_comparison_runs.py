@@ -196,8 +196,10 @@ def test_a_page_is_written_again_from_what_is_there(ran):
     for suffix in ('csv', 'md', 'tex'):
         again = (folder / 'again' / f'mine.{suffix}').read_text()
         assert again == (folder / 'runs' / 'results' / f'mine.{suffix}').read_text()
-    for suffix in ('svg', 'png'):
-        assert (folder / 'again' / f'mine.{suffix}').stat().st_size > 5000
+    for name in ('mine', 'mine-costs'):
+        for suffix in ('svg', 'png'):
+            assert (folder / 'again' / f'{name}.{suffix}').stat().st_size > 5000
+    assert '(mine-costs.svg)' in (folder / 'again' / 'mine.md').read_text()
 
 
 LOSS = """

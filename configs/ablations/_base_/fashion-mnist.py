@@ -11,6 +11,7 @@ options = {
         dict(type='mmvitkd.NegativeLogLikelihood'),
         dict(type='mmvitkd.ExpectedCalibrationError'),
     ],
+    'default_hooks.corruptions': dict(type='mmvitkd.CorruptionHook', images=2000),
 }
 
 vits = {

@@ -67,8 +67,8 @@ def _write(
     stem = (args.out or plan.root / 'results') / path.stem
     facts = [f'`{_command(args, path)}`; {made_by(runs)}.', teachers_line(runs)]
     draw(plan.comparison, rows, stem)
-    draw_costs(plan.comparison, rows, stem.with_name(f'{path.stem}-costs'))
-    write(plan.comparison, rows, facts, stem.with_name(f'{path.stem}.md'))
+    drawn = draw_costs(plan.comparison, rows, stem.with_name(f'{path.stem}-costs'))
+    write(plan.comparison, rows, facts, stem.with_name(f'{path.stem}.md'), drawn)
 
 
 def _command(args: argparse.Namespace, path: Path) -> str:

@@ -196,7 +196,11 @@ def _statistics(rows: Sequence[Row], comparison: Comparison) -> list[str]:
 
 
 def write(
-    comparison: Comparison, rows: Sequence[Row], facts: Sequence[str | None], page: Path
+    comparison: Comparison,
+    rows: Sequence[Row],
+    facts: Sequence[str | None],
+    page: Path,
+    with_costs: bool = False,
 ) -> None:
     """Write a comparison.
 
@@ -205,6 +209,8 @@ def write(
         rows: In its order.
         facts: Paragraphs on what made the page.
         page: The Markdown file.
+        with_costs: Whether there is a figure of accuracy against costs. Defaults to
+            False.
     """
     columns = main_columns(rows, comparison)
     differences = beyond.compare(rows, comparison)
@@ -216,6 +222,7 @@ def write(
         markdown_table(columns),
         _legend(rows, comparison.baseline),
         f'![{comparison.title}]({page.stem}.svg)',
+        f'![Accuracy and cost]({page.stem}-costs.svg)' if with_costs else '',
         '## In words',
         '\n'.join(summary(rows, comparison)) or 'Nothing is certain yet.',
         '## Beyond accuracy' if others else '',

@@ -118,13 +118,16 @@ def draw_costs(comparison: Comparison, rows: Sequence[Row], stem: Path) -> bool:
             named.add(row.name)
     with style():
         figure, axes = plt.subplots(figsize=(8.5, 4))
-        for cost, top1, row in points:
+        below = False  # neighbours' names on either side, so that they can be read
+        for cost, top1, row in sorted(points, key=lambda point: point[0]):
             kept = row.name in named
-            axes.plot(cost, top1, 'o', color=OURS if kept else GREY, mfc=None)
+            axes.plot(cost, top1, 'o', color=OURS if kept else GREY)
             if kept:
+                offset = (6, -10) if below else (6, 3)
                 axes.annotate(
-                    row.name, (cost, top1), (6, 2), textcoords='offset points'
+                    row.name, (cost, top1), offset, textcoords='offset points'
                 )
+                below = not below
         axes.set_xlabel(f'cost of the training, relative to {comparison.baseline}')
         axes.set_ylabel('top-1 on the test split, %')
         axes.grid()
