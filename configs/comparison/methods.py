@@ -203,7 +203,7 @@ excluded = {
     'df-dearkd': 'trains with images that are made of the teacher, not with these',
     'mini-deit': 'MiniViT, for a student of 50,330 parameters instead of 83,370',
     **dict.fromkeys(
-        ('uvc', 'uvc-finetune'),
+        ('uvc', 'uvc-finetune', 'uvc-widths', 'uvc-widths-finetune'),
         'compresses a trained student, to another one: configs/uvc/README.md',
     ),
     **dict.fromkeys(
