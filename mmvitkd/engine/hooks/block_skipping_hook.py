@@ -133,6 +133,11 @@ class BlockSkippingHook(Hook):
             raise ValueError(
                 'skip=False needs widths=dict(...): else nothing is learnt'
             )
+        if not skip and clip is not None and 1 - budget >= clip:
+            raise ValueError(
+                f'clip={clip} keeps a student that is {1 - budget:.3g} over the budget '
+                'from being pruned: give a greater one, or None'
+            )
         self.gates: BlockGates | None = None
         self._scale = 1.0
         self._waiting: list[list[Tensor]] = []  # of batches before an update

@@ -64,9 +64,9 @@ def test_resumed_run_equals_an_uninterrupted_one(counts, skip, tmp_path):
 
 @pytest.fixture(scope='module')
 def pruned(tmp_path_factory):
-    """A run of widths alone, its config and its last checkpoint."""
+    """A run of widths beside gates that stay open, its config, its last checkpoint."""
     folder = tmp_path_factory.mktemp('pruned')
-    cfg = narrow(folder)
+    cfg = narrow(folder, skip=True, lr=1e-9)
     path = folder / 'run.py'
     cfg.dump(path)
     runner = Runner.from_cfg(cfg)
@@ -80,31 +80,49 @@ def plain_student(path, checkpoint, folder):
     return Config.fromfile(out.with_suffix('.py')), plain.eval()
 
 
-def same_outputs(runner, plain):
+def require_same(runner, plain):
+    """The masked student's outputs, and the hook's multiply-adds."""
     images = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(1))
     runner.model.eval()
     torch.testing.assert_close(
         plain(images), runner.model(images), rtol=1e-5, atol=1e-5
     )
+    gates, student = gated(runner).gates, runner.model.student
+    kept, gates.kept = gates.kept, [True] * 6  # or the counter would see less
+    whole = count_flops(student, (32, 32))
+    gates.kept = kept
+    left = count_flops(plain, (32, 32))
+    assert left < whole
+    assert gates.kept_resource() * whole == pytest.approx(left, rel=1e-6)
+    return left / whole
 
 
 def test_widths_go_down_and_the_export_is_as_narrow(pruned, tmp_path):
-    """All six blocks; the masked student's outputs, the hook's multiply-adds."""
+    """Of all six blocks."""
     runner, path, checkpoint = pruned
-    gates = gated(runner).gates
-    assert gates.kept == [True] * 6
-    assert gates.kept_resource() < 1
+    assert gated(runner).gates.kept == [True] * 6
     cfg, plain = plain_student(path, checkpoint, tmp_path)
-    same_outputs(runner, plain)
     assert cfg.model.backbone.type == 'mmvitkd.SlicedViT'
-    left, whole = count_flops(plain, (32, 32)), 0
-    gates.widths, widths = None, gates.widths
-    whole = count_flops(runner.model.student, (32, 32))
-    gates.widths = widths
-    assert gates.kept_resource() * whole == pytest.approx(left)
-    assert runner.message_hub.get_scalar('train/kept_flops').current() == pytest.approx(
-        left / whole
-    )
+    assert cfg.model.backbone.arch.num_layers == 6
+    share = require_same(runner, plain)
+    logged = runner.message_hub.get_scalar('train/kept_flops').current()
+    assert logged == pytest.approx(share, rel=1e-6)
+
+
+def test_blocks_skipped_beside_widths(pruned, tmp_path):
+    """Four narrower blocks are left, numbered anew, each with its own widths."""
+    runner, path, _ = pruned
+    gates = gated(runner).gates
+    before = gates.state_dict()
+    state = gates.state_dict()
+    state['logits'][[1, 4]] = torch.tensor([0.5, 0.5])
+    gates.load_state_dict(state)
+    runner.save_checkpoint(str(tmp_path), 'both.pth')
+    cfg, plain = plain_student(path, tmp_path / 'both.pth', tmp_path)
+    assert cfg.model.backbone.arch.num_layers == 4
+    assert cfg.model.backbone.type == 'mmvitkd.SlicedViT'
+    require_same(runner, plain)
+    gates.load_state_dict(before)
 
 
 def test_log_ends_with_what_the_second_stage_needs(pruned):
@@ -117,41 +135,20 @@ def test_log_ends_with_what_the_second_stage_needs(pruned):
     assert len(json.loads(found['value_dims'])) == 6
 
 
-def test_blocks_skipped_beside_widths(pruned, tmp_path):
-    """Four narrower blocks are left, numbered anew, each with its own widths."""
-    runner, path, checkpoint = pruned
-    saved = load_checkpoint(checkpoint)
-    saved[SKIPPING]['logits'][[1, 4]] = torch.tensor([0.5, 0.5])
-    torch.save(saved, tmp_path / 'both.pth')
-    cfg, plain = plain_student(path, tmp_path / 'both.pth', tmp_path)
-    assert cfg.model.backbone.arch.num_layers == 4
-    layers = runner.model.student.backbone.layers
-    kept = [layers[i] for i in (0, 2, 3, 5)]
-    runner.model.eval()
-    tokens = torch.randn(2, 17, 32, generator=torch.Generator().manual_seed(1))
-    ours = theirs = tokens
-    for wide, narrow in zip(kept, plain.backbone.layers, strict=True):
-        ours, theirs = wide(ours), narrow(theirs)
-    torch.testing.assert_close(theirs, ours, rtol=1e-5, atol=1e-5)
-
-
 def test_units_alone_need_nothing_of_ours(tmp_path):
-    cfg = narrow(tmp_path, widths={**STRONG, 'heads': False, 'dims': False})
+    cfg = narrow(tmp_path, budget=0.9, widths={**STRONG, 'heads': False, 'dims': False})
     path = tmp_path / 'run.py'
     cfg.dump(path)
     runner = Runner.from_cfg(cfg)
     runner.train()
-    plain_cfg, plain = plain_student(path, state_path(runner), tmp_path)
-    same_outputs(runner, plain)
+    checkpoint = Path(runner.work_dir) / 'iter_8.pth'
+    plain_cfg, plain = plain_student(path, checkpoint, tmp_path)
+    require_same(runner, plain)
     assert plain_cfg.model.backbone.type == 'VisionTransformer'
     assert 'mmvitkd' not in str(plain_cfg.model)
     units = [layer.ffn.feedforward_channels for layer in plain.backbone.layers]
     assert units == gated(runner).gates.widths.kept_units.sum(1).tolist()
     assert max(units) < runner.model.student.backbone.layers[0].ffn.feedforward_channels
-
-
-def state_path(runner):
-    return Path(runner.work_dir) / 'iter_8.pth'
 
 
 @pytest.mark.parametrize(
