@@ -9,6 +9,8 @@ class SlicedAttention(MultiheadAttention):
     """MMPretrain's attention with fewer heads, and fewer dimensions of their values."""
 
     value_dims: list[int]
+    qkv: nn.Linear
+    proj: nn.Linear
 
     def set_up(self, value_dims: list[int]) -> None:
         """Make MMPretrain's attention into one of this class, which it became.

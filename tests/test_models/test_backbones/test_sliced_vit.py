@@ -2,7 +2,9 @@ import pytest
 import torch
 from mmpretrain.models import VisionTransformer
 
+from mmvitkd.inspection.models import Model
 from mmvitkd.models.backbones import SlicedViT
+from tests.helpers import build
 
 ARCH = {
     'embed_dims': 24,
@@ -44,6 +46,28 @@ def test_frozen_layers_are_frozen():
     first, second = (layer.attn for layer in sliced.layers)
     assert not any(p.requires_grad for p in first.parameters())
     assert all(p.requires_grad for p in second.parameters())
+
+
+@pytest.mark.parametrize(
+    ('value_dims', 'has_maps'), [([[6, 6], [6]], True), ([[6], [5, 3]], False)]
+)
+def test_analysis_needs_values_as_wide_as_queries(value_dims, has_maps):
+    """For attention maps; heads may be fewer. Features are there in any case."""
+    head = {'type': 'mmpretrain.VisionTransformerClsHead', 'num_classes': 3}
+    backbone = {'type': 'mmvitkd.SlicedViT', **SMALL, 'value_dims': value_dims}
+    model = Model(
+        'sliced',
+        build(
+            {
+                'type': 'ImageClassifier',
+                'backbone': backbone,
+                'head': {**head, 'in_channels': 24},
+                'data_preprocessor': {'mean': [0] * 3, 'std': [1] * 3},
+            }
+        ),
+    )
+    assert (model.no_maps is None) == has_maps
+    assert (model.grid, model.width) == ((4, 4), 24)
 
 
 @pytest.mark.parametrize(
