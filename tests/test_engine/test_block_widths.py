@@ -218,3 +218,17 @@ def test_widths_alone():
         gates.step(found[0], found[1], float(found[2]), found[3])
     assert gates.logits.tolist() == [[-1, 1]]
     assert made.removed.all()
+
+
+def test_budget_of_all_removes_nothing():
+    settings = {**SETTINGS, 'budget': 1.0}
+    made = widths()
+    gates = BlockGates(torch.tensor([0.64]), **settings, skip=False, widths=made)
+    for _ in range(20):
+        gates.draw()
+        of_loss, of_resource, error, of_widths = gates.pull_back()
+        made.shrink(torch.full((1, 2), 0.1))
+        gates.step(of_loss, of_resource, float(error), of_widths)
+    assert not made.removed.any()
+    assert made.attention[0].tolist() == ATTENTION
+    assert gates.kept_resource() == pytest.approx(1.0)
