@@ -127,6 +127,15 @@ def shrink_vit(backbone: ConfigDict) -> int:
     return width
 
 
+def shrink_sliced(backbone: ConfigDict) -> int:
+    """Shrink a ViT that has lost a head and units, as little as can be."""
+    width = shrink_vit(backbone)
+    layers = backbone.arch['num_layers']
+    backbone.value_dims = [[width // 2 - 1]] * layers
+    backbone.layer_cfgs = [{'feedforward_channels': width}] * layers
+    return width
+
+
 def shrink_cross_bias(backbone: ConfigDict) -> int:
     """Shrink a ViT with two stems; return its width."""
     backbone.stem_channels = 32
@@ -222,6 +231,7 @@ BACKBONES = {
     'RedNet': shrink_rednet,
     'MobileNetV2': shrink_mobilenet,
     'ResNet': shrink_resnet,
+    'SlicedViT': shrink_sliced,
     'SwinTransformer': shrink_swin,
     'T2T_ViT': shrink_t2t,
     'TinyViT': shrink_tinyvit,

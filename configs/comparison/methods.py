@@ -218,7 +218,7 @@ excluded = {
     'tinyvit-pretrain': 'a first stage, whose second has 200 labels: configs/tinyvit',
     'mini-deit': 'MiniViT, for a student of 50,330 parameters instead of 83,370',
     **dict.fromkeys(
-        ('uvc', 'uvc-finetune'),
+        ('uvc', 'uvc-finetune', 'uvc-widths', 'uvc-widths-finetune'),
         'compresses a trained student, to another one: configs/uvc/README.md',
     ),
     **dict.fromkeys(

@@ -4,21 +4,26 @@
 # Its figures in the paper are in metafile.yml; not yet reproduced.
 _base_ = './uvc_deit-small_8xb64-30e_in1k.py'
 
-# how many blocks the first stage has left, in its log and the exported config: 5 of 12
-# are 42 % of the multiply-adds, 6 would be 51 %
-num_layers = 5
+# what the first stage has left, in the last lines of its log: the dimensions of every
+# head of every block, and the hidden units of every block. These ten blocks of four
+# heads are an example, 50 % of the multiply-adds
+value_dims = [[56] * 4] * 10
+hidden_units = [880] * 10
 student_checkpoint = 'work_dirs/uvc_deit-small_8xb64-30e_in1k/student.pth'
 
 model = dict(
     student=dict(
         backbone=dict(
+            type='mmvitkd.SlicedViT',
             arch=dict(
                 _delete_=True,
                 embed_dims=384,
-                num_layers=num_layers,
+                num_layers=len(hidden_units),
                 num_heads=6,
                 feedforward_channels=1536,
             ),
+            value_dims=value_dims,
+            layer_cfgs=[dict(feedforward_channels=units) for units in hidden_units],
         ),
         init_cfg=dict(
             _delete_=True,

@@ -1,5 +1,6 @@
-# DeiT-Small learns, under half of its multiply-adds, which blocks it can do without,
-# taught by itself as it was: UVC's first stage, arXiv:2203.08243
+# DeiT-Small learns, under half of its multiply-adds, which blocks, heads, dimensions in
+# heads and hidden units it can do without, taught by itself as it was: UVC's first
+# stage, arXiv:2203.08243
 #   bash tools/dist_train.sh configs/uvc/uvc_deit-small_8xb64-30e_in1k.py 8
 # Its figures in the paper are in metafile.yml; not yet reproduced.
 _base_ = './uvc_deit-tiny_8xb64-30e_in1k.py'
@@ -19,3 +20,4 @@ model = dict(
         cfg='mmpretrain::deit/deit-small_4xb256_in1k.py', checkpoint=uncompressed
     ),
 )
+custom_hooks = [dict(_base_.uvc_hooks[0], widths=dict())]

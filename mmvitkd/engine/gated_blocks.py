@@ -47,13 +47,19 @@ def count_block_flops(
     Returns:
         Those outside the blocks, then each block's.
     """
+    counts = count_in_eval(student, image_size)
+    number = len(student.get_submodule(path))  # type: ignore[arg-type]
+    blocks = [counts[f'{path}.{i}'] for i in range(number)]
+    return [counts[''] - sum(blocks), *blocks]
+
+
+def count_in_eval(student: nn.Module, image_size: tuple[int, int]) -> dict[str, int]:
+    """Count every module's multiply-adds, and leave the student in its mode."""
     training = student.training
     student.eval()
     counts = count_module_flops(student, image_size)
     student.train(training)
-    number = len(student.get_submodule(path))  # type: ignore[arg-type]
-    blocks = [counts[f'{path}.{i}'] for i in range(number)]
-    return [counts[''] - sum(blocks), *blocks]
+    return counts
 
 
 def gated_image_size(model: Any) -> tuple[int, int]:

@@ -236,12 +236,16 @@ class Model(Classifier):
         own = seen[Tap(attention.output, 'all')].value
         if own.shape[:2] != seen[Tap(block, 'all')].value.shape[:2]:  # windows
             return False
-        widths = {seen[Tap(path, 'all')].value.shape[-1] for path in attention.inputs}
-        if len(widths) > 1:  # queries share keys
+        widths = [seen[Tap(path, 'all')].value.shape[-1] for path in attention.inputs]
+        if len(set(widths)) > 1:  # queries share keys
+            return False
+        output: Any = self.classifier.get_submodule(attention.output)
+        if sum(widths) != 3 * output.in_features:  # values are narrower than queries
             return False
         mixed = attend(self._qkv(attention, seen), attention.heads)
-        ours = self.classifier.get_submodule(attention.output)(mixed)
-        return torch.allclose(ours, own, atol=TOLERANCE * float(own.abs().max()))
+        return torch.allclose(
+            output(mixed), own, atol=TOLERANCE * float(own.abs().max())
+        )
 
 
 def load(

@@ -37,9 +37,9 @@ def count_module_flops(model: nn.Module, image_size: tuple[int, int]) -> dict[st
 
 def _counter(model: nn.Module, image_size: tuple[int, int]) -> FlopAnalyzer:
     def attention(inputs: list[Any], outputs: list[Any]) -> int:
-        query, key = inputs[0].type().sizes(), inputs[1].type().sizes()
+        query, key, value = (tensor.type().sizes() for tensor in inputs[:3])
         # queries times keys, then weights times values
-        return 2 * int(np.prod(query)) * key[-2]
+        return int(np.prod(query[:-1])) * key[-2] * (query[-1] + value[-1])
 
     channels = input_channels(model) or 3
     image = next(model.parameters()).new_zeros(1, channels, *image_size)

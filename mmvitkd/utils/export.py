@@ -16,6 +16,7 @@ from mmvitkd import __version__, registry
 from .checkpoint import load_checkpoint, load_strictly, weights_of
 from .config_file import open_named, require_model
 from .finite import require_finite
+from .pruned_widths import kept_widths, make_narrower, slice_blocks
 from .skipped_blocks import kept_blocks, make_shallower, without_skipped
 
 PREFIX = 'student.'
@@ -39,7 +40,8 @@ def export_student(
     Upstream's configs load it unchanged: the keys are without ``student.``, the
     terms are dropped, the classes are kept. A student with a distillation token is
     MMPretrain's distilled DeiT then. Blocks that ``BlockSkippingHook`` has learnt to
-    skip are left out, the others numbered anew.
+    skip are left out, the others numbered anew; what it has pruned of these is cut out
+    of their matrices.
 
     Args:
         checkpoint: A checkpoint of a distillation run.
@@ -76,9 +78,13 @@ def export_student(
     weights = student_weights(loaded, ema)
     if drop_dist_token:
         weights = without_dist_token(weights)
-    kept = kept_blocks(loaded)
+    kept, widths = kept_blocks(loaded), kept_widths(loaded)
     if kept is not None:
-        weights = without_skipped(weights, *kept)
+        blocks, numbers = kept
+        weights = without_skipped(weights, blocks, numbers)
+        if widths is not None:
+            widths = widths.of(numbers)
+            weights = slice_blocks(weights, blocks, widths)
     require_finite(weights, f"checkpoint '{checkpoint}'")
     exported = {'meta': _meta(loaded), 'state_dict': weights}
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -87,7 +93,9 @@ def export_student(
             cfg.model.backbone.type = 'VisionTransformer'
             cfg.model.head.type = 'VisionTransformerClsHead'
         if kept is not None:
-            make_shallower(cfg.model, *kept)
+            make_shallower(cfg.model, blocks, numbers)
+            if widths is not None:
+                make_narrower(cfg.model, blocks, widths)
         what = f"config '{config}' and checkpoint '{checkpoint}'"
         _check(cfg, exported['state_dict'], what)
         _replace(plain, cfg.dump)

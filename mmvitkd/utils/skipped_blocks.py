@@ -51,15 +51,20 @@ def without_skipped(
     return left
 
 
+def holder_of(model: ConfigDict, blocks: str) -> ConfigDict:
+    """Return the part of a classifier's config that has the list of blocks."""
+    for name in blocks.split('.')[:-1]:
+        model = model.get(name) or ConfigDict()
+    return model
+
+
 def make_shallower(model: ConfigDict, blocks: str, kept: list[int]) -> None:
     """Write a classifier's config for its kept blocks alone, in place.
 
     Raises:
         ValueError: If the config doesn't say how many blocks there are.
     """
-    part = model
-    for name in blocks.split('.')[:-1]:
-        part = part.get(name) or ConfigDict()
+    part = holder_of(model, blocks)
     arch = part.get('arch')
     if isinstance(arch, str):
         arch = class_of(part.type, MODELS).arch_zoo.get(arch.lower())

@@ -28,6 +28,12 @@ def accumulation(runner: Any) -> int:
     return max(*counts, config.get('gradient_accumulation_steps', 1))
 
 
+def learning_rates(runner: Any) -> dict[int, float]:
+    """Return the learning rate of every trained parameter, by its ``id``."""
+    groups = [g for w in _wrappers(runner).values() for g in w.param_groups]
+    return {id(p): group['lr'] for group in groups for p in group['params']}
+
+
 def is_accumulating(runner: Any) -> bool:
     """Whether the iterations that are done leave gradients without an update."""
     return runner.iter % accumulation(runner) != 0 and runner.iter != runner.max_iters

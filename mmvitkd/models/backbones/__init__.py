@@ -7,6 +7,7 @@ from .grid_vit import GridViT
 from .mini_deit import MiniDeiT
 from .mini_swin import MiniSwin
 from .rednet import RedNet
+from .sliced_vit import SlicedViT
 from .vitdet import ViTDet
 
 __all__ = [
@@ -19,5 +20,6 @@ __all__ = [
     'MiniDeiT',
     'MiniSwin',
     'RedNet',
+    'SlicedViT',
     'ViTDet',
 ]
