@@ -1,6 +1,7 @@
 import gzip
 import hashlib
 import io
+import warnings
 import zlib
 from pathlib import Path
 from typing import Any
@@ -123,4 +124,6 @@ class FashionMNIST(UpstreamFashionMNIST):
                 f'not {CONTENT[name]}. Remove it and get it anew, or set verify=False '
                 'for images of your own in its format'
             )
-        return read_sn3_pascalvincent_tensor(io.BytesIO(content)).numpy()
+        with warnings.catch_warnings():  # torch's, of bytes that can't be written to
+            warnings.filterwarnings('ignore', 'The given NumPy array is not writable')
+            return read_sn3_pascalvincent_tensor(io.BytesIO(content)).numpy().copy()

@@ -222,6 +222,7 @@ def training_runner(cfg: Config, folder: Path, same_size: bool = False) -> Runne
         # variants and processes share the file of a teacher, not those of another one
         digest = hashlib.sha256(repr(teacher.cfg).encode()).hexdigest()[:16]
         teacher.checkpoint = str(folder / f'{digest}.pth')
+        teacher.pop('prefix', None)  # of a checkpoint that holds more than it
         if same_size:
             teacher.input_size = 'same'
     complete_hooks(cfg)

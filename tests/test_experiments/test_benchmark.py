@@ -139,8 +139,9 @@ def test_no_teacher_is_downloaded(tmp_path, variants):
     """Neither are weights that a model's own library would fetch."""
     timms = {'type': 'TimmClassifier', 'model_name': 'resnet18', 'num_classes': 10}
     kd = {'student': 'head', 'teacher': 'model.fc', 'loss': {'type': 'KDLoss'}}
+    teacher = {'cfg': {**timms, 'pretrained': True}, 'prefix': 'student.'}
     changes = {
-        'model.teacher': {'_delete_': True, 'cfg': {**timms, 'pretrained': True}},
+        'model.teacher': {'_delete_': True, **teacher},
         'model.terms': {'_delete_': True, 'kd': kd},
     }
     one = case(tmp_path, **changes)
@@ -149,6 +150,7 @@ def test_no_teacher_is_downloaded(tmp_path, variants):
     assert one.cfg.model.teacher.cfg.pretrained  # the user's config is as it was
     used = loop.runner.cfg.model.teacher
     assert 'pretrained' not in used.cfg
+    assert 'prefix' not in used  # the random weights are the teacher's alone
     assert Path(used.checkpoint).parent == tmp_path
 
 
