@@ -71,8 +71,10 @@ def export(
     student = load_student(checkpoint, config, ema, drop_dist_token)
     shape = student.image_shape()
     shown, what, classes = check_images(student, shape, images)
-    student.ask(shown[:1])
-    metadata = describe(student, shape, known_classes(student) or classes)
+    classes = known_classes(student) or classes
+    if len(classes) != student.ask(shown[:1]).shape[1]:
+        classes = ()
+    metadata = describe(student, shape, classes)
     batches = [shown[:1], shown[1:]]
     if kind == 'safetensors':
         data = formats.to_safetensors(student, metadata)
@@ -92,6 +94,8 @@ def export(
     ]
     if not error <= tolerance:  # NaN is no less
         raise ConfigError(f'{lines[0]}, above {tolerance:g}: nothing was written')
+    if not classes:
+        lines.append('the names of the classes are not known: the metadata have none')
     if metadata['preprocessing'] is None:
         lines.append(
             'the test pipeline has other steps than a resize and a crop: the metadata '

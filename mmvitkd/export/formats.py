@@ -96,7 +96,7 @@ def from_onnx(data: bytes) -> Answer:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # errors
+    options.log_severity_level = 4  # what it raises is told
     session = onnxruntime.InferenceSession(
         data, options, providers=['CPUExecutionProvider']
     )

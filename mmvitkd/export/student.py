@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +33,9 @@ from mmvitkd.utils.export import (
     without_dist_token,
 )
 from mmvitkd.utils.strangers import nothing_run, require_registered
+from mmvitkd.utils.types import name_of
+
+NAME_IT = 'Or name its config: --config FILE'
 
 
 @dataclass(frozen=True)
@@ -63,11 +65,9 @@ class Student:
     @property
     def loads_bgr(self) -> bool:
         """Whether its pipeline hands images over as BGR."""
-        loaders = [
-            s for s in self.steps if str(s['type']).endswith('LoadImageFromFile')
-        ]
-        if loaders:
-            return loaders[0].get('channel_order', 'bgr') == 'bgr'
+        for step in self.steps:
+            if name_of(step['type']) == 'LoadImageFromFile':
+                return step.get('channel_order', 'bgr') == 'bgr'
         return bool(self.model.data_preprocessor.to_rgb)
 
     def image_shape(self) -> Shape:
@@ -83,11 +83,9 @@ class Student:
         except ValueError as error:
             raise ConfigError(str(error)) from error
 
-    @contextmanager
-    def building(self) -> Iterator[None]:
+    def building(self) -> AbstractContextManager[None]:
         """Build parts of the config; nothing of one that was only recorded is run."""
-        with _trusting(self.named):
-            yield
+        return nullcontext() if self.named else nothing_run()
 
     def prepare(self, images: Tensor) -> Tensor:
         """Preprocess ``(B, C, H, W)``, RGB from 0 to 255, as it is tested."""
@@ -105,7 +103,7 @@ class Student:
         logits = self.model(self.prepare(images))
         if not isinstance(logits, Tensor) or logits.ndim != 2:
             raise ConfigError(
-                f"the student's {type(self.model.head).__name__} yields no logits of "
+                f'the student, {type(self.model).__name__}, yields no logits of '
                 '(images, classes), but several or none, so it has no place in a graph'
             )
         return logits
@@ -147,15 +145,12 @@ def load_student(
         weights = take_student(loaded, what, cfg, ema, prefix)
         if drop_dist_token:
             weights = without_dist_token(weights, cfg)
-        with _trusting(config is not None):
-            if config is None:  # these parts are built
-                require_registered(cfg.model, 'model')
-                loader = cfg.get('test_dataloader') or {}
-                require_registered(loader.get('dataset'), 'test_dataloader.dataset')
-            by = f"config '{config}'" if config else 'its recorded config'
-            model: Any = build_student(cfg, weights, f'{what} and {by}')
     except ValueError as error:
-        raise ConfigError(_or_named(str(error), config)) from error
+        raise ConfigError(str(error)) from error
+    if config is None:
+        model = _build_recorded(cfg, weights, what)
+    else:
+        model = build_student(cfg, weights, f"{what} and config '{config}'")
     model.requires_grad_(False)
     model.eval()
     if getattr(model.data_preprocessor, 'pad_size_divisor', 1) > 1:
@@ -176,21 +171,21 @@ def _recorded(checkpoint: dict[str, Any], what: str) -> Config:
     try:
         return Config(parse_config(text))
     except ValueError as error:
-        reason = f'the config that {what} has recorded can not be read: {error}'
-        raise ConfigError(_or_named(reason, None)) from error
+        raise ConfigError(
+            f'the config that {what} has recorded can not be read: {error}. {NAME_IT}'
+        ) from error
 
 
-def _or_named(text: str, config: Any) -> str:
-    return text if config is not None else f'{text}. Or name its config: --config FILE'
-
-
-@contextmanager
-def _trusting(named: bool) -> Iterator[None]:
-    if named:
-        yield
-    else:
+def _build_recorded(cfg: Config, weights: dict[str, Tensor], what: str) -> Any:
+    """Build the model of a recorded config, which may be a stranger's."""
+    dataset = (cfg.get('test_dataloader') or {}).get('dataset')
+    try:
+        require_registered(cfg.model, 'model')
+        require_registered(dataset, 'test_dataloader.dataset')
         with nothing_run():
-            yield
+            return build_student(cfg, weights, f'{what} and its recorded config')
+    except ValueError as error:
+        raise ConfigError(f'{error}. {NAME_IT}') from error
 
 
 def describe(
@@ -253,7 +248,7 @@ def describe_steps(student: Student) -> list[dict[str, Any]] | None:
     """
     found = []
     for step in student.steps:
-        name = str(step['type']).rpartition('.')[2]
+        name = name_of(step['type'])
         if name.startswith('Load') or name == 'PackInputs':
             continue
         with student.building(), DefaultScope.overwrite_default_scope(PARENT):

@@ -15,6 +15,7 @@ from mmvitkd import __version__, registry
 
 from .checkpoint import load_checkpoint, load_strictly, weights_of
 from .config_file import open_named, require_model
+from .errors import ConfigError
 from .finite import require_finite
 from .skipped_blocks import kept_blocks, make_shallower, without_skipped
 
@@ -278,13 +279,13 @@ def build_student(cfg: Config, weights: dict[str, Tensor], what: str) -> nn.Modu
         what: Names both to the user.
 
     Raises:
-        ValueError: If they don't fit.
+        ConfigError: If they don't fit.
     """
     with DefaultScope.overwrite_default_scope(PARENT):
         model = registry.MODELS.build(cfg.model)
     problems = load_strictly(model, weights)
     if problems:
-        raise ValueError(f'{what} have different students:\n' + '\n'.join(problems))
+        raise ConfigError(f'{what} have different students:\n' + '\n'.join(problems))
     return model
 
 

@@ -13,10 +13,11 @@ from tests.test_models.test_classifiers.test_grids import TINY
 PREPROCESSOR = {'mean': [120.0, 110.0, 100.0], 'std': [60.0, 55.0, 50.0]}
 SWIN = {
     'type': 'SwinTransformer',
-    'arch': {'embed_dims': 8, 'depths': [2, 2, 1, 1], 'num_heads': [1, 2, 2, 2]},
-    'img_size': 64,
+    'arch': {'embed_dims': 8, 'depths': [2, 1], 'num_heads': [1, 2]},
+    'img_size': 32,
     'patch_size': 2,
     'window_size': 4,
+    'out_indices': (1,),
 }
 TINYVIT = {
     'type': 'TinyViT',
@@ -56,7 +57,7 @@ def family(name: str, folder: Path) -> dict[str, Any]:
         cfg['head']['type'] = 'DeiTClsHead'
         return cfg
     if name == 'Swin':
-        return pooled(SWIN, 64)
+        return pooled(SWIN, 16)
     if name == 'TinyViT':
         return pooled(TINYVIT, 16)
     if name == 'ResNet':

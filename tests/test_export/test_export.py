@@ -130,6 +130,7 @@ def test_images_of_a_folder_and_of_no_test_set(plain, tmp_path, capsys):
     export(checkpoint, tmp_path / 'a.safetensors', *kind)
     said = capsys.readouterr().out
     assert 'on parts of two photographs, as the config has no test set' in said
+    assert 'the names of the classes are not known' in said
     (tmp_path / 'images').mkdir()
     text = refused(checkpoint, tmp_path / 'b.safetensors', *kind, '--images', tmp_path)
     assert 'has no images' in text
@@ -216,7 +217,12 @@ def test_checkpoints_that_can_not_be_exported(plain, trained, tmp_path):
     torch.save(loaded, tmp_path / 'nan.pth')
     text = refused(tmp_path / 'nan.pth', out, *kind, '--config', cfg)
     assert 'NaN or infinite, 1 of ' in text
-    other = saved(pooled(SWIN, 64), Path(shutil.copytree(cfg.parent, tmp_path / 'o')))
+    assert text.endswith('Take an earlier one')
+    headless = {key: vit()[key] for key in ('type', 'backbone')}
+    none = saved(headless, Path(shutil.copytree(cfg.parent, tmp_path / 'none')))
+    text = refused(none[1], out, *kind, '--config', none[0])
+    assert 'yields no logits of (images, classes)' in text
+    other = saved(pooled(SWIN, 16), Path(shutil.copytree(cfg.parent, tmp_path / 'o')))
     text = refused(checkpoint, out, *kind, '--config', other[0])
     assert 'have different students' in text
 

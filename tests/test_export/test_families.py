@@ -14,7 +14,7 @@ FAMILIES = [
     'distilled DeiT',
     'ours',
     'Swin',
-    'TinyViT',
+    pytest.param('TinyViT', marks=pytest.mark.slow),
     'ResNet',
     'timm',
     'Hugging Face',
@@ -32,7 +32,7 @@ def answer(path, rgb):
 def test_onnx_predicts_the_same_at_batches_that_were_not_traced(name, tmp_path):
     cfg, weights = saved(family(name, tmp_path), tmp_path)
     out, lines = export(weights, tmp_path / 'student.onnx', 'onnx', config=cfg)
-    size = 64 if name in ('Swin', 'TinyViT') else 224 if name == 'ResNet' else 32
+    size = {'TinyViT': 64, 'ResNet': 224}.get(name, 32)
     rgb = images(5, size)
     for count in (1, 5):
         found, session = answer(out, rgb[:count])
@@ -49,7 +49,7 @@ def test_onnx_predicts_the_same_at_batches_that_were_not_traced(name, tmp_path):
 @pytest.mark.parametrize('name', ['ViT', 'Swin'])
 def test_torch_export_and_safetensors(name, tmp_path):
     cfg, weights = saved(family(name, tmp_path), tmp_path)
-    rgb = images(5, 32 if name == 'ViT' else 64)
+    rgb = images(5, 32)
     wanted = predicted(cfg, weights, rgb)
     out, _ = export(weights, tmp_path / 'student.pt2', 'torch-export', config=cfg)
     told = {'metadata.json': ''}
