@@ -12,8 +12,9 @@ import argparse
 import hashlib
 from pathlib import Path
 
+from mmvitkd.export import SUFFIXES
+
 MMPRETRAIN = 'mmpretrain'
-FORMATS = (MMPRETRAIN, 'onnx', 'torch-export', 'safetensors')
 # options of all formats but MMPretrain's, and of those that are graphs
 OF_FILES = ('images', 'tolerance')
 OF_GRAPHS = ('normalisation', 'input_type', 'dynamic_size')
@@ -25,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('out', help='file to write, e.g. student.pth')
     parser.add_argument(
         '--format',
-        choices=FORMATS,
+        choices=[MMPRETRAIN, *SUFFIXES],
         default=MMPRETRAIN,
         help='what to write. Default: %(default)s',
     )
@@ -102,13 +103,12 @@ def check_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace) -
         parser.error('--input-type is of RGB; normalised images are float32')
     if args.tolerance is not None and not 0 < args.tolerance < 1:
         parser.error(f'--tolerance {args.tolerance:g}: give more than 0, less than 1')
-    ending = args.out.rpartition('.')[2]
-    others = {'onnx': 'onnx', 'pt2': 'torch-export', 'safetensors': 'safetensors'}
-    if args.format == MMPRETRAIN and ending in others:
-        parser.error(
-            f"'{args.out}' has the ending of --format {others[ending]}, and --format "
-            f'{MMPRETRAIN} is the default: give one of them, or end it by .pth'
-        )
+    for name, suffix in SUFFIXES.items():
+        if args.format == MMPRETRAIN and args.out.endswith(suffix):
+            parser.error(
+                f"'{args.out}' has the ending of --format {name}, and --format "
+                f'{MMPRETRAIN} is the default: give one of them, or end it by .pth'
+            )
 
 
 def run(args: argparse.Namespace) -> None:

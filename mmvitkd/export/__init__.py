@@ -3,3 +3,6 @@
 ``export.py`` is the whole way; ``student.py`` finds the student, ``images.py`` what it
 is shown, ``graph.py`` traces it, ``formats.py`` writes and reads the formats.
 """
+
+# formats, and how their files end
+SUFFIXES = {'onnx': '.onnx', 'torch-export': '.pt2', 'safetensors': '.safetensors'}

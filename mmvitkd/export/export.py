@@ -12,12 +12,11 @@ from torch import Tensor
 from mmvitkd.utils.errors import ConfigError
 from mmvitkd.utils.export import replace_file
 
-from . import formats
+from . import SUFFIXES, formats
 from .graph import Deployed, trace
 from .images import check_images
 from .student import Student, describe, known_classes, load_student, takes_bgr
 
-SUFFIXES = {'onnx': '.onnx', 'torch-export': '.pt2', 'safetensors': '.safetensors'}
 TRACED = 2  # images; compared at other sizes of a batch
 TOLERANCE = 1e-4
 UINT8, FLOAT32 = 'uint8', 'float32'
@@ -43,7 +42,7 @@ def export(
     Args:
         checkpoint: Of a distillation run, of a classifier's, or an exported student.
         out: The file to write.
-        kind: One of :data:`SUFFIXES`.
+        kind: One of ``SUFFIXES``.
         config: Defaults to None: the one that the checkpoint has recorded.
         ema: As for :func:`~mmvitkd.utils.export.export_student`.
         drop_dist_token: Likewise.
@@ -65,7 +64,7 @@ def export(
         ConfigError: If there is something in the way; nothing is written then.
     """
     out = Path(out)
-    _check_out(out, kind, force)
+    _check_out(out, kind, force, checkpoint)
     if kind == 'onnx':
         formats.require_onnx()
     student = load_student(checkpoint, config, ema, drop_dist_token)
@@ -106,11 +105,13 @@ def export(
     return out, lines
 
 
-def _check_out(out: Path, kind: str, force: bool) -> None:
+def _check_out(out: Path, kind: str, force: bool, checkpoint: str | Path) -> None:
     if out.suffix != SUFFIXES[kind]:
         raise ConfigError(f"'{out}': --format {kind} writes a {SUFFIXES[kind]} file")
     if out.is_dir():
         raise ConfigError(f"'{out}' is a folder: give a file")
+    if out.resolve() == Path(checkpoint).resolve():
+        raise ConfigError(f"'{out}' is the checkpoint itself: give another name")
     if out.exists() and not force:
         raise ConfigError(f"'{out}' exists: give another name, or --force")
 

@@ -63,7 +63,9 @@ def family(name: str, folder: Path) -> dict[str, Any]:
     if name == 'ResNet':
         return pooled(RESNET, 64)
     if name == 'ours':
-        return vit(type='DeiT3')
+        cfg = vit(type='ConvAttentionViT', conv_layers=2)
+        cfg['head']['type'] = 'ExtraTokenClsHead'
+        return cfg
     if name == 'timm':
         small = {'img_size': 32, 'patch_size': 8, 'embed_dim': 16, 'depth': 2}
         kind = {'model_name': 'vit_tiny_patch16_224', 'num_classes': 10}

@@ -199,6 +199,7 @@ def test_nothing_is_written_over(plain, tmp_path):
     assert out.read_text() == 'mine'
     export(checkpoint, out, *kind, '--force')
     assert out.read_bytes() != b'mine'
+    assert 'is the checkpoint itself' in refused(out, out, *kind, '--force')
     text = refused(checkpoint, tmp_path / 's.bin', *kind)
     assert 'writes a .safetensors file' in text
 
