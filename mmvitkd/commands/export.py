@@ -1,14 +1,35 @@
-"""Write the student of a distillation checkpoint as an ordinary MMPretrain one."""
+"""Write the student of a distillation checkpoint as an ordinary MMPretrain one.
+
+    python -m mmvitkd export epoch_200.pth student.pth --config CONFIG
+    python -m mmvitkd export epoch_200.pth student.onnx --format onnx
+
+With another --format it is for other programs: ONNX, a program of torch.export, or
+weights as safetensors. What it answers is compared with PyTorch, in batches of sizes
+that were not traced, before anything is written.
+"""
 
 import argparse
 import hashlib
 from pathlib import Path
+
+from mmvitkd.export import SUFFIXES
+
+MMPRETRAIN = 'mmpretrain'
+# options of all formats but MMPretrain's, and of those that are graphs
+OF_FILES = ('images', 'tolerance')
+OF_GRAPHS = ('normalisation', 'input_type', 'dynamic_size')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument('checkpoint', help='checkpoint of a distillation run')
     parser.add_argument('out', help='file to write, e.g. student.pth')
+    parser.add_argument(
+        '--format',
+        choices=[MMPRETRAIN, *SUFFIXES],
+        default=MMPRETRAIN,
+        help='what to write. Default: %(default)s',
+    )
     which = parser.add_mutually_exclusive_group()
     which.add_argument(
         '--ema',
@@ -22,7 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         '--config',
-        help="the run's config: writes the student's plain config beside OUT, as .py",
+        help="the run's config: writes the student's plain config beside OUT, as .py. "
+        'The other formats write none; they take this one, or else the one that the '
+        'checkpoint has recorded',
     )
     parser.add_argument(
         '--force', action='store_true', help='write over existing files'
@@ -33,10 +56,66 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="leave DeiT's distillation token out, with its position and its head: a "
         'plain ViT, whose predictions are others',
     )
+    graph = parser.add_argument_group('of the other formats')
+    graph.add_argument(
+        '--images',
+        metavar='DIR',
+        help="images to compare answers on. Default: those of the config's test set",
+    )
+    graph.add_argument(
+        '--tolerance',
+        type=float,
+        help='the largest error that is written, as a part of the largest logit. '
+        'Default: 1e-4',
+    )
+    graph.add_argument(
+        '--normalisation',
+        choices=['inside', 'outside'],
+        help='onnx, torch-export: whether the graph takes RGB from 0 to 255 and '
+        'normalises it, or takes normalised images. Default: inside',
+    )
+    graph.add_argument(
+        '--input-type',
+        choices=['uint8', 'float32'],
+        help='onnx, torch-export: the type of such RGB. Default: uint8',
+    )
+    graph.add_argument(
+        '--dynamic-size',
+        action='store_true',
+        default=None,
+        help='onnx, torch-export: take images of any size, where the model does',
+    )
+
+
+def check_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Refuse options of other formats, and what can't be."""
+    given = {
+        name for name in (*OF_FILES, *OF_GRAPHS) if getattr(args, name) is not None
+    }
+    if args.format == MMPRETRAIN:
+        fits: set[str] = set()
+    else:
+        fits = {*OF_FILES, *(() if args.format == 'safetensors' else OF_GRAPHS)}
+    for name in sorted(given - fits):
+        option = name.replace('_', '-')
+        parser.error(f'--{option} is not for --format {args.format}')
+    if args.normalisation == 'outside' and args.input_type is not None:
+        parser.error('--input-type is of RGB; normalised images are float32')
+    if args.tolerance is not None and not 0 < args.tolerance < 1:
+        parser.error(f'--tolerance {args.tolerance:g}: give more than 0, less than 1')
+    for name, suffix in SUFFIXES.items():
+        if args.format == MMPRETRAIN and args.out.endswith(suffix):
+            parser.error(
+                f"'{args.out}' has the ending of --format {name}, and --format "
+                f'{MMPRETRAIN} is the default: give one of them, or end it by .pth'
+            )
 
 
 def run(args: argparse.Namespace) -> None:
     """Write the student, and tell its digest."""
+    if args.format != MMPRETRAIN:
+        _run_checked(args)
+        return
     from mmvitkd.utils.export import export_student
 
     out = export_student(
@@ -47,6 +126,33 @@ def run(args: argparse.Namespace) -> None:
         args.force,
         args.drop_dist_token,
     )
-    print(f'{out} (sha256 {hashlib.sha256(Path(out).read_bytes()).hexdigest()})')
+    _tell(out)
     if args.config is not None:
         print(out.with_suffix('.py'))
+
+
+def _run_checked(args: argparse.Namespace) -> None:
+    from mmvitkd.export.export import FLOAT32, TOLERANCE, UINT8, export
+
+    normalises = args.normalisation != 'outside'
+    out, lines = export(
+        args.checkpoint,
+        args.out,
+        args.format,
+        config=args.config,
+        ema=args.ema,
+        drop_dist_token=args.drop_dist_token,
+        force=args.force,
+        images=args.images,
+        normalises=normalises,
+        input_type=(args.input_type or UINT8) if normalises else FLOAT32,
+        dynamic_size=bool(args.dynamic_size),
+        tolerance=TOLERANCE if args.tolerance is None else args.tolerance,
+    )
+    for line in lines:
+        print(line)
+    _tell(out)
+
+
+def _tell(out: Path) -> None:
+    print(f'{out} (sha256 {hashlib.sha256(out.read_bytes()).hexdigest()})')

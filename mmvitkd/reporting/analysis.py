@@ -19,6 +19,7 @@ from mmvitkd.inspection.sections import FEWEST, SECTIONS
 from mmvitkd.utils import load_checkpoint
 from mmvitkd.utils.class_names import checkpoint_classes
 from mmvitkd.utils.cli import print_rank0
+from mmvitkd.utils.strangers import nothing_run, require_registered
 
 from .classes import classes
 from .examples import examples
@@ -27,7 +28,6 @@ from .models import LoadedModels, read_models, reason_of
 from .page import Block, Csv, Downloads, Figure, Notes, Section, Text, slug
 from .predictions import Predictions
 from .runs import Run
-from .strangers import nothing_run, require_registered
 
 IMAGES = 64  # that the layers are measured on
 BATCH = 32

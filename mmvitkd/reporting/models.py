@@ -14,10 +14,10 @@ from mmvitkd.inspection.images import Image
 from mmvitkd.inspection.models import Classifier, Model, config_of, load_classifier
 from mmvitkd.models import Teacher
 from mmvitkd.models.classifiers.teacher import model_cfg_of
+from mmvitkd.utils.strangers import installed_config, nothing_run, require_registered
 
 from .groups import Group, baselines_of, find_weights, teachers_of
 from .runs import Run
-from .strangers import installed_config, nothing_run, require_registered
 
 DISTILLED = 2  # how many of the distilled groups are looked into
 OVER_TRAINING = 5  # how many of a run's checkpoints

@@ -9,12 +9,13 @@ from typing import Any
 import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope, Registry
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmvitkd import __version__, registry
 
 from .checkpoint import load_checkpoint, load_strictly, weights_of
 from .config_file import open_named, require_model
+from .errors import ConfigError
 from .finite import require_finite
 from .pruned_widths import kept_widths, make_narrower, slice_blocks
 from .skipped_blocks import kept_blocks, make_shallower, without_skipped
@@ -75,36 +76,58 @@ def export_student(
             raise ValueError(f"'{path}' exists: give another name, or --force")
     cfg = None if config is None else plain_config(open_named(config))
     loaded = load_checkpoint(checkpoint)
-    weights = student_weights(loaded, ema)
+    weights = take_student(loaded, f"checkpoint '{checkpoint}'", cfg, ema)
     if drop_dist_token:
-        weights = without_dist_token(weights)
-    kept, widths = kept_blocks(loaded), kept_widths(loaded)
-    if kept is not None:
-        blocks, numbers = kept
-        weights = without_skipped(weights, blocks, numbers)
-        if widths is not None:
-            widths = widths.of(numbers)
-            weights = slice_blocks(weights, blocks, widths)
-    require_finite(weights, f"checkpoint '{checkpoint}'")
-    exported = {'meta': _meta(loaded), 'state_dict': weights}
+        weights = without_dist_token(weights, cfg)
+    exported = {'meta': exported_meta(loaded), 'state_dict': weights}
+    if cfg is not None:
+        what = f"config '{config}' and checkpoint '{checkpoint}'"
+        build_student(cfg, weights, what)
     out.parent.mkdir(parents=True, exist_ok=True)
     if cfg is not None:
-        if drop_dist_token:
-            cfg.model.backbone.type = 'VisionTransformer'
-            cfg.model.head.type = 'VisionTransformerClsHead'
-        if kept is not None:
-            make_shallower(cfg.model, blocks, numbers)
-            if widths is not None:
-                make_narrower(cfg.model, blocks, widths)
-        what = f"config '{config}' and checkpoint '{checkpoint}'"
-        _check(cfg, exported['state_dict'], what)
-        _replace(plain, cfg.dump)
-    _replace(out, partial(torch.save, exported))
+        replace_file(plain, cfg.dump)
+    replace_file(out, partial(torch.save, exported))
     return out
 
 
+def take_student(
+    checkpoint: dict[str, Any],
+    what: str,
+    cfg: Config | None = None,
+    ema: bool | None = None,
+    prefix: str = PREFIX,
+) -> dict[str, Tensor]:
+    """Take the student's weights out of a checkpoint, without what was pruned.
+
+    Args:
+        checkpoint: As ``load_checkpoint`` returns it.
+        what: Names the checkpoint to the user.
+        cfg: Of :func:`plain_config`, made as shallow and narrow as the weights, in
+            place. Defaults to None.
+        ema: As for :func:`export_student`.
+        prefix: As for :func:`student_weights`.
+
+    Raises:
+        ValueError: If there are no such weights, or they are not finite.
+    """
+    weights = student_weights(checkpoint, ema, prefix)
+    kept, widths = kept_blocks(checkpoint), kept_widths(checkpoint)
+    if kept is not None:
+        blocks, numbers = kept
+        weights = without_skipped(weights, blocks, numbers)
+        if cfg is not None:
+            make_shallower(cfg.model, blocks, numbers)
+        if widths is not None:
+            widths = widths.of(numbers)
+            weights = slice_blocks(weights, blocks, widths)
+            if cfg is not None:
+                make_narrower(cfg.model, blocks, widths)
+    require_finite(weights, what)
+    return weights
+
+
 def student_weights(
-    checkpoint: dict[str, Any], ema: bool | None = None
+    checkpoint: dict[str, Any], ema: bool | None = None, prefix: str = PREFIX
 ) -> dict[str, Tensor]:
     """Take the student's weights out of a distillation checkpoint.
 
@@ -114,6 +137,8 @@ def student_weights(
     Args:
         checkpoint: As ``load_checkpoint`` returns it.
         ema: As for :func:`export_student`.
+        prefix: Of the weights' names; ``''`` for a classifier that was trained alone.
+            Defaults to ``'student.'``.
 
     Raises:
         ValueError: If there are no such weights.
@@ -125,13 +150,20 @@ def student_weights(
         )
     source = checkpoint
     if averaged and ema is False:
-        source = {'state_dict': checkpoint['ema_state_dict']}
-    weights = weights_of(source, PREFIX)
+        raw = checkpoint['ema_state_dict']
+        source = {'state_dict': {k: v for k, v in raw.items() if k != 'steps'}}
+    weights = weights_of(source, prefix)
     return {k: v for k, v in weights.items() if not k.startswith('data_preprocessor.')}
 
 
-def without_dist_token(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+def without_dist_token(
+    weights: dict[str, Tensor], cfg: Config | None = None
+) -> dict[str, Tensor]:
     """Leave DeiT's distillation token out of a classifier's weights.
+
+    Args:
+        weights: Of the classifier.
+        cfg: Its config, changed in place. Defaults to None.
 
     Raises:
         ValueError: If there is none.
@@ -147,28 +179,38 @@ def without_dist_token(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     }
     positions = weights[POSITIONS]  # (1, 2 + N, C): class, distillation, patches
     left[POSITIONS] = torch.cat((positions[:, :1], positions[:, 2:]), 1)
+    if cfg is not None:
+        cfg.model.backbone.type = 'VisionTransformer'
+        cfg.model.head.type = 'VisionTransformerClsHead'
     return left
 
 
-def _meta(checkpoint: dict[str, Any]) -> dict[str, Any]:
+def exported_meta(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """Tell of a checkpoint what goes on with its student."""
     meta = checkpoint.get('meta', {})
     kept = ('dataset_meta', 'epoch', 'iter', 'seed', 'time', 'mmengine_version')
     return {k: meta[k] for k in kept if k in meta} | {'mmvitkd_version': __version__}
 
 
-def plain_config(cfg: Config) -> Config:
+def plain_config(cfg: Config, alone: bool = False) -> Config:
     """Make the config of only the student, for testing and inference.
 
     It stands in MMPretrain's scope; types of this package are named in full, or as
     what MMPretrain has of the same weights, if the type's ``upstream`` knows that.
 
+    Args:
+        cfg: Of a run.
+        alone: Whether a classifier that is trained alone is a student, too. Defaults to
+            False.
+
     Raises:
         ValueError: If the config has no student.
     """
     require_model(cfg)
-    if 'student' not in cfg.model:
+    distilled = 'student' in cfg.model
+    if not distilled and not alone:
         raise ValueError(f"config '{cfg.filename}' has no model.student")
-    model = cfg.model.student.to_dict()
+    model = (cfg.model.student if distilled else cfg.model).to_dict()
     model.pop('train_cfg', None)  # augments that only training has
     model = _without_downloads(model)
     preprocessor = cfg.model.get('data_preprocessor')
@@ -181,8 +223,9 @@ def plain_config(cfg: Config) -> Config:
             plain[key] = value.to_dict() if hasattr(value, 'to_dict') else value
     scope = cfg.get('default_scope')
     named = _name_in_full(plain, _own_types() if scope == registry.SCOPE else {})
-    student = _name_in_full(named['model'], _own_types())  # the distiller's scope
-    return Config({'default_scope': PARENT, **named, 'model': student})
+    if distilled:  # whose scope is ours
+        named['model'] = _name_in_full(named['model'], _own_types())
+    return Config({'default_scope': PARENT, **named})
 
 
 def _without_downloads(value: Any) -> Any:
@@ -235,16 +278,26 @@ def _name_in_full(value: Any, own: dict[str, type]) -> Any:
     return value
 
 
-def _check(cfg: Config, weights: dict[str, Tensor], what: str) -> None:
-    """Build the plain config's model and see whether the weights are its own."""
+def build_student(cfg: Config, weights: dict[str, Tensor], what: str) -> nn.Module:
+    """Build the model of :func:`plain_config`, with its weights, all and no others.
+
+    Args:
+        cfg: Of the model.
+        weights: For it.
+        what: Names both to the user.
+
+    Raises:
+        ConfigError: If they don't fit.
+    """
     with DefaultScope.overwrite_default_scope(PARENT):
         model = registry.MODELS.build(cfg.model)
     problems = load_strictly(model, weights)
     if problems:
-        raise ValueError(f'{what} have different students:\n' + '\n'.join(problems))
+        raise ConfigError(f'{what} have different students:\n' + '\n'.join(problems))
+    return model
 
 
-def _replace(path: Path, write: Callable[[str], Any]) -> None:
+def replace_file(path: Path, write: Callable[[str], Any]) -> None:
     """Write a file that is complete or not there."""
     part = path.with_name(f'{path.name}.part{path.suffix}')
     write(str(part))

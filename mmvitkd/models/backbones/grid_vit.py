@@ -31,7 +31,7 @@ class GridViT(VisionTransformer):
         """
         x, hw = self.patch_embed(x)  # (B, N, C)
         if self.cls_token is not None:
-            x = torch.cat((self.cls_token.expand(len(x), -1, -1), x), 1)
+            x = torch.cat((self.cls_token.expand(x.shape[0], -1, -1), x), 1)
         x = x + resize_pos_embed(
             self.pos_embed,
             self.patch_resolution,

@@ -89,8 +89,8 @@ def _require_known(cfg: dict, path: str) -> None:
     if not known or any(module.startswith(LEFT_OUT) for module in modules):
         raise ValueError(
             f'type={kind!r}{f" of {path}" if path else ""} is none that MMPretrain, '
-            'MMEngine, MMCV or mmvitkd has registered for images, and a report builds '
-            'no others from a work dir'
+            'MMEngine, MMCV or mmvitkd has registered for images, and no others are '
+            'built from what a run has recorded'
         )
     if name.startswith(TORCHVISION) and not all(map(_is_plain, cfg.values())):
         raise ValueError(f'{path} hands {kind} a text that would be evaluated')

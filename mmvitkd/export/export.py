@@ -1,0 +1,193 @@
+"""What ``python -m mmvitkd export --format ...`` does beside MMPretrain's format."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mmvitkd.utils.errors import ConfigError
+from mmvitkd.utils.export import replace_file
+
+from . import SUFFIXES, formats
+from .graph import Deployed, trace
+from .images import check_images
+from .student import Student, describe, known_classes, load_student, takes_bgr
+
+TRACED = 2  # images; compared at other sizes of a batch
+TOLERANCE = 1e-4
+UINT8, FLOAT32 = 'uint8', 'float32'
+
+
+def export(
+    checkpoint: str | Path,
+    out: str | Path,
+    kind: str,
+    *,
+    config: str | Path | None = None,
+    ema: bool | None = None,
+    drop_dist_token: bool = False,
+    force: bool = False,
+    images: str | None = None,
+    normalises: bool = True,
+    input_type: str = UINT8,
+    dynamic_size: bool = False,
+    tolerance: float = TOLERANCE,
+) -> tuple[Path, list[str]]:
+    """Write a student for other programs, if it predicts as in PyTorch.
+
+    Args:
+        checkpoint: Of a distillation run, of a classifier's, or an exported student.
+        out: The file to write.
+        kind: One of ``SUFFIXES``.
+        config: Defaults to None: the one that the checkpoint has recorded.
+        ema: As for :func:`~mmvitkd.utils.export.export_student`.
+        drop_dist_token: Likewise.
+        force: Write over an existing file. Defaults to False.
+        images: A folder of images to compare by. Defaults to None: of the config's test
+            set.
+        normalises: Whether the graph takes RGB from 0 to 255 and normalises it itself.
+            Defaults to True.
+        input_type: Of such images, ``'uint8'`` or ``'float32'``. Defaults to
+            ``'uint8'``.
+        dynamic_size: Whether images of any size may come. Defaults to False.
+        tolerance: The largest error that is written, of the largest logit. Defaults to
+            1e-4.
+
+    Returns:
+        ``out``, and lines that tell what was compared.
+
+    Raises:
+        ConfigError: If there is something in the way; nothing is written then.
+    """
+    out = Path(out)
+    _check_out(out, kind, force, checkpoint)
+    if kind == 'onnx':
+        formats.require_onnx()
+    student = load_student(checkpoint, config, ema, drop_dist_token)
+    shape = student.image_shape()
+    shown, what, classes = check_images(student, shape, images)
+    classes = known_classes(student) or classes
+    if len(classes) != student.predict(shown[:1]).shape[1]:
+        classes = ()
+    metadata = describe(student, shape, classes)
+    batches = [shown[:1], shown[1:]]
+    if kind == 'safetensors':
+        data = formats.to_safetensors(student, metadata)
+        error = _compare(student, formats.from_safetensors(data, student), batches)
+    else:
+        metadata |= {'normalisation': 'inside' if normalises else 'outside'}
+        metadata |= {'dynamic_size': dynamic_size}
+        data, predict = _traced(
+            student, shown, kind, metadata, normalises, input_type, dynamic_size
+        )
+        if dynamic_size:
+            batches += _of_other_sizes(student, shown)
+        error = _compare(student, predict, batches, normalises, input_type)
+    lines = [
+        f'compared with PyTorch on {what}, in batches of 1 and {len(shown) - 1}: the '
+        f'largest error is {error:.1e} of the largest logit'
+    ]
+    if not error <= tolerance:  # NaN is no less
+        raise ConfigError(f'{lines[0]}, above {tolerance:g}: nothing was written')
+    if not classes:
+        lines.append('the names of the classes are not known: the metadata have none')
+    if metadata['preprocessing'] is None:
+        lines.append(
+            'the test pipeline has other steps than a resize and a crop: the metadata '
+            'do not tell how images are prepared'
+        )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    replace_file(out, lambda part: Path(part).write_bytes(data))
+    return out, lines
+
+
+def _check_out(out: Path, kind: str, force: bool, checkpoint: str | Path) -> None:
+    if out.suffix != SUFFIXES[kind]:
+        raise ConfigError(f"'{out}': --format {kind} writes a {SUFFIXES[kind]} file")
+    if out.is_dir():
+        raise ConfigError(f"'{out}' is a folder: give a file")
+    if out.resolve() == Path(checkpoint).resolve():
+        raise ConfigError(f"'{out}' is the checkpoint itself: give another name")
+    if out.exists() and not force:
+        raise ConfigError(f"'{out}' exists: give another name, or --force")
+
+
+def _traced(
+    student: Student,
+    shown: Tensor,
+    kind: str,
+    metadata: dict[str, Any],
+    normalises: bool,
+    input_type: str,
+    dynamic_size: bool,
+) -> tuple[bytes, formats.Predict]:
+    """Trace a student; return it in its format, and what runs it."""
+    module = Deployed(student, normalises).eval()
+    example = _as_input(student, shown[:TRACED], normalises, input_type)
+    program = trace(module, example, dynamic_size)
+    if kind == 'torch-export':
+        data = formats.to_torch_export(program, metadata)
+        return data, formats.from_torch_export(data)
+    free = {0: 'batch', **({2: 'height', 3: 'width'} if dynamic_size else {})}
+    data = formats.to_onnx(program, metadata, free)
+    return data, formats.from_onnx(data)
+
+
+def _as_input(
+    student: Student, images: Tensor, normalises: bool, input_type: str
+) -> Tensor:
+    """Make of RGB from 0 to 255 what the graph takes."""
+    if normalises:
+        return images.to(getattr(torch, input_type))
+    x = student.prepare(images)
+    return x.flip(1) if takes_bgr(student) else x
+
+
+def _of_other_sizes(student: Student, shown: Tensor) -> Iterator[Tensor]:
+    """Double one side of the images, and then the other."""
+    for axis in (2, 3):
+        images = torch.cat((shown[:3], shown[:3].flip(axis)), axis)
+        try:
+            student.predict(images)
+        except Exception as error:  # whatever a model does not like
+            raise ConfigError(
+                f'--dynamic-size: the student itself takes no images of '
+                f'{tuple(images.shape[2:])}: {str(error).splitlines()[0]}'
+            ) from error
+        yield images
+
+
+@torch.no_grad()
+def _compare(
+    student: Student,
+    predict: formats.Predict,
+    batches: list[Tensor],
+    normalises: bool = True,
+    input_type: str = UINT8,
+) -> float:
+    """Return the largest error of any logit, relative to the largest one."""
+    errors, largest = [], 0.0
+    for images in batches:
+        wanted = student.predict(images)
+        given = _as_input(student, images, normalises, input_type)
+        try:
+            found = predict(given)
+        except Exception as error:  # of a runtime, each of its own kind
+            raise ConfigError(
+                f'the exported student takes no images of {tuple(images.shape)}, which '
+                f'it shall: {str(error).splitlines()[0]}: nothing was written'
+            ) from error
+        if found.shape != wanted.shape:
+            raise ConfigError(
+                f'the exported student yields {tuple(found.shape)} for '
+                f'{tuple(images.shape)}, and not {tuple(wanted.shape)}: nothing was '
+                'written'
+            )
+        errors.append((found - wanted).abs().max().item())
+        largest = max(largest, wanted.abs().max().item())
+    worst = torch.tensor(errors).max().item()  # NaN, if there is any
+    return worst / max(largest, torch.finfo(torch.float32).tiny)
