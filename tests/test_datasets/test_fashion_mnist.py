@@ -155,7 +155,7 @@ def test_config_reads_one_channel_and_three_splits(folder):
         with DefaultScope.overwrite_default_scope('mmpretrain'):
             dataset = fashion_mnist.DATASETS.build(settings)
         sizes[split] = len(dataset)
-        assert dataset[0]['inputs'].shape == (1, 28, 28)
+        assert dataset[0]['inputs'].shape == (1, 32, 32)
     assert sizes == {'train': 24, 'val': 16, 'test': 16}
 
 
