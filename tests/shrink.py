@@ -266,9 +266,9 @@ def shrink_loader(loader: ConfigDict, folder: Path) -> None:
         and not Path(dataset.get('ann_file', '')).is_file()
     ):
         root = imagenet_folder(folder / 'wild')
-        images = [line.split()[0] for line in (root / 'meta/train.txt').open()]
+        files = [line.split()[0] for line in (root / 'meta/train.txt').open()]
         dataset.ann_file = str(root / 'selected.txt')
-        Path(dataset.ann_file).write_text(''.join(f'{image}\n' for image in images))
+        Path(dataset.ann_file).write_text(''.join(f'{file}\n' for file in files))
         dataset.data_prefix = str(root / 'train')
     if dataset.type == 'mmvitkd.FashionMNIST':
         dataset.verify = False
