@@ -74,6 +74,15 @@ def main(command: str | None = None, argv: Sequence[str] | None = None) -> None:
 
     with readable_errors(args.debug):
         module.run(args)
+    if argv is None:
+        _leave_process_group()
+
+
+def _leave_process_group() -> None:
+    """Leave torch's process group, whose threads may abort a process at its end."""
+    distributed = sys.modules['torch'].distributed
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def _name_files(arguments: list[str]) -> list[str]:

@@ -191,14 +191,14 @@ def test_of_many_classes_the_most_confused_pairs_are_listed(tmp_path):
 def test_a_model_that_fails_leaves_the_others():
     """The best one, which can't be read, and one that does not take the images."""
     loaded = models.LoadedModels(best='gone')
-    names = {'ours': vit(), 'grey': resnet(in_channels=1)}
+    names = {'ours': vit(), 'two': resnet(in_channels=2)}
     for name, cfg in names.items():
         loaded.students += loaded.read(name, name, lambda cfg=cfg: build(cfg))
     assert len(loaded.students) == 2
     images = [Image('x', np.zeros((32, 32, 3), np.uint8), 0)] * 4
     loaded.try_on(images)
     assert [model.name for model in loaded.models] == ['ours']
-    assert loaded.notes[-1].startswith('grey does not run on the images: ')
+    assert loaded.notes[-1].startswith('two does not run on the images: ')
     found = Predictions(loaded, [], total=4)
     found.update([0, 1, 2, 3], images, {'ours': loaded.students[0].capture(images)})
     assert found.best == 'ours'
