@@ -5,7 +5,7 @@ import pytest
 from mmengine.config import Config
 
 from mmvitkd.experiments.ablation.page import Row, agreement, columns_of, compare
-from mmvitkd.experiments.ablation.tables import Cell
+from mmvitkd.experiments.ablation.tables import FOLDER, Cell, Protocol, read
 from mmvitkd.experiments.results import Measured
 from mmvitkd.experiments.run import Setting
 from mmvitkd.utils.statistics import compare_with_baseline
@@ -17,7 +17,10 @@ def row(name, ours, alone, paper=None):
     """Make a row; without a name, the baseline's."""
     setting = Setting(name, Config({'name': name})) if name else ALONE
     cell = Cell(name or 'baseline', '', setting, ALONE, paper=paper)
-    sides = (Measured(pd.DataFrame({'top1': values})) for values in (ours, alone))
+    sides = (
+        Measured(pd.DataFrame({'seed': range(len(values)), 'top1': values}))
+        for values in (ours, alone)
+    )
     return Row(cell, *sides)
 
 
@@ -43,6 +46,17 @@ def test_rows_that_share_a_baseline_are_one_family():
     assert columns['vs. baseline'] == ['', '**+3.0**', '+1.0', '**+3.0**']
     assert columns['p'][0] == ''
     assert columns['detectable'][1] == columns['detectable'][2] != ''
+
+
+def test_rows_are_compared_seed_by_seed_where_the_data_set_says_so():
+    alone = [71.0, 75.0, 80.0]
+    rows = [row('', alone, alone), row('a', [72.0, 76.2, 80.9], alone)]
+    unpaired, paired = (compare(rows, one)[1].difference for one in (False, True))
+    assert unpaired.value == pytest.approx(paired.value)
+    assert paired.significant
+    assert not unpaired.significant
+    assert read(FOLDER / 'table6_losses.py', Protocol('fashion-mnist')).paired
+    assert not read(FOLDER / 'table6_losses.py', Protocol('digits')).paired
 
 
 def test_disagreement_with_the_paper_is_said():

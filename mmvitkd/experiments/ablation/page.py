@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mmvitkd.utils.statistics import Difference, compare_with_baseline, format_mean
+from mmvitkd.utils.statistics import Difference, format_mean
 
 from ..results import (
     Measured,
     Spread,
+    compare_with,
     difference_columns,
     difference_record,
     markdown_table,
@@ -65,20 +66,25 @@ def rows_of(table: Table, seeds: int, baseline_seeds: int, root: Path) -> list[R
         Row(cell, measured(cell.setting), measured(cell.baseline))
         for cell in table.cells
     ]
-    return compare(rows)
+    return compare(rows, table.paired)
 
 
-def compare(rows: Sequence[Row]) -> list[Row]:
-    """Compare rows with their baselines; those of one baseline are a family."""
+def compare(rows: Sequence[Row], paired: bool = False) -> list[Row]:
+    """Compare rows with their baselines; those of one baseline are a family.
+
+    Args:
+        rows: With what was measured.
+        paired: Whether a seed makes a family's runs alike. Defaults to False.
+    """
     found: dict[tuple[str, str], Difference] = {}
     for baseline in {
         row.cell.baseline.folder: row for row in rows if row.cell.baseline
     }:
         family = [row for row in rows if _key(row)[0] == baseline]
         # equal settings in several cells are one comparison
-        groups = {_key(row)[1]: row.measured.top1 for row in family}
-        groups.pop(baseline, None)
-        compared = compare_with_baseline(groups, family[0].baseline.top1)
+        groups = {_key(row)[1]: row.measured for row in family}
+        groups[baseline] = family[0].baseline
+        compared = compare_with(baseline, groups, paired)
         found |= {(baseline, name): one for name, one in compared.items()}
     return [replace(row, difference=found.get(_key(row))) for row in rows]
 

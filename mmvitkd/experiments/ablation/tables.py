@@ -50,6 +50,7 @@ class Table:
     title: str
     cells: tuple[Cell, ...]
     time_an_epoch: bool = False
+    paired: bool = False  # whether a seed makes the runs of a baseline's rows alike
 
     @property
     def name(self) -> str:
@@ -305,7 +306,13 @@ def read(path: Path, protocol: Protocol) -> Table:
                 raise ValueError(
                     f'{path.name}, row {row.get("row")}: {error}'
                 ) from error
-    return Table(path, cfg.title, tuple(cells), cfg.get('time_an_epoch', False))
+    return Table(
+        path,
+        cfg.title,
+        tuple(cells),
+        cfg.get('time_an_epoch', False),
+        protocol.cfg.get('paired', False),
+    )
 
 
 def _cell(cell: dict, cfg: Config, protocol: Protocol) -> Cell:
