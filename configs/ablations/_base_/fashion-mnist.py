@@ -16,16 +16,22 @@ options = {
     'default_hooks.corruptions': dict(type='mmvitkd.CorruptionHook', images=2000),
 }
 
-vits = {
-    size: {
+
+def vit(width, num_heads):
+    """Make options for a ViT of six layers."""
+    return {
         'model.backbone.arch': dict(
             embed_dims=width,
             num_layers=6,
-            num_heads=width // 16,
+            num_heads=num_heads,
             feedforward_channels=4 * width,
         ),
         'model.head.in_channels': width,
     }
+
+
+vits = {
+    size: vit(width, num_heads=width // 16)
     for size, width in (('T', 32), ('S', 64), ('B', 128))
 }
 # layers near both ends keep their distance from it, the middle ones are the middle;
@@ -37,10 +43,14 @@ taps = {
 }
 
 students = {
-    f'DeiT-{size}': dict(
+    name: dict(
         config='../../fashion_mnist/fashion-mnist_student.py', options=arch, taps=taps
     )
-    for size, arch in vits.items()
+    for name, arch in (
+        *((f'DeiT-{size}', arch) for size, arch in vits.items()),
+        # two heads of 12, for ../student-width.py
+        ('width 24', vit(24, num_heads=2)),
+    )
 }
 teachers = {
     **{
