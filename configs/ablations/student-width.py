@@ -1,6 +1,6 @@
 # Does aligning the last layer harm, the more so the narrower the student is to its
-# teacher (Distillation Dynamics, arXiv:2511.06848)? One teacher of width 64, students of
-# width 24, 32 and 64; alignment at the weight of the shallow layers, and at less.
+# teacher (Distillation Dynamics, arXiv:2511.06848)? One teacher of width 64, students
+# of width 24, 32 and 64; the last layer at the weight of the shallow ones, and at less.
 _base_ = './_base_/terms.py'
 
 title = 'Alignment by layer, and width of the student'

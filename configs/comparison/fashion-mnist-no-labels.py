@@ -1,4 +1,5 @@
-# What are 18,000 more images worth, without their labels? By fashion-mnist.py's protocol.
+# What are 18,000 more images worth, without their labels? By the protocol of
+# fashion-mnist.py.
 _base_ = './fashion-mnist.py'
 
 title = 'More images, without labels, on Fashion-MNIST'

@@ -23,9 +23,13 @@ def test_every_table_of_the_paper_is_there():
     assert topics >= {'figure3', 'figure5a', 'figure5b', 'plan1', 'plan2', 'plan3'}
 
 
-@pytest.mark.parametrize('dataset', ['digits', 'fashion-mnist', 'in1k'])
 @pytest.mark.parametrize(
-    'name', [n for n in TABLES if n not in ('search_weights', 'fitnet-weights')]
+    ('name', 'dataset'),
+    [
+        (path.stem, dataset)
+        for dataset in ('digits', 'fashion-mnist', 'in1k')
+        for path in tables.find('all', dataset)
+    ],
 )
 def test_every_cell_builds_a_model(name, dataset, tmp_path):
     """On ImageNet with shrunken models; terms, taps and teachers as they are.
