@@ -195,6 +195,34 @@ def test_methods_for_digits_change_the_same_on_other_data(comparison):
     assert stopped == 100 * 250 // 300 == 83
 
 
+@pytest.mark.parametrize('name', ['no-labels', '500-labels'])
+def test_lists_on_fashion_mnist_have_as_many_steps(name):
+    found = read(METHODS.with_name(f'fashion-mnist-{name}.py'))
+    for method in found.methods.values():
+        cfg = method.cfg
+        images = cfg.train_dataloader.dataset.num_labels
+        steps = cfg.train_cfg.max_epochs * images / cfg.train_dataloader.batch_size
+        factor = 5 / 3 if 'long' in method.name else 1
+        assert steps == pytest.approx(2000 * factor, rel=0.01)
+        warm_up = cfg.param_scheduler[0].end * images / cfg.train_dataloader.batch_size
+        assert warm_up == 100
+        if 'no labels' in method.name:
+            assert (cfg.model.task_weight, images) == (0, 20000)
+
+
+def test_teachers_are_in_the_plan_of_a_list_without_tuning(tmp_path):
+    found = read(METHODS.with_name('fashion-mnist-full.py'))
+    plan = Plan(found, None, 1, 1, tmp_path)
+    assert plan.tuning() == []
+    teacher, *others = plan.groups()
+    assert teacher.name == 'teacher ViT'
+    assert [group.name for group in others] == [*found.methods]
+    cfg = found.methods['ViTKD + NKD'].cfg
+    assert cfg.model.student.backbone.arch == 'deit-tiny'
+    assert cfg.train_dataloader.dataset.num_labels is None
+    assert cfg.model.terms.gen.loss.loss_weight == 9e-6
+
+
 def test_what_a_method_changes_is_changed_on_other_data():
     """Kept, changed, added and taken away, at any depth."""
     original = Config(

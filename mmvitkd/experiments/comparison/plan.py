@@ -135,7 +135,7 @@ class Plan:
         """List the runs by what they train, at factor 1 while none is chosen."""
         groups = [
             Group(run.setting.name, [run])
-            for run in self.tuning()
+            for run in in_order([*self.tuning(), *self.test()])
             if run.setting in self.comparison.teachers
         ]
         for row in self.rows():
