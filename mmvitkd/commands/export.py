@@ -2,31 +2,36 @@
 
     python -m mmvitkd export epoch_200.pth student.pth --config CONFIG
     python -m mmvitkd export epoch_200.pth student.onnx --format onnx
+    python -m mmvitkd export epoch_200.pth my_student --format timm
 
-With another --format it is for other programs: ONNX, a program of torch.export, or
-weights as safetensors. What it answers is compared with PyTorch, in batches of sizes
-that were not traced, before anything is written.
+With another --format it is for other programs: ONNX, a program of torch.export,
+weights as safetensors, or a folder that timm or Hugging Face loads. What it predicts is
+compared with PyTorch, in batches of sizes that were not traced, before anything is
+written.
 """
 
 import argparse
 import hashlib
 from pathlib import Path
 
-from mmvitkd.export import SUFFIXES
+from mmvitkd.export import FOLDERS, SUFFIXES
 
 MMPRETRAIN = 'mmpretrain'
 # options of all formats but MMPretrain's, and of those that are graphs
 OF_FILES = ('images', 'tolerance')
 OF_GRAPHS = ('normalisation', 'input_type', 'dynamic_size')
+OF_FOLDERS = ('license', 'push_to_hub')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument('checkpoint', help='checkpoint of a distillation run')
-    parser.add_argument('out', help='file to write, e.g. student.pth')
+    parser.add_argument(
+        'out', help='file to write, e.g. student.pth, or folder: timm, huggingface'
+    )
     parser.add_argument(
         '--format',
-        choices=[MMPRETRAIN, *SUFFIXES],
+        choices=[MMPRETRAIN, *SUFFIXES, *FOLDERS],
         default=MMPRETRAIN,
         help='what to write. Default: %(default)s',
     )
@@ -60,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     graph.add_argument(
         '--images',
         metavar='DIR',
-        help="images to compare answers on. Default: those of the config's test set",
+        help="images to compare predictions on. Default: the config's test set",
     )
     graph.add_argument(
         '--tolerance',
@@ -85,17 +90,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=None,
         help='onnx, torch-export: take images of any size, where the model does',
     )
+    graph.add_argument(
+        '--license',
+        metavar='NAME',
+        help='timm, huggingface: of the student, for its model card, e.g. apache-2.0. '
+        'docs/licences.md tells what teachers leave to you',
+    )
+    graph.add_argument(
+        '--push-to-hub',
+        metavar='REPO',
+        help='timm, huggingface: publish the folder as OWNER/NAME on the Hugging Face '
+        'hub, by the token of HF_TOKEN or `hf auth login`',
+    )
 
 
 def check_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     """Refuse options of other formats, and what can't be."""
     given = {
-        name for name in (*OF_FILES, *OF_GRAPHS) if getattr(args, name) is not None
+        name
+        for name in (*OF_FILES, *OF_GRAPHS, *OF_FOLDERS)
+        if getattr(args, name) is not None
     }
-    if args.format == MMPRETRAIN:
-        fits: set[str] = set()
-    else:
-        fits = {*OF_FILES, *(() if args.format == 'safetensors' else OF_GRAPHS)}
+    fits: set[str] = set()
+    if args.format != MMPRETRAIN:
+        fits |= {*OF_FILES}
+    if args.format in FOLDERS:
+        fits |= {*OF_FOLDERS}
+    elif args.format not in (MMPRETRAIN, 'safetensors'):
+        fits |= {*OF_GRAPHS}
     for name in sorted(given - fits):
         option = name.replace('_', '-')
         parser.error(f'--{option} is not for --format {args.format}')
@@ -134,6 +156,10 @@ def run(args: argparse.Namespace) -> None:
 def _run_checked(args: argparse.Namespace) -> None:
     from mmvitkd.export.export import FLOAT32, TOLERANCE, UINT8, export
 
+    if args.push_to_hub is not None:
+        from mmvitkd.export.hubs import require_token
+
+        require_token(args.push_to_hub)
     normalises = args.normalisation != 'outside'
     out, lines = export(
         args.checkpoint,
@@ -148,10 +174,18 @@ def _run_checked(args: argparse.Namespace) -> None:
         input_type=(args.input_type or UINT8) if normalises else FLOAT32,
         dynamic_size=bool(args.dynamic_size),
         tolerance=TOLERANCE if args.tolerance is None else args.tolerance,
+        licence=args.license,
     )
     for line in lines:
         print(line)
-    _tell(out)
+    if args.format in FOLDERS:
+        print(out)
+    else:
+        _tell(out)
+    if args.push_to_hub is not None:
+        from mmvitkd.export.hubs import push
+
+        print(push(out, args.push_to_hub))
 
 
 def _tell(out: Path) -> None:

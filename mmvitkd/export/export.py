@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -12,7 +15,8 @@ from torch import Tensor
 from mmvitkd.utils.errors import ConfigError
 from mmvitkd.utils.export import replace_file
 
-from . import SUFFIXES, formats
+from . import FOLDERS, SUFFIXES, formats, hubs
+from .card import model_card
 from .graph import Deployed, trace
 from .images import check_images
 from .student import Student, describe, known_classes, load_student, takes_bgr
@@ -36,13 +40,14 @@ def export(
     input_type: str = UINT8,
     dynamic_size: bool = False,
     tolerance: float = TOLERANCE,
+    licence: str | None = None,
 ) -> tuple[Path, list[str]]:
     """Write a student for other programs, if it predicts as in PyTorch.
 
     Args:
         checkpoint: Of a distillation run, of a classifier's, or an exported student.
-        out: The file to write.
-        kind: One of ``SUFFIXES``.
+        out: The file to write, or the folder.
+        kind: One of ``SUFFIXES`` or ``FOLDERS``.
         config: Defaults to None: the one that the checkpoint has recorded.
         ema: As for :func:`~mmvitkd.utils.export.export_student`.
         drop_dist_token: Likewise.
@@ -56,6 +61,8 @@ def export(
         dynamic_size: Whether images of any size may come. Defaults to False.
         tolerance: The largest error that is written, of the largest logit. Defaults to
             1e-4.
+        licence: Of the student, for the model card of a folder. Defaults to None: the
+            card names none.
 
     Returns:
         ``out``, and lines that tell what was compared.
@@ -75,37 +82,78 @@ def export(
         classes = ()
     metadata = describe(student, shape, classes)
     batches = [shown[:1], shown[1:]]
-    if kind == 'safetensors':
-        data = formats.to_safetensors(student, metadata)
-        error = _compare(student, formats.from_safetensors(data, student), batches)
-    else:
-        metadata |= {'normalisation': 'inside' if normalises else 'outside'}
-        metadata |= {'dynamic_size': dynamic_size}
-        data, predict = _traced(
-            student, shown, kind, metadata, normalises, input_type, dynamic_size
-        )
-        if dynamic_size:
-            batches += _of_other_sizes(student, shown)
-        error = _compare(student, predict, batches, normalises, input_type)
-    lines = [
-        f'compared with PyTorch on {what}, in batches of 1 and {len(shown) - 1}: the '
-        f'largest error is {error:.1e} of the largest logit'
-    ]
-    if not error <= tolerance:  # NaN is no less
-        raise ConfigError(f'{lines[0]}, above {tolerance:g}: nothing was written')
-    if not classes:
+    with TemporaryDirectory() as scratch:
+        folder = Path(scratch) / 'student'
+        if kind in FOLDERS:
+            data = b''
+            predict = hubs.WRITERS[kind](student, shape, metadata, folder)
+            error = _compare(student, predict, batches)
+        elif kind == 'safetensors':
+            data = formats.to_safetensors(student, metadata)
+            error = _compare(student, formats.from_safetensors(data, student), batches)
+        else:
+            metadata |= {'normalisation': 'inside' if normalises else 'outside'}
+            metadata |= {'dynamic_size': dynamic_size}
+            data, predict = _traced(
+                student, shown, kind, metadata, normalises, input_type, dynamic_size
+            )
+            if dynamic_size:
+                batches += _of_other_sizes(student, shown)
+            error = _compare(student, predict, batches, normalises, input_type)
+        lines = [
+            f'compared with PyTorch on {what}, in batches of 1 and {len(shown) - 1}: '
+            f'the largest error is {error:.1e} of the largest logit'
+        ]
+        if not error <= tolerance:  # NaN is no less
+            raise ConfigError(f'{lines[0]}, above {tolerance:g}: nothing was written')
+        lines += _unknown(metadata)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        if kind in FOLDERS:
+            card = model_card(student, metadata, kind, checkpoint, lines[0], licence)
+            (folder / 'README.md').write_text(card, encoding='utf-8')
+            replace_folder(out, folder)
+        else:
+            replace_file(out, lambda part: Path(part).write_bytes(data))
+    return out, lines
+
+
+def _unknown(metadata: dict[str, Any]) -> list[str]:
+    """Say what the metadata do not tell."""
+    lines = []
+    if not metadata['classes']:
         lines.append('the names of the classes are not known: the metadata have none')
     if metadata['preprocessing'] is None:
         lines.append(
             'the test pipeline has other steps than a resize and a crop: the metadata '
             'do not tell how images are prepared'
         )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    replace_file(out, lambda part: Path(part).write_bytes(data))
-    return out, lines
+    return lines
+
+
+def replace_folder(out: Path, source: Path) -> None:
+    """Copy a folder's files to one that is complete or not there.
+
+    Into one that is there, each file is put in the place of one of its name; others
+    stay.
+    """
+    part = out.with_name(f'{out.name}.part')
+    shutil.copytree(source, part)
+    if not out.exists():
+        os.replace(part, out)
+        return
+    for file in part.iterdir():
+        os.replace(file, out / file.name)
+    part.rmdir()
 
 
 def _check_out(out: Path, kind: str, force: bool, checkpoint: str | Path) -> None:
+    if kind in FOLDERS:
+        if out.is_file() or (out.is_dir() and any(out.iterdir()) and not force):
+            raise ConfigError(
+                f"'{out}' exists: --format {kind} makes a folder; give another name"
+                + ('' if out.is_file() else ', or --force')
+            )
+        return
     if out.suffix != SUFFIXES[kind]:
         raise ConfigError(f"'{out}': --format {kind} writes a {SUFFIXES[kind]} file")
     if out.is_dir():

@@ -47,12 +47,14 @@ class Student:
         cfg: Its plain config.
         meta: What the checkpoint tells of it.
         named: Whether the user has named the config, and so trusts it.
+        run: The whole config that it was trained by, or its plain one.
     """
 
     model: Any
     cfg: Config
     meta: dict[str, Any]
     named: bool
+    run: Config
 
     @property
     def steps(self) -> list[dict[str, Any]]:
@@ -159,7 +161,7 @@ def load_student(
             f'{model.data_preprocessor.pad_size_divisor}), which an exported student '
             'does not: set it to 1 and let the pipeline pad'
         )
-    return Student(model, cfg, exported_meta(loaded), config is not None)
+    return Student(model, cfg, exported_meta(loaded), config is not None, whole)
 
 
 def _recorded(checkpoint: dict[str, Any], what: str) -> Config:

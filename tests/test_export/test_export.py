@@ -259,6 +259,16 @@ def test_a_missing_library_is_named_with_the_extra(plain, tmp_path, monkeypatch)
         ('s.onnx', [], 'has the ending of --format onnx'),
         ('s.pth', ['--images', 'x'], '--images is not for --format mmpretrain'),
         (
+            's.onnx',
+            ['--format', 'onnx', '--license', 'mit'],
+            '--license is not for --format onnx',
+        ),
+        (
+            's',
+            ['--format', 'timm', '--dynamic-size'],
+            '--dynamic-size is not for --format timm',
+        ),
+        (
             's.safetensors',
             ['--format', 'safetensors', '--dynamic-size'],
             '--dynamic-size is not for --format safetensors',
