@@ -30,6 +30,7 @@ COMMANDS = {
     'compare': 'tune methods by equal tries, test them, and compare them',
     'tune': 'try settings of a config on the validation split',
     'benchmark': 'time distillation steps, side by side',
+    'latency': 'time what models cost to run, side by side',
     'quickstart': 'distil on real images, from nothing to a table and a report',
     'draw-scenes': 'draw a small data set for detection and segmentation',
     'compare-scenes': 'fine-tune students on drawn scenes, and compare them',

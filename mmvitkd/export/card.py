@@ -97,6 +97,13 @@ def _teachers(student: Student) -> list[str]:
 
 
 def measured(checkpoint: str | Path, epoch: int | None) -> str:
+    """Tell of :func:`validated` in words; empty where there is nothing."""
+    found = validated(checkpoint, epoch)
+    texts = [f'{key} {value:.2f}' for key, value in found.items()]
+    return f'{", ".join(texts)} on the validation set' if texts else ''
+
+
+def validated(checkpoint: str | Path, epoch: int | None) -> dict[str, float]:
     """Read the metrics of a checkpoint's validation off the log of its run.
 
     Args:
@@ -104,12 +111,10 @@ def measured(checkpoint: str | Path, epoch: int | None) -> str:
         epoch: Of the checkpoint.
 
     Returns:
-        Such as ``'accuracy/top1 82.60 on the validation set'``; empty where there is no
-        such log.
+        Such as ``{'accuracy/top1': 82.6}``; empty where there is no such log.
     """
-    logs = sorted(Path(checkpoint).parent.glob('*/vis_data/scalars.json'))
-    found = ''
-    for log in logs:
+    found: dict[str, float] = {}
+    for log in sorted(Path(checkpoint).parent.glob('*/vis_data/scalars.json')):
         for line in log.read_text(encoding='utf-8', errors='replace').splitlines():
             try:
                 record = json.loads(line)
@@ -117,12 +122,7 @@ def measured(checkpoint: str | Path, epoch: int | None) -> str:
                 continue
             if not isinstance(record, dict) or record.get('step') != epoch:
                 continue
-            metrics = {
-                key: value
-                for key, value in record.items()
-                if '/' in key and 'iter' not in record
-            }
-            if metrics:
-                texts = [f'{key} {value:.2f}' for key, value in metrics.items()]
-                found = f'{", ".join(texts)} on the validation set'
+            metrics = {key: value for key, value in record.items() if '/' in key}
+            if metrics and 'iter' not in record:
+                found = metrics
     return found

@@ -207,11 +207,11 @@ def peak_memory(variant: Variant, case: Case) -> dict[str, int]:
     For a process of its own. On the CPU it is what that holds beyond the imports.
     ``teacher`` are the bytes of its weights.
     """
-    before = 0 if is_cuda() else _max_rss()
+    before = 0 if is_cuda() else max_rss()
     loop = Loop(variant, case)
     for _ in range(MEMORY_STEPS):
         loop.step()
-    peak = torch.cuda.max_memory_allocated() if is_cuda() else _max_rss()
+    peak = torch.cuda.max_memory_allocated() if is_cuda() else max_rss()
     teachers = loop.model.teachers.values()
     models = [t.model for t in teachers if t.model is not None]
     weights = [tensor for model in models for tensor in model.state_dict().values()]
@@ -221,7 +221,7 @@ def peak_memory(variant: Variant, case: Case) -> dict[str, int]:
     }
 
 
-def _max_rss() -> int:
+def max_rss() -> int:
     """Return the most bytes that this process held; just forked, what it holds."""
     unit = 1 if sys.platform == 'darwin' else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
