@@ -20,6 +20,7 @@ MMPRETRAIN = 'mmpretrain'
 # options of all formats but MMPretrain's, and of those that are graphs
 OF_FILES = ('images', 'tolerance')
 OF_GRAPHS = ('normalisation', 'input_type', 'dynamic_size')
+OF_INT8 = ('int8', 'calibration_images')
 OF_FOLDERS = ('license', 'push_to_hub')
 
 
@@ -91,6 +92,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='onnx, torch-export: take images of any size, where the model does',
     )
     graph.add_argument(
+        '--int8',
+        action='store_true',
+        default=None,
+        help='onnx: quantise convolutions and linear layers, calibrated by images of '
+        "the run's training set, and test both on its test set",
+    )
+    graph.add_argument(
+        '--calibration-images',
+        type=int,
+        metavar='N',
+        help='with --int8. Default: 256',
+    )
+    graph.add_argument(
         '--license',
         metavar='NAME',
         help='timm, huggingface: of the student, for its model card, e.g. apache-2.0. '
@@ -108,7 +122,7 @@ def check_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace) -
     """Refuse options of other formats, and what can't be."""
     given = {
         name
-        for name in (*OF_FILES, *OF_GRAPHS, *OF_FOLDERS)
+        for name in (*OF_FILES, *OF_GRAPHS, *OF_INT8, *OF_FOLDERS)
         if getattr(args, name) is not None
     }
     fits: set[str] = set()
@@ -118,11 +132,19 @@ def check_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace) -
         fits |= {*OF_FOLDERS}
     elif args.format not in (MMPRETRAIN, 'safetensors'):
         fits |= {*OF_GRAPHS}
+    if args.format == 'onnx':
+        fits |= {*OF_INT8}
     for name in sorted(given - fits):
         option = name.replace('_', '-')
         parser.error(f'--{option} is not for --format {args.format}')
     if args.normalisation == 'outside' and args.input_type is not None:
         parser.error('--input-type is of RGB; normalised images are float32')
+    if args.calibration_images is not None and not args.int8:
+        parser.error('--calibration-images is for --int8')
+    if args.int8 and (args.normalisation == 'outside' or args.input_type == 'float32'):
+        parser.error('--int8 takes RGB of uint8, which the graph normalises')
+    if args.calibration_images is not None and args.calibration_images < 1:
+        parser.error(f'--calibration-images {args.calibration_images}: at least 1')
     if args.tolerance is not None and not 0 < args.tolerance < 1:
         parser.error(f'--tolerance {args.tolerance:g}: give more than 0, less than 1')
     for name, suffix in SUFFIXES.items():
@@ -175,6 +197,7 @@ def _run_checked(args: argparse.Namespace) -> None:
         dynamic_size=bool(args.dynamic_size),
         tolerance=TOLERANCE if args.tolerance is None else args.tolerance,
         licence=args.license,
+        calibration_images=(args.calibration_images or 256) if args.int8 else 0,
     )
     for line in lines:
         print(line)

@@ -19,6 +19,7 @@ from . import FOLDERS, SUFFIXES, formats, hubs
 from .card import model_card
 from .graph import Deployed, trace
 from .images import check_images
+from .int8 import quantise
 from .student import Student, describe, known_classes, load_student, takes_bgr
 
 TRACED = 2  # images; compared at other sizes of a batch
@@ -41,6 +42,7 @@ def export(
     dynamic_size: bool = False,
     tolerance: float = TOLERANCE,
     licence: str | None = None,
+    calibration_images: int = 0,
 ) -> tuple[Path, list[str]]:
     """Write a student for other programs, if it predicts as in PyTorch.
 
@@ -63,6 +65,7 @@ def export(
             1e-4.
         licence: Of the student, for the model card of a folder. Defaults to None: the
             card names none.
+        calibration_images: Of INT8, for ONNX; 0 leaves it in float32. Defaults to 0.
 
     Returns:
         ``out``, and lines that tell what was compared.
@@ -107,6 +110,9 @@ def export(
         if not error <= tolerance:  # NaN is no less
             raise ConfigError(f'{lines[0]}, above {tolerance:g}: nothing was written')
         lines += _unknown(metadata)
+        if calibration_images:
+            data, told = quantise(data, student, shape, calibration_images)
+            lines += told
         out.parent.mkdir(parents=True, exist_ok=True)
         if kind in FOLDERS:
             card = model_card(student, metadata, kind, checkpoint, lines[0], licence)

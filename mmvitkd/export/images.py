@@ -42,7 +42,7 @@ def check_images(
             pixels = [image.pixels for image in load(folder, COUNT, max(shape[1:]))]
         except ValueError as error:
             raise ConfigError(str(error)) from error
-        return _fit(pixels, shape), f"images of '{folder}'", ()
+        return _shown(pixels, shape), f"images of '{folder}'", ()
     why = 'as the config has no test set'
     if student.cfg.get('test_dataloader'):
         try:
@@ -51,14 +51,14 @@ def check_images(
                 opened = open_data(student.cfg, COUNT)
                 pixels = [image.pixels for image in opened]
             return (
-                _fit(pixels, shape),
+                _shown(pixels, shape),
                 "images of the config's test set",
                 opened.classes,
             )
         except Exception as error:  # whatever a data set needs and has not
             why = f"as the test set can't be read ({shorten(str(error))})"
     pixels, what = _photographs(shape)
-    return _fit(pixels, shape), f'{what}, {why}', ()
+    return _shown(pixels, shape), f'{what}, {why}', ()
 
 
 def _photographs(shape: Shape) -> tuple[list[np.ndarray], str]:
@@ -74,10 +74,15 @@ def _photographs(shape: Shape) -> tuple[list[np.ndarray], str]:
     return parts, 'parts of two photographs'
 
 
-def _fit(pixels: list[np.ndarray], shape: Shape) -> Tensor:
+def _shown(pixels: list[np.ndarray], shape: Shape) -> Tensor:
     """Make ``(8, C, H, W)`` of uint8, however many ``(H, W, 3)`` there are."""
+    return fit(list(islice(cycle(pixels), COUNT)), shape)
+
+
+def fit(pixels: list[np.ndarray], shape: Shape) -> Tensor:
+    """Make ``(B, C, H, W)`` of uint8 of so many ``(H, W, 3)``."""
     fitted = []
-    for image in islice(cycle(pixels), COUNT):
+    for image in pixels:
         x = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float()
         if tuple(x.shape[-2:]) != shape[1:]:
             x = F.interpolate(x, shape[1:], mode='bilinear', antialias=True)
