@@ -46,6 +46,16 @@ changes = {
     'KD, long schedule': dict(options=long_schedule),
     'FitNet, last layer': dict(scale=same_sum),
     'MGD': dict(scale=same_sum),
+    # the teacher is half as wide
+    **{
+        name: dict(config=f'../encoding_mismatch/{config}_fashion-mnist.py')
+        for name, config in {
+            'Lift, student alone': 'lift-student',
+            'Lift': 'lift',
+            'WideLast, student alone': 'wide-last-student',
+            'WideLast': 'wide-last',
+        }.items()
+    },
     # 100 ep * 250 / 300 = 83 ep
     'DearKD': dict(
         options={

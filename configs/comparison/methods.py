@@ -35,6 +35,8 @@ timed_against = 'KD'
 same_sum = 196 * 384 / (16 * 128)
 same_matrix = (196 / 16) ** 2
 
+lifted = "lifts its tokens to the teacher's width, and classifies their mean"
+wide_last = "a last block of the teacher's width, 3.2 times the multiply-adds"
 extra_token = 'a token and a head for the teacher'
 # the analysis paper has 500 epochs beside 300: 200 * 5 / 3
 long_schedule = {'train_cfg.max_epochs': 333}
@@ -143,6 +145,28 @@ methods = [
     dict(
         name='ProjectorKD',
         config='../projector_kd/projector-kd_digits.py',
+        weights="its authors': 0.1 for labels, 0.9 for KD, 0.2",
+    ),
+    dict(
+        name='Lift, student alone',
+        config='../encoding_mismatch/lift-student_digits.py',
+        differs={'model.student': lifted},
+    ),
+    dict(
+        name='Lift',
+        config='../encoding_mismatch/lift_digits.py',
+        differs={'model.student': lifted},
+        weights="its authors': 0.1 for labels, 0.9 for KD, 0.2",
+    ),
+    dict(
+        name='WideLast, student alone',
+        config='../encoding_mismatch/wide-last-student_digits.py',
+        differs={'model.student': wide_last},
+    ),
+    dict(
+        name='WideLast',
+        config='../encoding_mismatch/wide-last_digits.py',
+        differs={'model.student': wide_last},
         weights="its authors': 0.1 for labels, 0.9 for KD, 0.2",
     ),
     dict(

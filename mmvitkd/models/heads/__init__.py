@@ -6,6 +6,7 @@ from .extra_token_head import ExtraTokenClsHead
 from .inter_class_contrast import InterClassContrast
 from .intra_class_contrast import IntraClassContrast
 from .levit_head import LeViTClsHead
+from .lift_head import LiftClsHead
 from .self_supervised_contrast import SelfSupervisedContrast
 
 __all__ = [
@@ -17,5 +18,6 @@ __all__ = [
     'InterClassContrast',
     'IntraClassContrast',
     'LeViTClsHead',
+    'LiftClsHead',
     'SelfSupervisedContrast',
 ]
