@@ -8,6 +8,7 @@ pair = '../fashion_mnist/vitkd_fashion-mnist.py'
 teachers = dict(
     ViT='../fashion_mnist/fashion-mnist_teacher.py',
     ResNet='../fashion_mnist/fashion-mnist_teacher-resnet.py',
+    ResNet2x2='../cskd/cskd-teacher_fashion-mnist.py',
     itself='../fashion_mnist/fashion-mnist_student.py',
 )
 # the methods' own configs are for digits; what each changes of the student without
@@ -17,6 +18,7 @@ written_for = dict(
     teachers={
         'digits_teacher': 'ViT',
         'digits_teacher-resnet': 'ResNet',
+        'cskd-teacher_digits': 'ResNet2x2',
         'digits_student': 'itself',
     },
 )
@@ -56,6 +58,16 @@ changes = {
             'WideLast': 'wide-last',
         }.items()
     },
+    'CSKD': dict(
+        options={
+            'custom_hooks': [
+                dict(
+                    type='mmvitkd.TermWeightHook',
+                    settings={'dense.global_share': dict(kind='ramp', end=100)},
+                )
+            ]
+        }
+    ),
     # 100 ep * 250 / 300 = 83 ep
     'DearKD': dict(
         options={

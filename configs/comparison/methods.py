@@ -12,6 +12,7 @@ pair = '../digits/vitkd_digits.py'
 teachers = dict(
     ViT='../digits/digits_teacher.py',
     ResNet='../digits/digits_teacher-resnet.py',
+    ResNet2x2='../cskd/cskd-teacher_digits.py',  # places of its last map
     itself='../digits/digits_student.py',
 )
 # validated four times a run, as no epoch is chosen by it
@@ -168,6 +169,26 @@ methods = [
         config='../encoding_mismatch/wide-last_digits.py',
         differs={'model.student': wide_last},
         weights="its authors': 0.1 for labels, 0.9 for KD, 0.2",
+    ),
+    dict(
+        name='CSKD',
+        config='../cskd/cskd_digits.py',
+        differs={
+            'model.student': 'a token and a head for the teacher, for patches, too',
+            'custom_hooks': 'how much the place says, and how much the whole image',
+        },
+        weights="its authors': half each for labels and hard labels, 1 for patches",
+    ),
+    dict(
+        name='VkD',
+        config='../vkd/vkd_digits.py',
+        differs={'model.student': 'a convolutional stem, a token of it and its head'},
+        weights="its authors': 1 each",
+    ),
+    dict(
+        name='VkD, plain student',
+        config='../vkd/vkd-plain_digits.py',
+        weights="its authors': 1 each",
     ),
     dict(
         name='MiniViT',

@@ -8,6 +8,9 @@ recent = (
     'Lift',
     'WideLast, student alone',
     'WideLast',
+    'CSKD',
+    'VkD',
+    'VkD, plain student',
 )
 methods = [
     one

@@ -157,7 +157,8 @@ class Teacher(TeacherProtocol):
         Raises:
             ValueError: If the model has no such module; the message offers others.
         """
-        find_module(self.model, tap.path)
+        for path in filter(None, (tap.path, tap.through)):
+            find_module(self.model, path)
 
     def apply(self, fn: Callable) -> None:
         """Move the model by a function of tensors, as ``nn.Module._apply`` takes."""

@@ -1,5 +1,6 @@
 from .contrast import Contrast
 from .contrastive_head import ContrastiveClsHead
+from .cskd_head import CSKDClsHead
 from .distilled_head import DistilledHead
 from .efficientformer_head import EfficientFormerClsHead
 from .extra_token_head import ExtraTokenClsHead
@@ -10,6 +11,7 @@ from .lift_head import LiftClsHead
 from .self_supervised_contrast import SelfSupervisedContrast
 
 __all__ = [
+    'CSKDClsHead',
     'Contrast',
     'ContrastiveClsHead',
     'DistilledHead',

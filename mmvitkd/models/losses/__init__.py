@@ -1,6 +1,7 @@
 from .adversarial_feature_loss import AdversarialFeatureLoss
 from .correlation_loss import CorrelationLoss
 from .cosine_loss import CosineLoss
+from .cskd_loss import CSKDLoss
 from .dist_loss import DISTLoss
 from .distill_loss import DistillLoss
 from .dkd_loss import DKDLoss
@@ -18,12 +19,14 @@ from .probe_loss import ProbeLoss
 from .projector_loss import ProjectorLoss
 from .qkv_relation_loss import QKVRelationLoss
 from .rkd_loss import RKDLoss
+from .smooth_l1_loss import SmoothL1Loss
 from .spectral_loss import SpectralLoss
 from .vitkd_gen_loss import ViTKDGenLoss
 from .vitkd_mimic_loss import ViTKDMimicLoss
 
 __all__ = [
     'AdversarialFeatureLoss',
+    'CSKDLoss',
     'CorrelationLoss',
     'CosineLoss',
     'DISTLoss',
@@ -43,6 +46,7 @@ __all__ = [
     'ProjectorLoss',
     'QKVRelationLoss',
     'RKDLoss',
+    'SmoothL1Loss',
     'SpectralLoss',
     'ViTKDGenLoss',
     'ViTKDMimicLoss',

@@ -5,9 +5,11 @@ from .cross_attention_generative_projector import CrossAttentionGenerativeProjec
 from .dense_generative_projector import DenseGenerativeProjector
 from .generative_projector import GenerativeProjector
 from .grid_aligner import GridAligner
+from .grid_pooler import GridPooler
 from .groupwise_linear_neck import GroupwiseLinearNeck
 from .linear_projector import LinearProjector
 from .mgd_projector import MGDProjector
+from .orthogonal_projector import OrthogonalProjector
 from .partial_cross_attention_neck import PartialCrossAttentionNeck
 from .patch_group_neck import PatchGroupNeck
 from .residual_generative_projector import ResidualGenerativeProjector
@@ -24,9 +26,11 @@ __all__ = [
     'DenseGenerativeProjector',
     'GenerativeProjector',
     'GridAligner',
+    'GridPooler',
     'GroupwiseLinearNeck',
     'LinearProjector',
     'MGDProjector',
+    'OrthogonalProjector',
     'PartialCrossAttentionNeck',
     'PatchGroupNeck',
     'ResidualGenerativeProjector',
