@@ -261,6 +261,11 @@ excluded = {
     'df-dearkd': 'trains with images that are made of the teacher, not with these',
     'ta1': 'teaches an assistant, a ViT of width 64: configs/teacher_assistant',
     'tinyvit-pretrain': 'a first stage, whose second has 200 labels: configs/tinyvit',
+    **dict.fromkeys(
+        ('tinymim-pretrain', 'tinymim-finetune'),
+        'a stage without labels and then one with 200: configs/tinymim',
+    ),
+    'vanilla-kd': 'as KD, long schedule, with more epochs',
     'mini-deit': 'MiniViT, for a student of 50,330 parameters instead of 83,370',
     **dict.fromkeys(
         ('uvc', 'uvc-finetune', 'uvc-widths', 'uvc-widths-finetune'),

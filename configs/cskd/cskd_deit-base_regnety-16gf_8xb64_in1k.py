@@ -22,5 +22,5 @@ custom_hooks = [
 ]
 
 # 8 GPUs x 64 = 512, at half of the rate of DeiT's recipe, as released
-train_dataloader = dict(batch_size=64)
+train_dataloader = dict(batch_size=64, sampler=_base_.cskd_sampler)
 auto_scale_lr = dict(base_batch_size=512)

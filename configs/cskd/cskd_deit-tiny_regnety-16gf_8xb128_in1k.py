@@ -10,6 +10,7 @@ model = dict(
     task_weight=0.5,
     terms=dict(_delete_=True, **_base_.cskd_terms),
 )
+train_dataloader = dict(sampler=_base_.cskd_sampler)
 optim_wrapper = dict(
     paramwise_cfg=_base_.distilled_paramwise_cfg,
     clip_grad=None,

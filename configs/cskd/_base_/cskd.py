@@ -27,7 +27,8 @@ cskd_hook = dict(
     settings={'dense.global_share': dict(kind='ramp', end=300)},
 )
 
-# as released: a short warm-up, no clipping
+# as released: images three times in an epoch, a short warm-up, no clipping
+cskd_sampler = dict(type='RepeatAugSampler')
 cskd_scheduler = [
     dict(type='LinearLR', start_factor=1e-3, end=5, convert_to_iter_based=True),
     dict(type='CosineAnnealingLR', eta_min=1e-5, begin=5),

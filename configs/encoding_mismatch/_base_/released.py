@@ -1,9 +1,10 @@
 # What the released scripts of the paper have in common: the teacher, KD at 0.9 and
-# labels at 0.1, neither Mixup nor CutMix, no gradient clipping, a short warm-up.
+# labels at 0.1, neither Mixup nor CutMix, no gradient clipping, a short warm-up, images
+# three times in an epoch.
 _base_ = '../../spectral_kd/spectral-kd_deit-tiny_cait-s24_2xb256-400e_in1k.py'
 
 # 4 GPUs x 512 = 2048, for which lr = 5e-4 * 2048 / 512
-train_dataloader = dict(batch_size=512)
+train_dataloader = dict(batch_size=512, sampler=dict(type='RepeatAugSampler'))
 optim_wrapper = dict(optimizer=dict(lr=2e-3), clip_grad=None)
 auto_scale_lr = dict(base_batch_size=2048)
 param_scheduler = [
