@@ -57,6 +57,10 @@ def shrink_model(model: ConfigDict, folder: Path) -> None:
     """Shrink a classifier, or a distiller's student and teachers, in place."""
     if 'student' in model:
         shrink_model(model.student, folder)
+        for term in (model.get('terms') or {}).values():
+            if term and 'out_channels' in (term.get('neck') or {}):  # of an inner stage
+                term.neck.update(out_channels=term.neck.out_channels // 8)
+                term.neck.queries = (IMAGE_SIZE // 16, IMAGE_SIZE // 16)
         named = model.get('teachers') or {'teacher': model.teacher}
         for name, teacher in named.items():
             shrink_teacher(teacher, folder, name)

@@ -191,6 +191,11 @@ methods = [
         weights="its authors': 1 each",
     ),
     dict(
+        name='ScaleKD',
+        config='../scalekd/scalekd_digits.py',
+        weights="its authors', scaled to 16 places: half each for labels and KD",
+    ),
+    dict(
         name='MiniViT',
         config='../minivit/minivit_digits.py',
         tuned=['attn', 'hidden'],

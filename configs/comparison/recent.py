@@ -11,6 +11,7 @@ recent = (
     'CSKD',
     'VkD',
     'VkD, plain student',
+    'ScaleKD',
 )
 methods = [
     one

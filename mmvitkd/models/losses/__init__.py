@@ -5,6 +5,7 @@ from .cskd_loss import CSKDLoss
 from .dist_loss import DISTLoss
 from .distill_loss import DistillLoss
 from .dkd_loss import DKDLoss
+from .dual_view_loss import DualViewLoss
 from .hard_kd_loss import HardKDLoss
 from .hidden_relation_loss import HiddenRelationLoss
 from .kd_loss import KDLoss
@@ -32,6 +33,7 @@ __all__ = [
     'DISTLoss',
     'DKDLoss',
     'DistillLoss',
+    'DualViewLoss',
     'HardKDLoss',
     'HiddenRelationLoss',
     'KDLoss',

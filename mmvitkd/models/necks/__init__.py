@@ -2,6 +2,7 @@ from .adversarial_neck import AdversarialNeck
 from .anchor_point_neck import AnchorPointNeck
 from .conv_generative_projector import ConvGenerativeProjector
 from .cross_attention_generative_projector import CrossAttentionGenerativeProjector
+from .cross_attention_projector import CrossAttentionProjector
 from .dense_generative_projector import DenseGenerativeProjector
 from .generative_projector import GenerativeProjector
 from .grid_aligner import GridAligner
@@ -23,6 +24,7 @@ __all__ = [
     'AnchorPointNeck',
     'ConvGenerativeProjector',
     'CrossAttentionGenerativeProjector',
+    'CrossAttentionProjector',
     'DenseGenerativeProjector',
     'GenerativeProjector',
     'GridAligner',
