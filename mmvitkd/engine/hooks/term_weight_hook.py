@@ -172,7 +172,8 @@ class TermWeightHook(Hook):
             )
         for name in self.settings:
             term, _, attribute = name.partition('.')
-            if not isinstance(getattr(losses.get(term), attribute, None), float):
+            number = getattr(losses.get(term), attribute, None)
+            if isinstance(number, bool) or not isinstance(number, (int, float)):
                 raise ValueError(
                     f"TermWeightHook: '{name}' is no number of a term's loss; the "
                     f'terms are {list(losses)}, and a setting is named '

@@ -287,7 +287,8 @@ class DistillTerm(BaseModule):
         sides = student.value, student.hw, teacher.value, teacher.hw
         x, y, mask = _both_sides(self.neck(*sides, **extra), self.neck)
         if self.part is not None:
-            x, _ = self.part(x, getattr(self.neck, 'query_hw', None) or teacher.hw)
+            grid: Any = getattr(self.neck, 'query_hw', None) or teacher.hw
+            x, _ = self.part(x, grid)
         return x, y, mask
 
 
