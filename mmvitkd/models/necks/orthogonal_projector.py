@@ -16,7 +16,7 @@ class OrthogonalProjector(BaseModule):
 
     It keeps products and distances of the student's features as they are, so it can
     learn nothing in the student's place. :math:`P` is the first factor of a QR
-    decomposition of ``weight``, in float32 at least: its columns are orthonormal
+    decomposition of ``fc``'s weight, in float32 at least: its columns are orthonormal
     whatever an optimiser does, and weight decay does not move it.
 
     Args:
@@ -37,14 +37,15 @@ class OrthogonalProjector(BaseModule):
                 f"the student's width {in_channels} has no orthogonal projection to "
                 f"the teacher's {out_channels}, which is less: use a LinearProjector"
             )
-        self.weight = nn.Parameter(torch.empty(out_channels, in_channels))
-        nn.init.orthogonal_(self.weight)
+        self.fc = nn.Linear(in_channels, out_channels, bias=False)
+        nn.init.orthogonal_(self.fc.weight)
 
     @property
     def projection(self) -> Tensor:
         """:math:`P`, ``(C_t, C_s)``."""
-        dtype = torch.promote_types(self.weight.dtype, torch.float32)
-        q, r = torch.linalg.qr(self.weight.to(dtype))
+        weight = self.fc.weight
+        dtype = torch.promote_types(weight.dtype, torch.float32)
+        q, r = torch.linalg.qr(weight.to(dtype))
         return q * r.diagonal().sign()  # or a column could flip from step to step
 
     def forward(self, x: Tensor, hw: tuple[int, int] | None = None) -> Tensor:

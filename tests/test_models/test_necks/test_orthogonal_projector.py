@@ -50,7 +50,7 @@ def test_weight_decay_alone_does_not_move_it():
     neck = made()
     before = neck.projection.detach()
     with torch.no_grad():
-        neck.weight *= 0.3
+        neck.fc.weight *= 0.3
     torch.testing.assert_close(neck.projection, before)
 
 
@@ -59,10 +59,9 @@ def test_gradient_is_the_numerical_one():
     x = torch.randn(3, 8, dtype=torch.float64, requires_grad=True)
 
     def out(x, weight):
-        neck.weight.data = weight.data
-        return torch.func.functional_call(neck, {'weight': weight}, x)
+        return torch.func.functional_call(neck, {'fc.weight': weight}, x)
 
-    weight = neck.weight.detach().clone().requires_grad_()
+    weight = neck.fc.weight.detach().clone().requires_grad_()
     assert torch.autograd.gradcheck(out, (x, weight))
 
 
@@ -83,9 +82,9 @@ def test_as_a_term_it_is_in_checkpoints_and_never_in_the_student(tmp_path):
     model = build(distiller(tmp_path, terms={'vkd': VKD}))
     images = torch.randn(2, 3, 32, 32)
     model.loss(images, samples([0, 1]))['loss_vkd'].backward()
-    assert model.terms['vkd'].neck.weight.grad.any()
+    assert model.terms['vkd'].neck.fc.weight.grad.any()
     state = copy.deepcopy(model.state_dict())
-    assert 'terms.vkd.neck.weight' in state
+    assert 'terms.vkd.neck.fc.weight' in state
     assert not any('neck' in name for name in model.student.state_dict())
     other = build(distiller(tmp_path, terms={'vkd': VKD}))
     other.load_state_dict(state)
