@@ -57,6 +57,10 @@ def shrink_model(model: ConfigDict, folder: Path) -> None:
     """Shrink a classifier, or a distiller's student and teachers, in place."""
     if 'student' in model:
         shrink_model(model.student, folder)
+        for term in (model.get('terms') or {}).values():
+            if term and 'out_channels' in (term.get('neck') or {}):  # of an inner stage
+                term.neck.update(out_channels=term.neck.out_channels // 8)
+                term.neck.queries = (IMAGE_SIZE // 16, IMAGE_SIZE // 16)
         named = model.get('teachers') or {'teacher': model.teacher}
         for name, teacher in named.items():
             shrink_teacher(teacher, folder, name)
@@ -65,6 +69,8 @@ def shrink_model(model: ConfigDict, folder: Path) -> None:
     width = BACKBONES[backbone.type.rpartition('.')[2]](backbone)
     if 'in_channels' in model.head:
         model.head.in_channels = width
+    if 'lift_channels' in model.head:  # as wide as the teacher
+        model.head.lift_channels //= 8
     for part, prefix in ((model, ''), (backbone, 'backbone.')):
         init = part.get('init_cfg')
         kind = init['type'] if isinstance(init, dict) else None
@@ -134,6 +140,13 @@ def shrink_sliced(backbone: ConfigDict) -> int:
     backbone.value_dims = [[width // 2 - 1]] * layers
     backbone.layer_cfgs = [{'feedforward_channels': width}] * layers
     return width
+
+
+def shrink_wide_last(backbone: ConfigDict) -> int:
+    """Shrink a ViT with a last layer as wide as its teacher; return that width."""
+    shrink_vit(backbone)
+    backbone.update(last_dims=backbone.last_dims // 8, last_heads=2)
+    return backbone.last_dims
 
 
 def shrink_cross_bias(backbone: ConfigDict) -> int:
@@ -235,6 +248,7 @@ BACKBONES = {
     'SwinTransformer': shrink_swin,
     'T2T_ViT': shrink_t2t,
     'TinyViT': shrink_tinyvit,
+    'WideLastViT': shrink_wide_last,
 }
 
 

@@ -47,6 +47,20 @@ def test_model_zoo_has_a_row_for_every_model_of_the_metafiles(site):
                     assert f'>{value:.2f}<' in row
 
 
+def test_model_zoo_shows_what_a_figure_was_bought_with(site):
+    page = (site / 'docs/model_zoo.html').read_text(encoding='utf-8')
+    tables = [part.split('</table>')[0] for part in page.split('<table')[1:]]
+    (table,) = (t for t in tables if 'wide-last_deit-tiny' in t)
+    head = [h.split('</p>')[0].split('<p>')[-1] for h in table.split('<th')[2:]]
+    order = ['MACs, G', 'parameters, M', 'epochs', 'baseline top-1']
+    assert [name for name in head if name in order] == order
+    row = next(r for r in table.split('<tr') if 'wide-last_deit-tiny' in r)
+    cells = [c.split('</p>')[0].split('<p>')[-1] for c in row.split('<td')[1:]]
+    shown = dict(zip(head, cells, strict=True))
+    assert [shown[name] for name in order] == ['1.55', '7.31', '300', '74.86']
+    assert shown['top-1 (paper)'] == '78.23'
+
+
 def test_no_second_file_of_a_configs_name(site):
     """MIM would refuse both, where the site is built in an editable checkout."""
     assert not list(site.rglob('*.py'))

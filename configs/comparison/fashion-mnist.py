@@ -8,6 +8,7 @@ pair = '../fashion_mnist/vitkd_fashion-mnist.py'
 teachers = dict(
     ViT='../fashion_mnist/fashion-mnist_teacher.py',
     ResNet='../fashion_mnist/fashion-mnist_teacher-resnet.py',
+    ResNet2x2='../cskd/cskd-teacher_fashion-mnist.py',
     itself='../fashion_mnist/fashion-mnist_student.py',
 )
 # the methods' own configs are for digits; what each changes of the student without
@@ -17,6 +18,7 @@ written_for = dict(
     teachers={
         'digits_teacher': 'ViT',
         'digits_teacher-resnet': 'ResNet',
+        'cskd-teacher_digits': 'ResNet2x2',
         'digits_student': 'itself',
     },
 )
@@ -46,6 +48,26 @@ changes = {
     'KD, long schedule': dict(options=long_schedule),
     'FitNet, last layer': dict(scale=same_sum),
     'MGD': dict(scale=same_sum),
+    # the teacher is half as wide
+    **{
+        name: dict(config=f'../encoding_mismatch/{config}_fashion-mnist.py')
+        for name, config in {
+            'Lift, student alone': 'lift-student',
+            'Lift': 'lift',
+            'WideLast, student alone': 'wide-last-student',
+            'WideLast': 'wide-last',
+        }.items()
+    },
+    'CSKD': dict(
+        options={
+            'custom_hooks': [
+                dict(
+                    type='mmvitkd.TermWeightHook',
+                    settings={'dense.global_share': dict(kind='ramp', end=100)},
+                )
+            ]
+        }
+    ),
     # 100 ep * 250 / 300 = 83 ep
     'DearKD': dict(
         options={

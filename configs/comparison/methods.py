@@ -12,6 +12,7 @@ pair = '../digits/vitkd_digits.py'
 teachers = dict(
     ViT='../digits/digits_teacher.py',
     ResNet='../digits/digits_teacher-resnet.py',
+    ResNet2x2='../cskd/cskd-teacher_digits.py',  # places of its last map
     itself='../digits/digits_student.py',
 )
 # validated four times a run, as no epoch is chosen by it
@@ -35,6 +36,8 @@ timed_against = 'KD'
 same_sum = 196 * 384 / (16 * 128)
 same_matrix = (196 / 16) ** 2
 
+lifted = "lifts its tokens to the teacher's width, and classifies their mean"
+wide_last = "a last block of the teacher's width, 3.2 times the multiply-adds"
 extra_token = 'a token and a head for the teacher'
 # the analysis paper has 500 epochs beside 300: 200 * 5 / 3
 long_schedule = {'train_cfg.max_epochs': 333}
@@ -146,6 +149,53 @@ methods = [
         weights="its authors': 0.1 for labels, 0.9 for KD, 0.2",
     ),
     dict(
+        name='Lift, student alone',
+        config='../encoding_mismatch/lift-student_digits.py',
+        differs={'model.student': lifted},
+    ),
+    dict(
+        name='Lift',
+        config='../encoding_mismatch/lift_digits.py',
+        differs={'model.student': lifted},
+        weights="its authors': 0.1 for labels, 0.9 for KD, 0.2",
+    ),
+    dict(
+        name='WideLast, student alone',
+        config='../encoding_mismatch/wide-last-student_digits.py',
+        differs={'model.student': wide_last},
+    ),
+    dict(
+        name='WideLast',
+        config='../encoding_mismatch/wide-last_digits.py',
+        differs={'model.student': wide_last},
+        weights="its authors': 0.1 for labels, 0.9 for KD, 0.2",
+    ),
+    dict(
+        name='CSKD',
+        config='../cskd/cskd_digits.py',
+        differs={
+            'model.student': 'a token and a head for the teacher, for patches, too',
+            'custom_hooks': 'how much the place says, and how much the whole image',
+        },
+        weights="its authors': half each for labels and hard labels, 1 for patches",
+    ),
+    dict(
+        name='VkD',
+        config='../vkd/vkd_digits.py',
+        differs={'model.student': 'a convolutional stem, a token of it and its head'},
+        weights="its authors': 1 each",
+    ),
+    dict(
+        name='VkD, plain student',
+        config='../vkd/vkd-plain_digits.py',
+        weights="its authors': 1 each",
+    ),
+    dict(
+        name='ScaleKD',
+        config='../scalekd/scalekd_digits.py',
+        weights="its authors', scaled to 16 places: half each for labels and KD",
+    ),
+    dict(
         name='MiniViT',
         config='../minivit/minivit_digits.py',
         tuned=['attn', 'hidden'],
@@ -216,6 +266,11 @@ excluded = {
     'df-dearkd': 'trains with images that are made of the teacher, not with these',
     'ta1': 'teaches an assistant, a ViT of width 64: configs/teacher_assistant',
     'tinyvit-pretrain': 'a first stage, whose second has 200 labels: configs/tinyvit',
+    **dict.fromkeys(
+        ('tinymim-pretrain', 'tinymim-finetune'),
+        'a stage without labels and then one with 200: configs/tinymim',
+    ),
+    'vanilla-kd': 'as KD, long schedule, with more epochs',
     'mini-deit': 'MiniViT, for a student of 50,330 parameters instead of 83,370',
     **dict.fromkeys(
         ('uvc', 'uvc-finetune', 'uvc-widths', 'uvc-widths-finetune'),

@@ -10,7 +10,8 @@ from sphinx.application import Sphinx
 PAGE = 'docs/model_zoo'
 MARK = '*The tables are made when the site is built (`make docs`).*'
 USUAL = 'not yet reproduced'  # as the page says of all
-LAST = ('FLOPs, G', 'parameters, M', 'source', 'status')
+COSTS = ('MACs, G', 'parameters, M', 'epochs')
+LAST = ('source', 'status')
 
 
 def section(metafile: Path) -> str:
@@ -19,7 +20,7 @@ def section(metafile: Path) -> str:
     (collection,) = content['Collections']
     rows = [row(model) for model in content['Models']]
     columns = list(dict.fromkeys(name for one in rows for name in one))
-    columns.sort(key=lambda name: name in LAST)
+    columns.sort(key=_place)
     lines = [f'## {collection["Name"]}', '']
     paper = collection.get('Paper')
     if paper:
@@ -31,6 +32,13 @@ def section(metafile: Path) -> str:
     return '\n'.join([*lines, ''])
 
 
+def _place(column: str) -> int:
+    """Order the columns: what it is, what it costs, how good it is, the rest."""
+    if column in LAST:
+        return 3
+    return 2 if 'top-' in column or '(paper)' in column else column in COSTS
+
+
 def row(model: dict[str, Any]) -> dict[str, str]:
     """Return what the table says of a model, by column."""
     data = model.get('Metadata', {})
@@ -38,6 +46,15 @@ def row(model: dict[str, Any]) -> dict[str, str]:
     for name in ('Student', 'Teacher', 'Backbone'):
         if name in data:
             cells[name.lower()] = data[name]
+    # beside the accuracy, since it is bought with them
+    for name, unit, title in (
+        ('FLOPs', 1e9, 'MACs, G'),
+        ('Parameters', 1e6, 'parameters, M'),
+    ):
+        if name in data:
+            cells[title] = f'{data[name] / unit:.3g}'
+    if 'Epochs' in data:
+        cells['epochs'] = str(data['Epochs'])
     figures = {
         name: data[name]
         for name in ('Teacher Top 1 Accuracy', 'Baseline Top 1 Accuracy')
@@ -49,12 +66,6 @@ def row(model: dict[str, Any]) -> dict[str, str]:
         title = re.sub(r'(?i)top (\d) accuracy', r'top-\1', name)
         title = title[0].lower() + title[1:]
         cells[title] = f'{value:.2f}'
-    for name, unit, title in (
-        ('FLOPs', 1e9, 'FLOPs, G'),
-        ('Parameters', 1e6, 'parameters, M'),
-    ):
-        if name in data:
-            cells[title] = f'{data[name] / unit:.3g}'
     if 'Source' in data:
         cells['source'] = data['Source']
     if data.get('Status', USUAL) != USUAL:

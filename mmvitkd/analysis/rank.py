@@ -38,11 +38,36 @@ class Covariance:
         Raises:
             ValueError: If there was no batch.
         """
+        return _descending(self._moments()[0])
+
+    def principal_moments(self) -> Tensor:
+        """Return the mean squares along the principal axes of features as they are.
+
+        That is the data-set PCA of `From Per-Image Low-Rank to Encoding Mismatch
+        <https://arxiv.org/abs/2511.15572>`_, which does not centre; their sum is the
+        mean square of a vector's length.
+
+        Returns:
+            ``(C,)``, the largest first.
+
+        Raises:
+            ValueError: If there was no batch.
+        """
+        covariance, mean = self._moments()
+        return _descending(covariance + torch.outer(mean, mean))
+
+    def _moments(self) -> tuple[Tensor, Tensor]:
+        """Return the covariance and the mean."""
         if self._centre is None:
             raise ValueError('covariance of no features: call update first')
         mean = self._sum / self._count
         covariance = self._squares / self._count - torch.outer(mean, mean)
-        return torch.linalg.eigvalsh(covariance).flip(0).clamp(min=0).cpu()
+        return covariance, self._centre + mean
+
+
+def _descending(matrix: Tensor) -> Tensor:
+    """Return a covariance's eigenvalues, the largest first, on the CPU."""
+    return torch.linalg.eigvalsh(matrix).flip(0).clamp(min=0).cpu()
 
 
 def principal_variances(features: Tensor) -> Tensor:
@@ -102,6 +127,24 @@ def dimensions_for(variances: Tensor, share: float) -> int:
     within = torch.cat([variances.new_zeros(1), variances.cumsum(0)])  # of 0, 1, .. C
     # rounding must not ask for one axis more
     return int((within < share * within[-1] * (1 - 1e-12)).sum())
+
+
+def image_dimensions(tokens: Tensor, share: float) -> Tensor:
+    """Return how many dimensions hold a share of each image's energy.
+
+    The sample-wise SVD of `From Per-Image Low-Rank to Encoding Mismatch
+    <https://arxiv.org/abs/2511.15572>`_: tokens are not centred, and every image has
+    axes of its own.
+
+    Args:
+        tokens: ``(B, N, C)``.
+        share: From 0 to 1, e.g. 0.95.
+
+    Returns:
+        ``(B,)``, whole numbers of at most ``min(N, C)``.
+    """
+    energy = torch.linalg.svdvals(tokens.float()).square().double()
+    return torch.tensor([dimensions_for(one, share) for one in energy.cpu()])
 
 
 def variance_within(variances: Tensor, width: int) -> float:

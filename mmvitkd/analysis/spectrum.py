@@ -96,6 +96,40 @@ def channel_spectrum(layers: Sequence[Tensor]) -> Tensor:
     return torch.stack([x.flatten(0, -2).mean(0) for x in spectra])
 
 
+def spectral_energy(tokens: Tensor) -> Tensor:
+    """Return how the energy of a token adds up over the frequencies of its channels.
+
+    The spectral energy pattern of `From Per-Image Low-Rank to Encoding Mismatch
+    <https://arxiv.org/abs/2511.15572>`_: the cumulative share of ``|FFT|**2`` over the
+    channels, in the FFT's order, the mean over all tokens. White noise makes a straight
+    line; a token whose channels go up and down together rises early.
+
+    Args:
+        tokens: ``(..., C)``.
+
+    Returns:
+        ``(C,)`` in float64, up to 1; tokens of zeros count as 0.
+    """
+    power = torch.fft.fft(tokens.flatten(0, -2).float()).abs().square().double()
+    total = power.sum(1, keepdim=True)
+    tiny = torch.finfo(total.dtype).tiny
+    return (power.cumsum(1) / total.clamp(min=tiny)).mean(0)
+
+
+def bandwidth(energy: Tensor, share: float) -> float:
+    """Return the share of the frequencies that hold a share of the energy.
+
+    Args:
+        energy: ``(C,)``, of :func:`spectral_energy`.
+        share: From 0 to 1, e.g. 0.9.
+
+    Returns:
+        Above 0, and 1 where it takes all of them.
+    """
+    reached = int((energy < share - 1e-9).sum()) + 1
+    return min(reached, len(energy)) / len(energy)
+
+
 def _fft_of_grid(tokens: Tensor, hw: tuple[int, int]) -> Tensor:
     """Transform ``(B, N, C)`` over the grid, to ``(B, C, H, W)``; keeps the norm."""
     if hw[0] * hw[1] != tokens.shape[1]:

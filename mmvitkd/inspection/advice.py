@@ -14,6 +14,7 @@ from mmvitkd.analysis.rank import dimensions_for, effective_rank, variance_withi
 from mmvitkd.models.classifiers.tap import Feature
 
 from .dynamics import Dynamics, DynamicsMeter
+from .encoding import Encoding, EncodingMeter
 from .images import Image
 from .models import Captured, Model
 
@@ -56,6 +57,8 @@ class Row:
     Args:
         teacher: Its path.
         student: Its path.
+        rms: Root of the mean square of the teacher's numbers, to which the weight of a
+            squared error belongs.
         cka: Between the two.
         rank: The teacher's effective rank.
         dims: The teacher's dimensions of 90 % of the variance.
@@ -66,6 +69,7 @@ class Row:
 
     teacher: str
     student: str
+    rms: float
     cka: float
     rank: float
     dims: int
@@ -89,6 +93,7 @@ class Pair:
         self.teacher, self.student = teacher, student
         self._norms = [final_norm(model) for model in (teacher, student)]
         self._meter = DynamicsMeter()
+        self._encoding = EncodingMeter()
         self._cka = LinearCKA()
         self.images = 0
         for role, model in (('teacher', teacher), ('student', student)):
@@ -119,6 +124,7 @@ class Pair:
             )
         )
         self._meter.update(teacher)
+        self._encoding.update(teacher[len(self.teacher.blocks) - 1].value)
         self._cka.update([x.value for x in teacher], [x.value for x in student])
         self.images += len(images)
 
@@ -142,6 +148,10 @@ class Pair:
             use, why = self._use(found, i, float(cka[i, j]), rows)
             rows.append(self._row(found, i, j, float(cka[i, j]), use, why))
         return rows
+
+    def encoding(self) -> Encoding:
+        """Tell what the tokens of the teacher's last block need."""
+        return self._encoding.compute()
 
     def _matches(self) -> list[tuple[int, int]]:
         """Match the teacher's layers to the student's: the shallow ones one by one,
@@ -183,6 +193,7 @@ class Pair:
         return Row(
             teacher,
             student,
+            rms=found.rms[i],
             cka=cka,
             rank=effective_rank(variances),
             dims=dimensions_for(variances, 0.9),
@@ -224,6 +235,13 @@ def warnings_of(pair: Pair, rows: list[Row]) -> list[str]:
             f'The teacher ({pair.teacher.width} channels) is narrower than the student '
             f'({width}): its rank says nothing here.'
         )
+    encoding = pair.encoding()
+    if encoding.is_mismatch(width):
+        found.append(
+            f'Encoding mismatch: of {pair.teacher.blocks[-1]}, '
+            f'{encoding.describe(width)} A last layer as wide as the teacher holds '
+            'them: Lift or WideLast (configs/encoding_mismatch).'
+        )
     lost = [row for row in rows if row.held < HELD]
     if lost:
         found.append(
@@ -244,12 +262,21 @@ def warnings_of(pair: Pair, rows: list[Row]) -> list[str]:
 
 def render_table(rows: list[Row]) -> str:
     """Write the rows as a markdown table, aligned to be read in a terminal."""
-    head = ['teacher', 'student', 'CKA', 'effective rank', 'dims of 90 %', 'held']
+    head = [
+        'teacher',
+        'student',
+        'RMS',
+        'CKA',
+        'effective rank',
+        'dims of 90 %',
+        'held',
+    ]
     head += ['use', 'rule: why']
     names = {'mimic': 'mimic', 'gen': 'generate', '': ''}
     body = [
         [
-            *(row.teacher, row.student, f'{row.cka:.2f}', f'{row.rank:.1f}'),
+            *(row.teacher, row.student, f'{row.rms:.3g}'),
+            *(f'{row.cka:.2f}', f'{row.rank:.1f}'),
             *(str(row.dims), f'{row.held:.1%}', names[row.use], row.why),
         ]
         for row in rows

@@ -202,9 +202,14 @@ def render_page(
             '',
             f'On {pair.images} images of `{source}`. The teacher has '
             f'{pair.teacher.width} channels, the student {pair.student.width}; "held" '
-            "is the share of the teacher's variance that so many can hold.",
+            "is the share of the teacher's variance that so many can hold, RMS the "
+            "magnitude of the teacher's numbers: the weight of a squared error belongs "
+            'to its square.',
             '',
             advice.render_table(rows),
+            '',
+            f'Of {pair.teacher.blocks[-1]}, '
+            f'{pair.encoding().describe(pair.student.width)}',
             *('', '## Warnings', ''),
             *([f'- {note}' for note in notes] or ['None.']),
             *('', '## Rules', '', advice.RULES, '', advice.LIMITS, ''),

@@ -42,6 +42,7 @@ class Dynamics:
         log_amplitude: On these rings, ``(R,)``.
         variances: Of a layer's principal axes, ``(C,)``.
         tokens: How many there were of a layer, in all images.
+        rms: Root of the mean square of a layer's numbers.
     """
 
     values: dict[str, list[float]]
@@ -49,6 +50,7 @@ class Dynamics:
     log_amplitude: list[Tensor]
     variances: list[Tensor]
     tokens: list[int]
+    rms: list[float]
 
 
 class DynamicsMeter:
@@ -118,4 +120,8 @@ class DynamicsMeter:
             [(total / self._images).log() for total in self._amplitudes],
             variances,
             [covariance.count for covariance in self._covariances],
+            [
+                float(covariance.principal_moments().mean().sqrt())
+                for covariance in self._covariances
+            ],
         )

@@ -7,6 +7,7 @@ from mmvitkd.analysis.rank import (
     Covariance,
     dimensions_for,
     effective_rank,
+    image_dimensions,
     principal_variances,
     variance_within,
 )
@@ -27,6 +28,28 @@ def test_principal_variances_by_hand():
     x = torch.stack([3 * along, -3 * along, across, -across]) / math.sqrt(2)
     x = (x + torch.tensor([1.0, 2.0])).view(2, 2, 2)  # two images of two tokens
     assert principal_variances(x).tolist() == pytest.approx([9 / 2, 1 / 2])
+
+
+def test_moments_are_those_around_zero():
+    """The variances of the test above, and the mean of length 5."""
+    along, across = torch.tensor([1.0, 1.0]), torch.tensor([1.0, -1.0])
+    x = torch.stack([3 * along, -3 * along, across, -across]) / math.sqrt(2)
+    x = x + 5 * along / math.sqrt(2)
+    covariance = Covariance()
+    for batch in x.split(2):
+        covariance.update(batch)
+    moments = covariance.principal_moments().tolist()
+    assert moments == pytest.approx([9 / 2 + 25, 1 / 2])
+    assert sum(moments) == pytest.approx(float(x.square().sum(1).mean()))
+
+
+def test_dimensions_of_every_image_by_itself():
+    """One image of a single direction, one of two of equal energy."""
+    x = torch.zeros(2, 3, 4)
+    x[0, :, 1] = 2
+    x[1, 0, 0] = x[1, 1, 3] = 1
+    assert image_dimensions(x, 0.95).tolist() == [1, 2]
+    assert image_dimensions(x, 0.5).tolist() == [1, 1]
 
 
 def test_principal_variances_ignore_shift_and_rotation():

@@ -4,9 +4,11 @@ import pytest
 import torch
 
 from mmvitkd.analysis.spectrum import (
+    bandwidth,
     channel_spectrum,
     high_frequency_share,
     radial_spectrum,
+    spectral_energy,
 )
 
 
@@ -18,6 +20,23 @@ def wave(hw: tuple[int, int], rows: float, columns: float) -> torch.Tensor:
     """A cosine of so many cycles per token along the grid's two axes, ``(1, N, 1)``."""
     y, x = torch.meshgrid(*(torch.arange(side) for side in hw), indexing='ij')
     return torch.cos(2 * math.pi * (rows * y + columns * x)).view(1, -1, 1)
+
+
+def test_energy_of_a_token_by_hand():
+    """All alike: the lowest frequency alone. One channel alone: all frequencies alike.
+    Two tokens of the one and two of the other are the mean of both."""
+    flat, point = torch.ones(1, 4), torch.tensor([[0.0, 3.0, 0.0, 0.0]])
+    assert spectral_energy(flat).tolist() == pytest.approx([1, 1, 1, 1])
+    assert spectral_energy(point).tolist() == pytest.approx([0.25, 0.5, 0.75, 1])
+    both = spectral_energy(torch.stack([flat, point]))
+    assert both.tolist() == pytest.approx([0.625, 0.75, 0.875, 1])
+    assert spectral_energy(torch.zeros(1, 4)).tolist() == [0, 0, 0, 0]
+
+
+def test_bandwidth_by_hand():
+    energy = torch.tensor([0.25, 0.5, 0.75, 1.0])
+    shares = {0.2: 0.25, 0.25: 0.25, 0.6: 0.75, 0.9: 1.0, 1.0: 1.0}
+    assert {share: bandwidth(energy, share) for share in shares} == shares
 
 
 def test_radial_spectrum_by_hand():

@@ -85,8 +85,9 @@ def test_mixup_and_cutmix_are_the_students(name, tmp_path):
     assert isinstance(processor.batch_augments, RandomBatchAugment)
     mixup, cutmix, *none = processor.batch_augments.augments
     assert none == ([None] if 'probs' in train_cfg else [])
-    assert (type(mixup), mixup.alpha) == (Mixup, 0.8)
-    assert (type(cutmix), cutmix.alpha) == (CutMix, 1.0)
+    alphas = [augment['alpha'] for augment in train_cfg['augments']]
+    assert (type(mixup), mixup.alpha) == (Mixup, alphas[0])
+    assert (type(cutmix), cutmix.alpha) == (CutMix, alphas[1])
 
     assert len(train_cfg.get('probs', [0, 0])) == 2  # the config is as it was
 

@@ -52,6 +52,19 @@ def test_no_figure_is_given_as_ours(models):
             assert all(metric.endswith('(paper)') for metric in result.metrics)
 
 
+def test_every_top1_stands_beside_what_it_was_bought_with(models):
+    figures = {
+        name: model.metadata.data
+        for name, model in models.items()
+        if any('Top 1 Accuracy (paper)' in r.metrics for r in model.results or [])
+    }
+    assert len(figures) > 50
+    for data in figures.values():
+        assert data['FLOPs'] > 0
+        assert data['Parameters'] > 0
+        assert str(data['Epochs'])[0].isdigit()
+
+
 def test_figures_of_papers_stand_in_the_metafiles_only(models):
     """Every config of a pair, or of a backbone, has one row in its README."""
     described = {

@@ -66,6 +66,23 @@ def family(name: str, folder: Path) -> dict[str, Any]:
         cfg = vit(type='ConvAttentionViT', conv_layers=2)
         cfg['head']['type'] = 'ExtraTokenClsHead'
         return cfg
+    if name == 'WideLast':
+        cfg = vit(type='WideLastViT', last_dims=24, last_heads=3)
+        cfg['head']['in_channels'] = 24
+        return cfg
+    if name == 'Lift':
+        cfg = vit(out_type='featmap', final_norm=False)
+        loss = {'type': 'CrossEntropyLoss'}
+        head = {'num_classes': 10, 'in_channels': 16, 'lift_channels': 24}
+        return {**cfg, 'head': {'type': 'LiftClsHead', **head, 'loss': loss}}
+    if name == 'CSKD':
+        cfg = vit(type='DistilledVisionTransformer', out_type='raw')
+        cfg['head']['type'] = 'CSKDClsHead'
+        return cfg
+    if name == 'VkD':
+        cfg = vit(type='CrossBiasViT', stem_channels=32, stems=['conv'])
+        cfg['head']['type'] = 'ExtraTokenClsHead'
+        return cfg
     if name == 'timm':
         small = {'img_size': 32, 'patch_size': 8, 'embed_dim': 16, 'depth': 2}
         kind = {'model_name': 'vit_tiny_patch16_224', 'num_classes': 10}

@@ -133,6 +133,11 @@ def test_a_teacher_whose_layers_do_not_fit_the_width(weights, tmp_path):
     assert held[:6] == pytest.approx([100 * 8 / 15] * 6, abs=0.1)
     assert {row['use'] for row in table} == {''}
     page = (tmp_path / 'advice.md').read_text()
+    # 16 tokens, orthogonal in every image and the same in all
+    assert 'Encoding mismatch' not in page
+    assert re.search(r'in 1[56] of 128 dimensions for one image', page)
+    rms = [float(row['RMS']) for row in table[:6]]
+    assert rms == pytest.approx([128**-0.5] * 6, rel=0.01)  # of vectors of length 1
     assert 'A width of 8 can not hold 90% of the variance of backbone.layers.0' in page
     assert list(Config.fromfile(tmp_path / 'advised.py').model.terms) == ['nkd']
 

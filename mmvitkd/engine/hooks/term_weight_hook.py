@@ -105,6 +105,9 @@ class TermWeightHook(Hook):
             - ``dict(kind='cosine', ...)``: half a cosine between the same.
 
             Defaults to None, no term.
+        settings: Other numbers of losses that change, by ``'<term>.<attribute>'``, one
+            of the same each. The factor itself is their value, and the log shows it as
+            ``<attribute>_<term>``. Defaults to None.
         by_epoch: Whether ``begin`` and ``end`` count epochs, fractions of which are
             allowed, or iterations. The factor changes with every iteration in
             either case. Defaults to True.
@@ -115,9 +118,9 @@ class TermWeightHook(Hook):
 
     Raises:
         ValueError: If a schedule can't be read, or there is none. Before training:
-            if the model has no such term, or the term's loss no ``loss_weight``, or
-            the model is no distiller, or epochs are asked of a loop that counts
-            iterations.
+            if the model has no such term, or the term's loss no ``loss_weight`` or no
+            such number, or the model is no distiller, or epochs are asked of a loop
+            that counts iterations.
     """
 
     def __init__(
@@ -125,19 +128,25 @@ class TermWeightHook(Hook):
         terms: dict[str, dict] | None = None,
         by_epoch: bool = True,
         task_weight: dict | None = None,
+        settings: dict[str, dict] | None = None,
     ) -> None:
         self.by_epoch = by_epoch
         self.schedules = {
             name: parse_schedule(f"term '{name}'", cfg)
             for name, cfg in (terms or {}).items()
         }
+        self.settings = {
+            name: parse_schedule(f"setting '{name}'", cfg)
+            for name, cfg in (settings or {}).items()
+        }
         self.task_schedule = None
         if task_weight is not None:
             self.task_schedule = parse_schedule('task_weight', task_weight)
-        elif not self.schedules:
-            raise ValueError('TermWeightHook: give terms=, task_weight=, or both')
+        elif not self.schedules and not self.settings:
+            raise ValueError('TermWeightHook: give terms=, task_weight= or settings=')
         self._losses: dict[str, tuple[Any, float]] = {}
         self._task: tuple[Any, float] | None = None
+        self._owners: dict[str, Any] = {}
 
     def before_train(self, runner: Runner) -> None:
         """Find what has the weights, and keep those that were configured."""
@@ -146,7 +155,7 @@ class TermWeightHook(Hook):
                 'TermWeightHook: this training loop counts iterations, not epochs: '
                 'give by_epoch=False, and begin and end in iterations'
             )
-        if self._losses or self._task:  # trained before; not as configured now
+        if self._losses or self._task or self._owners:  # as they were at first
             return
         model = runner.model
         while is_model_wrapper(model):
@@ -161,6 +170,16 @@ class TermWeightHook(Hook):
                 f'TermWeightHook: {unfit} are no terms whose loss has a loss_weight; '
                 f'of the terms {list(losses)}, these have: {weighted}'
             )
+        for name in self.settings:
+            term, _, attribute = name.partition('.')
+            number = getattr(losses.get(term), attribute, None)
+            if isinstance(number, bool) or not isinstance(number, (int, float)):
+                raise ValueError(
+                    f"TermWeightHook: '{name}' is no number of a term's loss; the "
+                    f'terms are {list(losses)}, and a setting is named '
+                    '<term>.<attribute>'
+                )
+            self._owners[name] = losses[term]
         if self.task_schedule is not None:
             if not hasattr(model, 'task_weight'):
                 raise ValueError(
@@ -183,6 +202,11 @@ class TermWeightHook(Hook):
             factor = self.schedules[name].factor(progress)
             loss.loss_weight = weight * factor
             runner.message_hub.update_scalar(f'train/weight_{name}', factor)
+        for name, loss in self._owners.items():
+            term, _, attribute = name.partition('.')
+            value = self.settings[name].factor(progress)
+            setattr(loss, attribute, value)
+            runner.message_hub.update_scalar(f'train/{attribute}_{term}', value)
         if self._task is not None and self.task_schedule is not None:
             model, weight = self._task
             model.task_weight = weight * self.task_schedule.factor(progress)

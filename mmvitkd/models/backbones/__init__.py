@@ -9,6 +9,7 @@ from .mini_swin import MiniSwin
 from .rednet import RedNet
 from .sliced_vit import SlicedViT
 from .vitdet import ViTDet
+from .wide_last_vit import WideLastViT
 
 __all__ = [
     'CIFARResNet',
@@ -22,4 +23,5 @@ __all__ = [
     'RedNet',
     'SlicedViT',
     'ViTDet',
+    'WideLastViT',
 ]

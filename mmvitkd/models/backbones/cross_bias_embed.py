@@ -8,7 +8,7 @@ from .involution import Involution
 
 
 class CrossBiasEmbed(BaseModule):
-    """Two stems, whose sum are the patches and whose means two tokens before them.
+    """Stems, whose sum are the patches and whose means are tokens before them.
 
     Args:
         img_size: As for ``CrossBiasViT``, as are the next three.
@@ -16,6 +16,7 @@ class CrossBiasEmbed(BaseModule):
         in_channels: See there.
         stem_channels: See there.
         embed_dims: Width of the tokens.
+        stems: See there.
     """
 
     def __init__(
@@ -25,47 +26,59 @@ class CrossBiasEmbed(BaseModule):
         in_channels: int,
         stem_channels: int,
         embed_dims: int,
+        stems: tuple[str, ...],
     ) -> None:
         # as released; MMEngine's own default is the fan of the output
         super().__init__({'type': 'Kaiming', 'layer': 'Conv2d', 'mode': 'fan_in'})
-        half = stem_channels // 2
-        self.conv_stem = nn.Sequential(
-            *_conv(in_channels, stem_channels, 7, 2),
-            *_conv(stem_channels, stem_channels, 3),
-            *_conv(stem_channels, stem_channels, 3),
-        )
-        # that of RedNet-26
-        self.inv_stem = nn.Sequential(
-            *_conv(in_channels, half, 3, 2),
-            Involution(half, 3),
-            nn.BatchNorm2d(half),
-            nn.ReLU(inplace=True),
-            *_conv(half, stem_channels, 3),
-        )
+        self.stems = stems
+        for name in stems:
+            self.add_module(f'{name}_stem', STEMS[name](in_channels, stem_channels))
         side = patch_size // 2
         self.init_input_size = to_2tuple(img_size)
         halved = tuple(-(-length // 2) for length in self.init_input_size)
-        self.conv_patches, self.inv_patches = (
-            PatchEmbed(
+        for name in stems:
+            patches = PatchEmbed(
                 stem_channels,
                 embed_dims,
                 kernel_size=side,
                 stride=side,
                 input_size=halved,
             )
-            for _ in range(2)
-        )
+            self.add_module(f'{name}_patches', patches)
 
     def forward(self, x: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """Embed images ``(B, 3, H, W)``.
 
         Returns:
-            ``(B, 2 + N, C)``, the two means first, and the grid of the ``N`` patches.
+            ``(B, stems + N, C)``, the means first, and the grid of the ``N`` patches.
         """
-        conv, hw = self.conv_patches(self.conv_stem(x))  # (B, N, C)
-        inv, _ = self.inv_patches(self.inv_stem(x))
-        means = conv.mean(1, keepdim=True), inv.mean(1, keepdim=True)
-        return torch.cat((*means, conv + inv), 1), hw
+        parts = []  # (B, N, C) each
+        for name in self.stems:
+            maps = getattr(self, f'{name}_stem')(x)
+            part, hw = getattr(self, f'{name}_patches')(maps)
+            parts.append(part)
+        means = [part.mean(1, keepdim=True) for part in parts]
+        return torch.cat((*means, sum(parts)), 1), hw
+
+
+def _conv_stem(in_channels: int, channels: int) -> nn.Sequential:
+    return nn.Sequential(
+        *_conv(in_channels, channels, 7, 2),
+        *_conv(channels, channels, 3),
+        *_conv(channels, channels, 3),
+    )
+
+
+def _inv_stem(in_channels: int, channels: int) -> nn.Sequential:
+    """That of RedNet-26."""
+    half = channels // 2
+    return nn.Sequential(
+        *_conv(in_channels, half, 3, 2),
+        Involution(half, 3),
+        nn.BatchNorm2d(half),
+        nn.ReLU(inplace=True),
+        *_conv(half, channels, 3),
+    )
 
 
 def _conv(
@@ -78,3 +91,6 @@ def _conv(
         nn.BatchNorm2d(out_channels),
         nn.ReLU(inplace=True),
     ]
+
+
+STEMS = {'conv': _conv_stem, 'inv': _inv_stem}

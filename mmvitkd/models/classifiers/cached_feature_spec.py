@@ -134,6 +134,7 @@ class CachedFeatureSpec(NamedTuple):
                 setting['tokens'],
                 setting.get('grid'),
                 setting.get('output'),
+                setting.get('through'),
             ),
             tuple(setting['shape']),
             None if hw is None else (hw[0], hw[1]),

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from .classes import check_exclusive
 from .image_shape import Shape, find_image_shape
 from .tap import Feature, Tap, find_module, record
 from .teacher_protocol import TeacherProtocol
-from .term import DistillTerm, TermSpec
+from .term import DistillTerm, Part, TermSpec
 from .token_order import check_order, dotted_images
 
 ProbeFeatures = dict[str, tuple[TermSpec, Feature, Feature]]
@@ -59,10 +60,12 @@ def build_terms(
     require_gradient(student, inputs[:2], specs)
     outputs = forward_teachers(inputs, None)
     outputs |= forward_teachers(inputs, None, student_features=seen)
+    made: dict[str, Tensor] = {}  # by terms, for those that query them
     for spec in specs:
         ours, theirs = seen[spec.student], outputs[spec.teacher_name][spec.teacher]
         with _in_context(f"term '{spec.name}'"):
-            terms[spec.name] = term = build_term(spec, ours, theirs)
+            part = find_part(spec, teachers[spec.teacher_name])
+            terms[spec.name] = term = build_term(spec, ours, theirs, part, made)
             check_exclusive(student, teachers[spec.teacher_name], term.loss)
         sides = _without_content(ours), _without_content(theirs)
         probe_features[spec.name] = spec, *sides
@@ -154,13 +157,38 @@ def _reason(student: nn.Module) -> str:
     )
 
 
-def build_term(spec: TermSpec, student: Feature, teacher: Feature) -> DistillTerm:
+def find_part(spec: TermSpec, teacher: TeacherProtocol) -> Part | None:
+    """Return what runs tokens through the part of the teacher that a term names.
+
+    Raises:
+        ValueError: If the teacher has no modules to run them through.
+    """
+    if not spec.through:
+        return None
+    forward = getattr(teacher, 'forward_part', None)
+    if forward is None:
+        raise ValueError(
+            f'through={[*spec.through]}: a {type(teacher).__name__} has no modules to '
+            'run tokens through: take a live Teacher'
+        )
+    return partial(forward, spec.through)
+
+
+def build_term(
+    spec: TermSpec,
+    student: Feature,
+    teacher: Feature,
+    part: Part | None = None,
+    made: dict[str, Tensor] | None = None,
+) -> DistillTerm:
     """Build a term, and call it once as training will.
 
     Args:
         spec: The term as the config says it.
         student: What the student's tap yields of the probe images.
         teacher: What the teacher's tap yields of them.
+        part: As for :class:`DistillTerm`.
+        made: What the terms before have made of half of them; this one's is added.
 
     Raises:
         ValueError: If its tokens lie in another order than their grid's, or neck or
@@ -169,8 +197,8 @@ def build_term(spec: TermSpec, student: Feature, teacher: Feature) -> DistillTer
     check_order(spec.student, student)
     check_order(spec.teacher, teacher)
     student, teacher = _first_half(student), _first_half(teacher)
-    term = DistillTerm(spec, student, teacher)
-    _try(term, student, teacher)
+    term = DistillTerm(spec, student, teacher, part)
+    _try(term, student, teacher, {} if made is None else made)
     return term
 
 
@@ -179,7 +207,9 @@ def _first_half(feature: Feature) -> Feature:
     return feature._replace(value=feature.value[: len(feature.value) // 2])
 
 
-def _try(term: DistillTerm, student: Feature, teacher: Feature) -> None:
+def _try(
+    term: DistillTerm, student: Feature, teacher: Feature, made: dict[str, Tensor]
+) -> None:
     """Call a term once.
 
     Raises:
@@ -188,7 +218,9 @@ def _try(term: DistillTerm, student: Feature, teacher: Feature) -> None:
     labels = torch.zeros(len(student.value), dtype=torch.long)
     with torch.enable_grad():
         leaf = student.value.detach().requires_grad_()
-        loss = term(Feature(leaf.clone(), student.hw), teacher, labels)
+        loss = term(Feature(leaf.clone(), student.hw), teacher, labels, made)
+        if isinstance(made[term.name], Tensor):  # a neck of the user's may differ
+            made[term.name] = made[term.name].detach()
         if not isinstance(loss, Tensor) or loss.ndim != 0:
             shape = tuple(loss.shape) if isinstance(loss, Tensor) else ''
             raise ValueError(

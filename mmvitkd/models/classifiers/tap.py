@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from .grids import MAX_EXTRA_TOKENS, Grid, fitting_grid, has_channels_last
 from .module_hints import near_paths
 
-TOKENS = ('patch', 'cls', 'all')
-KEYS = ('path', 'tokens', 'grid', 'output')
+TOKENS = ('patch', 'cls', 'all', 'mean')
+KEYS = ('path', 'tokens', 'grid', 'output', 'through')
 PATCH_EMBEDDINGS = ('patch_embed', 'patch_embeddings', 'patch_embedding')
 
 
@@ -20,9 +20,10 @@ class Feature(NamedTuple):
     """What a tap yields in one forward.
 
     Patch tokens are ``(B, N, C)`` with their grid; ``'all'`` tokens ``(B, L, C)``,
-    a class token ``(B, C)`` and logits ``(B, K)`` have none. Inside a window attention
-    every window counts as one of the batch, ``(B * windows, N, C)``, and ``shift`` is
-    how far they are shifted, where the model says it.
+    a class token, the mean of the patch tokens ``(B, C)`` and logits ``(B, K)`` have
+    none. Inside a window attention every window counts as one of the batch, ``(B *
+    windows, N, C)``, and ``shift`` is how far they are shifted, where the model says
+    it.
     """
 
     value: Tensor
@@ -36,11 +37,15 @@ class Tap:
 
     Args:
         path: As in ``model.named_modules()``, e.g. ``'backbone.layers.0'``.
-        tokens: ``'patch'``, ``'cls'`` or ``'all'``. Defaults to ``'patch'``.
+        tokens: ``'patch'``, ``'cls'``, ``'all'`` or ``'mean'``, that of the patch
+            tokens. Defaults to ``'patch'``.
         grid: ``(H, W)`` of its patch tokens, where the model does not show it. Defaults
             to None.
         output: Which tensor of a module that yields several. Defaults to None: it
             yields one.
+        through: Path of another module of the model, to which what was taken is given:
+            a classifier makes logits ``(B, N, K)`` of every place of a CNN's map.
+            Defaults to None.
 
     Raises:
         ValueError: If one of them is out of range.
@@ -50,6 +55,7 @@ class Tap:
     tokens: str = 'patch'
     grid: Grid | None = None
     output: int | None = None
+    through: str | None = None
 
     def __post_init__(self) -> None:
         if self.tokens not in TOKENS:
@@ -85,7 +91,7 @@ class Tap:
             return cls(**spec)
         raise ValueError(
             f'a tap is a module path or dict(path=..., tokens={TOKENS}, grid=(H, W), '
-            f'output=number), all but the path optional, got {spec!r}'
+            f"output=number, through='path'), all but the path optional, got {spec!r}"
         )
 
 
@@ -229,10 +235,27 @@ class _Forward:
         else:
             grids = [*_grids_in(output), *handed, *self.patches]
         found = _choose(tap, tensor, grids, size, one_each)
+        if tap.through is not None:
+            found = found._replace(value=self._through(tap, found.value))
         if one_each:
             return found
         # it counts windows
         return found._replace(shift=_window_shift(self.model, tap.path))
+
+    def _through(self, tap: Tap, value: Tensor) -> Tensor:
+        """Give what a tap has taken to another module.
+
+        Raises:
+            ValueError: If that does not take it.
+        """
+        module = find_module(self.model, str(tap.through))
+        try:
+            return module(value)
+        except RuntimeError as error:
+            raise ValueError(
+                f"tap '{tap.path}', through='{tap.through}': the "
+                f'{type(module).__name__} does not take {tuple(value.shape)}: {error}'
+            ) from error
 
 
 def _is_grid(value: Any) -> bool:
@@ -347,6 +370,8 @@ def _choose(
     extra = x.shape[1] - hw[0] * hw[1]
     if tap.tokens == 'patch':
         return Feature(x[:, extra:], hw)
+    if tap.tokens == 'mean':
+        return Feature(x[:, extra:].mean(1), None)
     if extra == 0:
         raise ValueError(
             f"tap '{tap.path}' has no class token (its {x.shape[1]} tokens fill the "

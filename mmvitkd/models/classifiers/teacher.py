@@ -1,5 +1,6 @@
+import inspect
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -157,7 +158,8 @@ class Teacher(TeacherProtocol):
         Raises:
             ValueError: If the model has no such module; the message offers others.
         """
-        find_module(self.model, tap.path)
+        for path in filter(None, (tap.path, tap.through)):
+            find_module(self.model, path)
 
     def apply(self, fn: Callable) -> None:
         """Move the model by a function of tensors, as ``nn.Module._apply`` takes."""
@@ -200,6 +202,43 @@ class Teacher(TeacherProtocol):
             self._compile_blocks(taps)
         self._checked.add(frozenset(taps))
         return seen
+
+    def forward_part(
+        self, paths: Sequence[str], x: Tensor, hw: Grid
+    ) -> tuple[Tensor, Grid]:
+        """Run tokens through its modules, with gradient into the tokens alone.
+
+        Those that ask for the grid, as Swin's stages and mergings do, get it, and tell
+        theirs.
+
+        Args:
+            paths: Of the modules, one after the other.
+            x: ``(B, N, C)``.
+            hw: Their grid.
+
+        Returns:
+            What the last module yields, and its grid.
+
+        Raises:
+            ValueError: If there is no such module, or it does not take the tokens.
+        """
+        dtype = x.dtype
+        with ExitStack() as contexts:
+            if self.dtype is not None:
+                contexts.enter_context(torch.autocast(x.device.type, enabled=False))
+            for path in paths:
+                module = find_module(self.model, path)
+                asked = inspect.signature(module.forward).parameters.values()
+                needed = [p for p in asked if p.default is p.empty and p.name != 'self']
+                try:
+                    out = module(x.to(self.dtype or dtype), *[hw][: len(needed) - 1])
+                except (RuntimeError, AssertionError) as error:
+                    raise ValueError(
+                        f"through='{path}': the {type(module).__name__} does not take "
+                        f'tokens {tuple(x.shape)} on {hw}: {error}'
+                    ) from error
+                x, hw = out if isinstance(out, tuple) else (out, hw)
+        return x.to(dtype), hw
 
     def _compile_blocks(self, taps: Iterable[Tap]) -> None:
         """Compile what lies between taps, whose hooks a compiled forward can't run."""

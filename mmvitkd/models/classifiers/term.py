@@ -1,5 +1,6 @@
 import difflib
 import logging
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from mmengine.logging import print_log
@@ -11,8 +12,10 @@ from mmvitkd.registry import MODELS
 
 from .tap import Feature, Grid, Tap
 
+Part = Callable[[Tensor, Grid], tuple[Tensor, Grid]]
 NONE_GIVEN: dict[str, dict] = {}  # unlike None, by which a config asks for no terms
-TERM_KEYS = ('student', 'teacher', 'neck', 'loss')
+REQUIRED = ('student', 'teacher', 'loss')
+TERM_KEYS = (*REQUIRED, 'neck', 'through', 'query')
 
 
 class TermSpec(NamedTuple):
@@ -24,10 +27,15 @@ class TermSpec(NamedTuple):
     teacher: Tap
     neck: dict | None
     loss: dict
+    through: tuple[str, ...] = ()
+    query: str | None = None
 
 
 def parse_term(name: str, cfg: Any, teachers: tuple[str, ...]) -> TermSpec:
     """Read ``dict(student=tap, teacher=tap, neck=None, loss=...)``.
+
+    ``through`` names modules of the teacher that what the neck yields is run through,
+    with gradient; ``query`` another term, whose result the neck gets.
 
     Args:
         name: The term's name; the log shows ``loss_<name>``.
@@ -46,11 +54,11 @@ def parse_term(name: str, cfg: Any, teachers: tuple[str, ...]) -> TermSpec:
     if not isinstance(cfg, dict):
         raise ValueError(f"term '{name}' must be a dict, got {cfg!r}")
     unknown = sorted(set(cfg) - set(TERM_KEYS))
-    missing = [key for key in TERM_KEYS if key != 'neck' and key not in cfg]
+    missing = [key for key in REQUIRED if key not in cfg]
     if unknown or missing:
         raise ValueError(
-            f"term '{name}' has the keys {TERM_KEYS}, of which only 'neck' may be left "
-            f'out; unknown: {unknown}, missing: {missing}'
+            f"term '{name}' has the keys {TERM_KEYS}, of which {REQUIRED} must be "
+            f'given; unknown: {unknown}, missing: {missing}'
         )
     for key in ('neck', 'loss'):
         part = cfg.get(key)
@@ -74,7 +82,10 @@ def parse_term(name: str, cfg: Any, teachers: tuple[str, ...]) -> TermSpec:
         taps = Tap.parse(cfg['student']), Tap.parse(spec)
     except ValueError as error:
         raise ValueError(f"term '{name}': {error}") from error
-    return TermSpec(name, taps[0], teacher, taps[1], cfg.get('neck'), cfg['loss'])
+    through = cfg.get('through') or ()
+    through = (through,) if isinstance(through, str) else tuple(through)
+    sides = name, taps[0], teacher, taps[1], cfg.get('neck'), cfg['loss']
+    return TermSpec(*sides, through, cfg.get('query'))
 
 
 def _is_taken(name: str) -> bool:
@@ -101,6 +112,13 @@ def parse_terms(cfgs: Any, teachers: tuple[str, ...]) -> list[TermSpec]:
         )
     given = {name: cfg for name, cfg in cfgs.items() if cfg is not None}
     specs = [parse_term(name, cfg, teachers) for name, cfg in given.items()]
+    for number, spec in enumerate(specs):
+        before = [one.name for one in specs[:number]]
+        if spec.query is not None and spec.query not in before:
+            raise ValueError(
+                f"term '{spec.name}': query='{spec.query}' must name a term before it, "
+                f'of {before}'
+            )
     tapped = {spec.teacher_name for spec in specs}
     unused = [name for name in teachers if name not in tapped]
     if specs and unused and len(given) == len(cfgs):
@@ -141,6 +159,15 @@ def taps_by_teacher(specs: list[TermSpec]) -> dict[str, list[Tap]]:
     }
 
 
+def with_queried(active: list[TermSpec], specs: list[TermSpec]) -> list[TermSpec]:
+    """Add the terms whose results others need, in their order."""
+    needed = {spec.name for spec in active}
+    for spec in reversed(specs):  # a query is of a term before
+        if spec.name in needed and spec.query is not None:
+            needed.add(spec.query)
+    return [spec for spec in specs if spec.name in needed]
+
+
 class DistillTerm(BaseModule):
     """One summand of the objective: two taps, an optional neck, a loss.
 
@@ -148,29 +175,43 @@ class DistillTerm(BaseModule):
         spec: The term as the config says it.
         student: What the student's tap yields, for its width.
         teacher: What the teacher's tap yields, for its width.
+        part: ``part(x, hw) -> (x, hw)`` runs tokens through what the term's ``through``
+            names. Defaults to None, of a term without.
 
     Raises:
         ValueError: If a width is given wrong, the windows of the two sides hold other
-            tokens, or the loss needs a grid that the neck may change.
+            tokens, the loss needs a grid that the neck may change, or the neck takes no
+            query, or not both sides.
 
     Attributes:
+        name: The term's.
+        query: Of the term whose result the neck gets, or None.
+        part: As given.
         neck: The module between the student's tap and the loss, or None.
         loss: ``loss(student, teacher, target=None, mask=None) -> scalar``; one whose
             ``takes_grid`` is True gets the tokens' grid as ``hw``, too, and one whose
             ``takes_mask_ratio`` is, the neck's ``mask_ratio`` or None.
     """
 
-    def __init__(self, spec: TermSpec, student: Feature, teacher: Feature) -> None:
+    def __init__(
+        self,
+        spec: TermSpec,
+        student: Feature,
+        teacher: Feature,
+        part: Part | None = None,
+    ) -> None:
         super().__init__()
         _check_same_shift(student, teacher)
         self.neck: Any = None
+        self.name, self.query, self.part = spec.name, spec.query, part
         if spec.neck is not None:
             widths = {
                 'in_channels': student.value.shape[-1],
                 'out_channels': teacher.value.shape[-1],
             }
             for key, seen in widths.items():
-                if spec.neck.get(key, seen) != seen:
+                inner = key == 'out_channels' and part is not None  # that part's width
+                if not inner and spec.neck.get(key, seen) != seen:
                     raise ValueError(
                         f"{key}={spec.neck[key]} but the models' width is {seen}: "
                         'leave it out, it is inferred'
@@ -184,6 +225,16 @@ class DistillTerm(BaseModule):
                 f'two-sided neck {type(self.neck).__name__} may change: take another '
                 'neck or loss'
             )
+        if spec.query and not getattr(self.neck, 'takes_query', False):
+            raise ValueError(
+                f"query='{spec.query}' needs a neck that takes one, such as a "
+                f'CrossAttentionProjector, got {type(self.neck).__name__}'
+            )
+        if part is not None and not self.two_sided:
+            raise ValueError(
+                f'through={[*spec.through]} needs a two-sided neck, such as a '
+                f'CrossAttentionProjector, got {type(self.neck).__name__}'
+            )
         unequal = student.hw and teacher.hw and student.hw != teacher.hw
         if unequal and not self.two_sided:
             print_log(
@@ -194,7 +245,11 @@ class DistillTerm(BaseModule):
             )
 
     def forward(
-        self, student: Feature, teacher: Feature, target: Tensor | None
+        self,
+        student: Feature,
+        teacher: Feature,
+        target: Tensor | None,
+        made: dict[str, Tensor] | None = None,
     ) -> Tensor:
         """Return the term's scalar loss.
 
@@ -203,23 +258,38 @@ class DistillTerm(BaseModule):
             teacher: Of the teacher's tap. No gradient flows into it; it is resampled
                 to the student's grid, unless the neck is two-sided.
             target: Labels ``(B,)`` or ``(B, K)``, if the samples have them.
+            made: What the terms before have made of the student, by their names; this
+                one's result is added. Defaults to None: no term queries another.
 
         Raises:
             ValueError: If a two-sided neck does not return both sides.
         """
-        x, hw = student.value, student.hw
+        hw = student.hw
         teacher = teacher._replace(value=teacher.value.detach())
         if self.two_sided:
-            out = self.neck(x, hw, teacher.value, teacher.hw)
-            x, y, mask = _both_sides(out, self.neck)
+            x, y, mask = self._project(student, teacher, made or {})
         else:
             y = resample(teacher, hw)
-            out = x if self.neck is None else self.neck(x, hw)
+            out = student.value if self.neck is None else self.neck(student.value, hw)
             x, mask = out if isinstance(out, tuple) else (out, None)
+        if made is not None:
+            made[self.name] = x
         extra = {'hw': hw} if getattr(self.loss, 'takes_grid', False) else {}
         if getattr(self.loss, 'takes_mask_ratio', False):
             extra['mask_ratio'] = getattr(self.neck, 'mask_ratio', None)
         return self.loss(x, y, target=target, mask=mask, **extra)
+
+    def _project(
+        self, student: Feature, teacher: Feature, made: dict[str, Tensor]
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Give both sides to the neck, and the student's to a part of the teacher."""
+        extra = {} if self.query is None else {'query': made[self.query]}
+        sides = student.value, student.hw, teacher.value, teacher.hw
+        x, y, mask = _both_sides(self.neck(*sides, **extra), self.neck)
+        if self.part is not None:
+            grid: Any = getattr(self.neck, 'query_hw', None) or teacher.hw
+            x, _ = self.part(x, grid)
+        return x, y, mask
 
 
 def _check_same_shift(student: Feature, teacher: Feature) -> None:

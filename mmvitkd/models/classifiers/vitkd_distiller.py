@@ -19,7 +19,13 @@ from .student import build_preprocessor, keep_names, one_of
 from .tap import Feature, Tap, record
 from .teacher import student_config
 from .teacher_protocol import TeacherProtocol, build_teachers
-from .term import NONE_GIVEN, TermSpec, parse_terms, taps_by_teacher
+from .term import (
+    NONE_GIVEN,
+    TermSpec,
+    parse_terms,
+    taps_by_teacher,
+    with_queried,
+)
 
 TeacherOutputs = dict[str, dict[Tap, Feature]]
 Observer = Callable[[dict[str, Tensor], TeacherOutputs, Tensor | None], None]
@@ -48,9 +54,10 @@ class ViTKDDistiller(BaseClassifier):
     Args:
         student: An ordinary MMPretrain classifier.
         teacher: ``dict(cfg=..., checkpoint=...)``, see :class:`Teacher`.
-        terms: ``name=dict(student=tap, teacher=tap, neck=..., loss=...)``. The log
-            shows ``loss_<name>``. ``name=None`` switches that one off; None trains the
-            student alone: no teacher is built then, and ``task_weight`` is 1.
+        terms: ``name=dict(student=tap, teacher=tap, neck=..., loss=...)``, and, of
+            ScaleKD's kind, ``through`` and ``query``. The log shows ``loss_<name>``.
+            ``name=None`` switches that one off; None trains the student alone: no
+            teacher is built then, and ``task_weight`` is 1.
         teachers: Several teachers by name, instead of ``teacher``; a term's tap
             then is ``'name:path'``.
         task_weight: Factor of the student's own losses; at 0 no label is read for
@@ -241,17 +248,19 @@ class ViTKDDistiller(BaseClassifier):
         """
         self.load_teachers()  # if no runner has initialised the weights
         active = [spec for spec in self._specs if _is_active(self.terms[spec.name])]
+        running = with_queried(active, self._specs)
         # first, while no activation of the student is held
-        outputs = self.forward_teachers(inputs, data_samples, active)
+        outputs = self.forward_teachers(inputs, data_samples, running)
         with record(self.student, self.student_taps) as features:
             losses = self._task_losses(inputs, data_samples)
-        outputs |= self.forward_teachers(inputs, data_samples, active, features)
+        outputs |= self.forward_teachers(inputs, data_samples, running, features)
         target = labels_of(data_samples, self.student)
+        made: dict[str, Tensor] = {}  # by terms, for those that query them
         for spec in self._specs:
             term, student = self.terms[spec.name], features[spec.student]
-            if spec in active:
+            if spec in running:
                 teacher = outputs[spec.teacher_name][spec.teacher]
-                loss = term(student, teacher, target)
+                loss = term(student, teacher, target, made)
             else:
                 loss = _zero_loss(student.value, *term.parameters())
             losses[f'loss_{spec.name}'] = loss

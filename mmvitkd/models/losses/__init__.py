@@ -1,9 +1,11 @@
 from .adversarial_feature_loss import AdversarialFeatureLoss
 from .correlation_loss import CorrelationLoss
 from .cosine_loss import CosineLoss
+from .cskd_loss import CSKDLoss
 from .dist_loss import DISTLoss
 from .distill_loss import DistillLoss
 from .dkd_loss import DKDLoss
+from .dual_view_loss import DualViewLoss
 from .hard_kd_loss import HardKDLoss
 from .hidden_relation_loss import HiddenRelationLoss
 from .kd_loss import KDLoss
@@ -18,17 +20,20 @@ from .probe_loss import ProbeLoss
 from .projector_loss import ProjectorLoss
 from .qkv_relation_loss import QKVRelationLoss
 from .rkd_loss import RKDLoss
+from .smooth_l1_loss import SmoothL1Loss
 from .spectral_loss import SpectralLoss
 from .vitkd_gen_loss import ViTKDGenLoss
 from .vitkd_mimic_loss import ViTKDMimicLoss
 
 __all__ = [
     'AdversarialFeatureLoss',
+    'CSKDLoss',
     'CorrelationLoss',
     'CosineLoss',
     'DISTLoss',
     'DKDLoss',
     'DistillLoss',
+    'DualViewLoss',
     'HardKDLoss',
     'HiddenRelationLoss',
     'KDLoss',
@@ -43,6 +48,7 @@ __all__ = [
     'ProjectorLoss',
     'QKVRelationLoss',
     'RKDLoss',
+    'SmoothL1Loss',
     'SpectralLoss',
     'ViTKDGenLoss',
     'ViTKDMimicLoss',

@@ -1,4 +1,5 @@
-from itertools import combinations_with_replacement
+from collections.abc import Sequence
+from itertools import combinations_with_replacement, product
 from typing import Any
 
 import torch
@@ -7,10 +8,11 @@ from torch.autograd.function import once_differentiable
 
 from mmvitkd.registry import MODELS
 
-from ..utils import check_count, check_same_tokens
+from ..utils import check_choice, check_count, check_same_tokens
 from .distill_loss import DistillLoss
 
-PARTS = 3  # queries, keys, values
+PARTS = 'qkv'  # queries, keys, values
+EVERY = tuple(a + b for a, b in product(PARTS, PARTS))
 
 
 @MODELS.register_module()
@@ -23,10 +25,13 @@ class QKVRelationLoss(DistillLoss):
             KL(R^t_{ij} \| R^s_{ij}), \quad
         R_{ij} = softmax\Big(\frac{X_i X_j^\top}{\sqrt{C / A_r}}\Big)
 
-    The mean over the rows of :math:`R`, images and relation heads. The taps are both
-    sides' ``attn.qkv`` (of Swin, ``attn.w_msa.qkv``) with ``tokens='all'``. Widths and
-    the models' own numbers of heads may differ, so the term needs no neck; of Swin, the
-    windows must hold the same tokens.
+    The mean over the rows of :math:`R`, images and relation heads. `TinyMIM
+    <https://arxiv.org/abs/2301.01296>`_ has two of the nine relations, of the teacher's
+    own heads: ``relations=('qk', 'vv')``, with ``loss_weight=2`` for their sum.
+
+    The taps are both sides' ``attn.qkv`` (of Swin, ``attn.w_msa.qkv``) with
+    ``tokens='all'``. Widths and the models' own numbers of heads may differ, so the
+    term needs no neck; of Swin, the windows must hold the same tokens.
 
     Paper and released code have the cross entropy, which is larger by the teacher's
     entropy: the gradients are the same, but the divergence is zero for equal relations,
@@ -36,14 +41,26 @@ class QKVRelationLoss(DistillLoss):
     Args:
         relation_heads: :math:`A_r`, how many parts the whole width is cut into, on
             either side. Defaults to 1, as released.
+        relations: Which of the nine; :math:`1 / 9` is one over their number. Defaults
+            to all of them.
         loss_weight: Factor of the whole. Defaults to 1.0, as released.
     """
 
     check_shapes = staticmethod(check_same_tokens)
 
-    def __init__(self, relation_heads: int = 1, loss_weight: float = 1.0) -> None:
+    def __init__(
+        self,
+        relation_heads: int = 1,
+        loss_weight: float = 1.0,
+        relations: Sequence[str] = EVERY,
+    ) -> None:
         super().__init__(loss_weight)
         self.relation_heads = check_count('relation_heads', relation_heads)
+        self.relations = [check_choice('relations', one, EVERY) for one in relations]
+        if not 0 < len(set(self.relations)) == len(self.relations):
+            raise ValueError(
+                f'relations must be different ones, at least one, got {relations!r}'
+            )
 
     def equation(self, student: Tensor, teacher: Tensor) -> Tensor:
         """Compare the nine relations of ``(B, N, 3 * C)``; ``B`` counts windows.
@@ -51,50 +68,55 @@ class QKVRelationLoss(DistillLoss):
         Raises:
             ValueError: If a width can't be cut into the relation heads.
         """
-        return _MeanDivergence.apply(self._split(student), self._split(teacher))
+        sides = self._split(student), self._split(teacher)
+        return _MeanDivergence.apply(*sides, self.relations)
 
     def _split(self, qkv: Tensor) -> Tensor:
         """Cut ``(B, N, 3 * C)`` into ``(3, B, A_r, N, C / A_r)``."""
-        width, parts = qkv.shape[-1], PARTS * self.relation_heads
+        width, parts = qkv.shape[-1], len(PARTS) * self.relation_heads
         if width % parts:
             raise ValueError(
                 f'QKVRelationLoss cuts queries, keys and values (B, N, 3 * C) into '
                 f'relation_heads={self.relation_heads} each, but the width {width} is '
                 f"no multiple of {parts}: tap dict(path='....attn.qkv', tokens='all')"
             )
-        x = qkv.unflatten(-1, (PARTS, self.relation_heads, width // parts))
+        x = qkv.unflatten(-1, (len(PARTS), self.relation_heads, width // parts))
         return x.permute(2, 0, 3, 1, 4)
 
 
 class _MeanDivergence(torch.autograd.Function):
-    """The mean divergence of the nine relations of ``(3, B, A_r, N, d)``.
+    """The mean divergence of some relations of ``(3, B, A_r, N, d)``.
 
     The gradient is summed up beside the value, one relation after the other, so that
     none of their ``(B, A_r, N, N)`` has to wait for the backward pass.
     """
 
     @staticmethod
-    def forward(ctx: Any, s: Tensor, t: Tensor) -> Tensor:
+    def forward(ctx: Any, s: Tensor, t: Tensor, relations: Sequence[str]) -> Tensor:
         loss, gradient = s.new_zeros(()), torch.zeros_like(s)
-        for i, j in combinations_with_replacement(range(PARTS), 2):
+        for i, j in combinations_with_replacement(range(len(PARTS)), 2):
+            # R_ji is the softmax of the same products over the other dimension
+            dims = {PARTS[j] + PARTS[i]: -2, PARTS[i] + PARTS[j]: -1}
+            wanted = [dim for name, dim in dims.items() if name in relations]
+            if not wanted:
+                continue
             z_s, z_t = _products(s[i], s[j]), _products(t[i], t[j])  # (B, A_r, N, N)
             error = torch.zeros_like(z_s)
-            # R_ji is the softmax of the same products over the other dimension
-            for dim in (-1,) if i == j else (-1, -2):
+            for dim in wanted:
                 log_s, log_t = z_s.log_softmax(dim), z_t.log_softmax(dim)
                 r_s, r_t = log_s.exp(), log_t.exp()
                 loss += (r_t * (log_t - log_s)).sum()
                 error += r_s - r_t
             gradient[i] += error @ s[j]
             gradient[j] += error.transpose(-2, -1) @ s[i]
-        rows = PARTS * s[..., 0].numel()  # of nine relations
+        rows = len(relations) * s[0, ..., 0].numel()
         ctx.save_for_backward(gradient / (rows * s.shape[-1] ** 0.5))
         return loss / rows
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor, None]:
-        return outer[0] * ctx.saved_tensors[0], None
+    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor, None, None]:
+        return outer[0] * ctx.saved_tensors[0], None, None
 
 
 def _products(x: Tensor, y: Tensor) -> Tensor:

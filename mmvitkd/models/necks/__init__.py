@@ -2,12 +2,15 @@ from .adversarial_neck import AdversarialNeck
 from .anchor_point_neck import AnchorPointNeck
 from .conv_generative_projector import ConvGenerativeProjector
 from .cross_attention_generative_projector import CrossAttentionGenerativeProjector
+from .cross_attention_projector import CrossAttentionProjector
 from .dense_generative_projector import DenseGenerativeProjector
 from .generative_projector import GenerativeProjector
 from .grid_aligner import GridAligner
+from .grid_pooler import GridPooler
 from .groupwise_linear_neck import GroupwiseLinearNeck
 from .linear_projector import LinearProjector
 from .mgd_projector import MGDProjector
+from .orthogonal_projector import OrthogonalProjector
 from .partial_cross_attention_neck import PartialCrossAttentionNeck
 from .patch_group_neck import PatchGroupNeck
 from .residual_generative_projector import ResidualGenerativeProjector
@@ -21,12 +24,15 @@ __all__ = [
     'AnchorPointNeck',
     'ConvGenerativeProjector',
     'CrossAttentionGenerativeProjector',
+    'CrossAttentionProjector',
     'DenseGenerativeProjector',
     'GenerativeProjector',
     'GridAligner',
+    'GridPooler',
     'GroupwiseLinearNeck',
     'LinearProjector',
     'MGDProjector',
+    'OrthogonalProjector',
     'PartialCrossAttentionNeck',
     'PatchGroupNeck',
     'ResidualGenerativeProjector',

@@ -177,6 +177,25 @@ def test_the_factor_multiplies_the_configured_weight(tmp_path):
     assert weights == pytest.approx([3e-5 * step / 2 for step in range(8)])
 
 
+def test_another_number_of_a_loss_is_the_factor_itself(tmp_path):
+    ramp = {'kind': 'ramp', 'end': 2, 'start_factor': 1, 'end_factor': 3}
+    hook = {'type': 'TermWeightHook', 'settings': {'nkd.temperature': ramp}}
+    recorder = Recorder()
+    runner = runner_of(tmp_path, [hook, recorder])
+    runner.train()
+    logged = runner.message_hub.get_scalar('train/temperature_nkd').data[0]
+    assert logged.tolist() == [1, 1.25, 1.5, 1.75, 2, 2.25, 2.5, 2.75]
+    assert runner.model.terms['nkd'].loss.temperature == 2.75
+    assert {weights['nkd'] for weights in recorder.weights} == {1}
+
+
+@pytest.mark.parametrize('name', ['nkd', 'nkd.heat', 'kd.temperature'])
+def test_numbers_that_no_loss_has(name, tmp_path):
+    hook = {'type': 'TermWeightHook', 'settings': {name: {'kind': 'stop', 'end': 1}}}
+    with pytest.raises(ValueError, match=f"'{name}' is no number of a term's loss"):
+        runner_of(tmp_path, [hook]).train()
+
+
 def test_a_wrapped_model_is_looked_through(tmp_path):
     name = f'Wrapped{uuid4().hex}'
     MODEL_WRAPPERS.register_module(name=name, module=Wrapped)
@@ -427,7 +446,7 @@ def test_schedules_that_can_not_be_read(schedule, message):
 
 
 def test_a_hook_without_a_schedule():
-    with pytest.raises(ValueError, match='give terms=, task_weight=, or both'):
+    with pytest.raises(ValueError, match='give terms=, task_weight= or settings='):
         TermWeightHook()
 
 

@@ -100,6 +100,17 @@ def test_stems_begin_as_released():
         assert layer.weight.std().item() == pytest.approx((2 / fan_in) ** 0.5, rel=0.1)
 
 
+def test_one_stem_alone_is_vkds_student():
+    model = made(stems=('conv',))
+    tokens, hw = model.patch_embed(images(32, 32))
+    assert hw == (4, 4)
+    torch.testing.assert_close(tokens[:, 0], tokens[:, 1:].mean(1))
+    assert len(model(images(32, 32))[-1]) == 2
+    assert not [name for name in model.state_dict() if 'inv' in name]
+    with pytest.raises(ValueError, match=r"stems must be some of \['conv', 'inv'\]"):
+        made(stems=('conv', 'conv'))
+
+
 @pytest.mark.parametrize('wrong', [{'patch_size': 7}, {'stem_channels': 48}])
 def test_stems_that_do_not_fit(wrong):
     with pytest.raises(ValueError, match='an even patch_size and a multiple of 32'):

@@ -42,6 +42,17 @@ def test_vit_tokens_and_logits():
     assert logits.hw is None
 
 
+def test_mean_of_the_patch_tokens_of_a_vit_and_of_a_map():
+    taps = [Tap('backbone.layers.0', t) for t in ('patch', 'mean')]
+    tokens, mean = tapped(build(vit(16)), (32, 32), *taps)
+    assert torch.equal(mean.value, tokens.value.mean(1))
+    assert mean.hw is None
+    conv = nn.Sequential(nn.Conv2d(3, 4, 8, 8))
+    tokens, mean = tapped(conv, (32, 32), Tap('0'), Tap('0', 'mean'))
+    assert torch.equal(mean.value, tokens.value.mean(1))
+    assert mean.value.shape == (2, 4)
+
+
 def test_tap_sees_what_the_module_returns():
     model = build(vit(16)).eval()
     images = torch.randn(2, 3, 32, 32)

@@ -54,6 +54,36 @@ def test_qkv_relations_by_hand():
 
 
 @pytest.mark.parametrize('heads', [1, 2])
+def test_tinymims_two_relations_are_their_sum_as_released(heads):
+    student = tokens(2, 5, 12).requires_grad_()
+    teacher = tokens(2, 5, 24)
+    released = 0
+    for i, j in ((0, 1), (2, 2)):
+        s, t = relation(student, i, j, heads), relation(teacher, i, j, heads)
+        divergence = nn.KLDivLoss(reduction='none')(s.log(), t)
+        released = released + divergence.sum(-1).mean()
+    loss = QKVRelationLoss(heads, loss_weight=2.0, relations=('qk', 'vv'))
+    ours = loss(student, teacher)
+    torch.testing.assert_close(ours, released)
+    (expected,) = torch.autograd.grad(released, student)
+    torch.testing.assert_close(torch.autograd.grad(ours, student)[0], expected)
+
+
+def test_a_relation_is_not_its_transpose():
+    student, teacher = tokens(2, 5, 12), tokens(2, 5, 24)
+    one, other = (
+        QKVRelationLoss(relations=[r])(student, teacher) for r in ('qk', 'kq')
+    )
+    assert abs(one - other) > 1e-3
+
+
+@pytest.mark.parametrize('relations', [(), ('qk', 'qk'), ('qx',)])
+def test_relations_that_there_are_not(relations):
+    with pytest.raises(ValueError, match='relations must be'):
+        QKVRelationLoss(relations=relations)
+
+
+@pytest.mark.parametrize('heads', [1, 2])
 def test_qkv_relations_are_the_cross_entropy_less_the_teachers_entropy(heads):
     """And the gradient, computed beside the value, is that of either."""
     student = tokens(2, 5, 12).requires_grad_()

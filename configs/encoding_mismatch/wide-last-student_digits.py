@@ -1,0 +1,8 @@
+# WideLast's student alone, on digits: what WideLast is compared with.
+#   python tools/train.py configs/encoding_mismatch/wide-last-student_digits.py
+_base_ = '../digits/digits_student.py'
+
+model = dict(
+    backbone=dict(type='mmvitkd.WideLastViT', last_dims=128, last_heads=4),
+    head=dict(in_channels=128),
+)
