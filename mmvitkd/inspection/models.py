@@ -101,9 +101,9 @@ class Classifier:
         Raises:
             ValueError: If the images differ in size.
         """
-        return self.run(self._prepare(stack(images)))
+        return self.run(self.prepare(stack(images)))
 
-    def _prepare(self, x: Tensor) -> Tensor:
+    def prepare(self, x: Tensor) -> Tensor:
         """Resize and normalise ``(B, 3, H, W)``, RGB, 0 to 255."""
         if self.input_size not in (None, tuple(x.shape[-2:])):
             x = F.interpolate(x, self.input_size, mode='bilinear', antialias=True)
@@ -148,7 +148,7 @@ class Model(Classifier):
         self.blocks = list(self._attention)
         size = self.input_size or (SIZE, SIZE)
         noise = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(0))
-        inputs = self._prepare(noise * 255)
+        inputs = self.prepare(noise * 255)
         self.no_maps = self._why_no_maps(inputs)
         last = self.run(inputs).layers[-1]
         self.width = last.tokens.value.shape[-1]
