@@ -25,6 +25,22 @@ def count_labels(dataset: Any) -> Counter[int] | None:
     return Counter(chain.from_iterable(map(labels_in, annotations))) or None
 
 
+def count_labelled(dataset: Any) -> tuple[int, int] | None:
+    """Count the samples that have a label, and all; None where that is not told."""
+    annotations = annotations_of(dataset)
+    if annotations is None:
+        return None
+    has = [_is_labelled(annotation) for annotation in annotations]
+    return sum(has), len(has)
+
+
+def _is_labelled(annotation: Any) -> bool:
+    keys = ('gt_label', 'gt_score')
+    if isinstance(annotation, dict):
+        return any(annotation.get(key) is not None for key in keys)
+    return True
+
+
 def single_labels(dataset: Any) -> np.ndarray:
     """Return the one label of every sample, ``(N, )``.
 
