@@ -216,6 +216,10 @@ excluded = {
     'df-dearkd': 'trains with images that are made of the teacher, not with these',
     'ta1': 'teaches an assistant, a ViT of width 64: configs/teacher_assistant',
     'tinyvit-pretrain': 'a first stage, whose second has 200 labels: configs/tinyvit',
+    **dict.fromkeys(
+        ('lightly-v3', 'lightly-v3-finetune', 'proteus', 'proteus-finetune'),
+        'its student has no head until it is fine-tuned: docs/without_labels.md',
+    ),
     'mini-deit': 'MiniViT, for a student of 50,330 parameters instead of 83,370',
     **dict.fromkeys(
         ('uvc', 'uvc-finetune', 'uvc-widths', 'uvc-widths-finetune'),

@@ -43,7 +43,7 @@ class LabelCheckHook(Hook):
                 model.partly_labelled = True
         classes = count_classes(getattr(model, 'student', model))
         # a detector's or a pose estimator's head counts other things
-        if classes is None or not isinstance(model, BaseClassifier):
+        if not classes or not isinstance(model, BaseClassifier):
             return
         train = runner.train_dataloader.dataset
         names = dataset_classes(train)

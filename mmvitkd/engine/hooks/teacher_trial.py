@@ -57,6 +57,8 @@ def find_untried(model: Any) -> dict[str, str]:
     if classes is None:
         reason = 'not tried, as the student does not tell its number of classes'
         return dict.fromkeys(model.teacher_taps, reason)
+    if classes == 0:
+        return dict.fromkeys(model.teacher_taps, 'not tried, as no logits are taught')
     untried = {}
     for name in model.teacher_taps:
         teacher = model.teachers[name]

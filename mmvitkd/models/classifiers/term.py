@@ -12,7 +12,8 @@ from mmvitkd.registry import MODELS
 from .tap import Feature, Grid, Tap
 
 NONE_GIVEN: dict[str, dict] = {}  # unlike None, by which a config asks for no terms
-TERM_KEYS = ('student', 'teacher', 'neck', 'loss')
+TERM_KEYS = ('student', 'teacher', 'neck', 'view', 'loss')
+OPTIONAL = ('neck', 'view')
 
 
 class TermSpec(NamedTuple):
@@ -24,10 +25,11 @@ class TermSpec(NamedTuple):
     teacher: Tap
     neck: dict | None
     loss: dict
+    view: dict | None = None
 
 
 def parse_term(name: str, cfg: Any, teachers: tuple[str, ...]) -> TermSpec:
-    """Read ``dict(student=tap, teacher=tap, neck=None, loss=...)``.
+    """Read ``dict(student=tap, teacher=tap, neck=None, view=None, loss=...)``.
 
     Args:
         name: The term's name; the log shows ``loss_<name>``.
@@ -46,13 +48,13 @@ def parse_term(name: str, cfg: Any, teachers: tuple[str, ...]) -> TermSpec:
     if not isinstance(cfg, dict):
         raise ValueError(f"term '{name}' must be a dict, got {cfg!r}")
     unknown = sorted(set(cfg) - set(TERM_KEYS))
-    missing = [key for key in TERM_KEYS if key != 'neck' and key not in cfg]
+    missing = [key for key in TERM_KEYS if key not in (*OPTIONAL, *cfg)]
     if unknown or missing:
         raise ValueError(
-            f"term '{name}' has the keys {TERM_KEYS}, of which only 'neck' may be left "
-            f'out; unknown: {unknown}, missing: {missing}'
+            f"term '{name}' has the keys {TERM_KEYS}, of which only {OPTIONAL} may be "
+            f'left out; unknown: {unknown}, missing: {missing}'
         )
-    for key in ('neck', 'loss'):
+    for key in (*OPTIONAL, 'loss'):
         part = cfg.get(key)
         if not isinstance(part, dict) and (key == 'loss' or part is not None):
             raise ValueError(
@@ -74,7 +76,15 @@ def parse_term(name: str, cfg: Any, teachers: tuple[str, ...]) -> TermSpec:
         taps = Tap.parse(cfg['student']), Tap.parse(spec)
     except ValueError as error:
         raise ValueError(f"term '{name}': {error}") from error
-    return TermSpec(name, taps[0], teacher, taps[1], cfg.get('neck'), cfg['loss'])
+    return TermSpec(
+        name,
+        taps[0],
+        teacher,
+        taps[1],
+        cfg.get('neck'),
+        cfg['loss'],
+        cfg.get('view'),
+    )
 
 
 def _is_taken(name: str) -> bool:
@@ -144,6 +154,8 @@ def taps_by_teacher(specs: list[TermSpec]) -> dict[str, list[Tap]]:
 class DistillTerm(BaseModule):
     """One summand of the objective: two taps, an optional neck, a loss.
 
+    With a view, the student runs once more for this term.
+
     Args:
         spec: The term as the config says it.
         student: What the student's tap yields, for its width.
@@ -155,6 +167,7 @@ class DistillTerm(BaseModule):
 
     Attributes:
         neck: The module between the student's tap and the loss, or None.
+        view: The module by which the student looks again, or None.
         loss: ``loss(student, teacher, target=None, mask=None) -> scalar``; one whose
             ``takes_grid`` is True gets the tokens' grid as ``hw``, too, and one whose
             ``takes_mask_ratio`` is, the neck's ``mask_ratio`` or None.
@@ -176,6 +189,9 @@ class DistillTerm(BaseModule):
                         'leave it out, it is inferred'
                     )
             self.neck = _build({**widths, **spec.neck})
+        self.view: Any = None
+        if spec.view is not None:
+            self.view = _build({'in_channels': student.value.shape[-1], **spec.view})
         self.loss: nn.Module = _build(spec.loss)
         self.two_sided = bool(getattr(self.neck, 'two_sided', False))
         if self.two_sided and getattr(self.loss, 'takes_grid', False):
@@ -194,7 +210,11 @@ class DistillTerm(BaseModule):
             )
 
     def forward(
-        self, student: Feature, teacher: Feature, target: Tensor | None
+        self,
+        student: Feature,
+        teacher: Feature,
+        target: Tensor | None,
+        hidden: Tensor | None = None,
     ) -> Tensor:
         """Return the term's scalar loss.
 
@@ -203,6 +223,7 @@ class DistillTerm(BaseModule):
             teacher: Of the teacher's tap. No gradient flows into it; it is resampled
                 to the student's grid, unless the neck is two-sided.
             target: Labels ``(B,)`` or ``(B, K)``, if the samples have them.
+            hidden: Of a view, which patches it hid, ``(B, N)``.
 
         Raises:
             ValueError: If a two-sided neck does not return both sides.
@@ -216,6 +237,7 @@ class DistillTerm(BaseModule):
             y = resample(teacher, hw)
             out = x if self.neck is None else self.neck(x, hw)
             x, mask = out if isinstance(out, tuple) else (out, None)
+        mask = hidden if mask is None else mask
         extra = {'hw': hw} if getattr(self.loss, 'takes_grid', False) else {}
         if getattr(self.loss, 'takes_mask_ratio', False):
             extra['mask_ratio'] = getattr(self.neck, 'mask_ratio', None)

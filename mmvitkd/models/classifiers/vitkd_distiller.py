@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from mmvitkd.models.utils import check_weight
 from mmvitkd.registry import MODELS, SCOPE
 
-from .classes import labels_of
+from .classes import is_headless, labels_of
 from .dry_run import build_terms
 from .finite import check_finite
 from .layer_depth import layer_depth
@@ -116,6 +116,12 @@ class ViTKDDistiller(BaseClassifier):
             )
             self.student.data_preprocessor = self.data_preprocessor
             keep_names(self.student)
+            if self.task_weight and is_headless(self.student):
+                raise ValueError(
+                    f'task_weight={self.task_weight:g}, but the student '
+                    f'({type(self.student).__name__}) has no head that labels could '
+                    'teach: set task_weight=0, or give it a head'
+                )
             if student_cfg.get('pretrained'):
                 find_preprocessing(self.student, True, 'the student')  # which may warn
             with torch.random.fork_rng(devices=[]):
@@ -214,6 +220,8 @@ class ViTKDDistiller(BaseClassifier):
         """
         if mode == 'loss':
             return self.loss(inputs, data_samples)
+        if mode == 'predict':
+            return self.predict(inputs, data_samples)
         return self.student(inputs, data_samples, mode=mode)
 
     def extract_feat(self, inputs: Tensor, **kwargs: Any) -> Any:
@@ -226,7 +234,12 @@ class ViTKDDistiller(BaseClassifier):
         data_samples: list[DataSample] | None = None,
         **kwargs: Any,
     ) -> list[DataSample]:
-        """Predict with the student; arguments as its own method's."""
+        """Predict with the student; arguments as its own method's.
+
+        One without a head predicts nothing: the samples come back as they were.
+        """
+        if is_headless(self.student):
+            return data_samples or [DataSample() for _ in inputs]
         return self.student.predict(inputs, data_samples, **kwargs)
 
     def loss(
@@ -259,7 +272,12 @@ class ViTKDDistiller(BaseClassifier):
             term, student = self.terms[spec.name], features[spec.student]
             if spec in active:
                 teacher = outputs[spec.teacher_name][spec.teacher]
-                if labelled is not None and getattr(term.loss, 'needs_labels', False):
+                if term.view is not None:
+                    student, hidden, seen = term.view(
+                        self.student, inputs, spec.student
+                    )
+                    loss = term(student, feature_of(teacher, seen), target, hidden)
+                elif labelled is not None and getattr(term.loss, 'needs_labels', False):
                     assert data_samples is not None  # of which some have labels
                     samples = [data_samples[i] for i in labelled]
                     loss = self._labelled_term(

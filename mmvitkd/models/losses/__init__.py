@@ -17,6 +17,8 @@ from .partial_cross_attention_loss import PartialCrossAttentionLoss
 from .probe_loss import ProbeLoss
 from .projector_loss import ProjectorLoss
 from .qkv_relation_loss import QKVRelationLoss
+from .queue_kl_loss import QueueKLLoss
+from .relation_kl_loss import RelationKLLoss
 from .rkd_loss import RKDLoss
 from .spectral_loss import SpectralLoss
 from .vitkd_gen_loss import ViTKDGenLoss
@@ -42,7 +44,9 @@ __all__ = [
     'ProbeLoss',
     'ProjectorLoss',
     'QKVRelationLoss',
+    'QueueKLLoss',
     'RKDLoss',
+    'RelationKLLoss',
     'SpectralLoss',
     'ViTKDGenLoss',
     'ViTKDMimicLoss',

@@ -8,6 +8,7 @@ from .grid_aligner import GridAligner
 from .groupwise_linear_neck import GroupwiseLinearNeck
 from .linear_projector import LinearProjector
 from .mgd_projector import MGDProjector
+from .norm_projector import NormProjector
 from .partial_cross_attention_neck import PartialCrossAttentionNeck
 from .patch_group_neck import PatchGroupNeck
 from .residual_generative_projector import ResidualGenerativeProjector
@@ -27,6 +28,7 @@ __all__ = [
     'GroupwiseLinearNeck',
     'LinearProjector',
     'MGDProjector',
+    'NormProjector',
     'PartialCrossAttentionNeck',
     'PatchGroupNeck',
     'ResidualGenerativeProjector',

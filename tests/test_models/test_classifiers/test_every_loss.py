@@ -17,12 +17,15 @@ EXCLUSIVE = [name for name in LOGITS if getattr(losses, name).exclusive]
 TOKENS = [name for name in EVERY if name not in LOGITS]
 SHAPE, GRID = (3, 6, 12), (2, 3)  # the width is that of queries, keys and values
 # what has no default, for five classes
-REQUIRED = {'NoiseAdaptedCELoss': {'num_classes': 5, 'teacher_accuracy': 0.9}}
+REQUIRED = {
+    'NoiseAdaptedCELoss': {'num_classes': 5, 'teacher_accuracy': 0.9},
+    'QueueKLLoss': {'size': 3},  # a batch, so that it always holds the same
+}
 CLASS_TOKEN = ('ProbeLoss',)  # compared with; the tokens have no grid then
 
 
 def make(name: str, **kwargs) -> nn.Module:
-    return getattr(losses, name)(**REQUIRED.get(name, {}), **kwargs)
+    return getattr(losses, name)(**{**REQUIRED.get(name, {}), **kwargs})
 
 
 def term_with(name: str, base: dict) -> dict:
