@@ -1,4 +1,4 @@
-# DINOv3-Base teaches DeiT-Tiny without labels, LightlyTrain's third distillation method
+# DINOv3-Base teaches DeiT-Tiny without labels, by LightlyTrain's v3
 #   bash tools/dist_train.sh \
 #     configs/lightly_train/lightly-v3_deit-tiny_dinov3-base_8xb192_in1k.py 8
 # Not yet run here.

@@ -60,7 +60,8 @@ def probe(args: argparse.Namespace) -> None:
     join_processes(cfg)
     device = device_of(args.device, int(os.environ.get('LOCAL_RANK', '0')))
     model = Classifier(
-        args.model, load_classifier(args.model, args.checkpoint, args.prefix)
+        args.model,
+        load_classifier(args.model, args.checkpoint, args.prefix, headless=True),
     )
     model.classifier.to(device)
     tap = None if args.tap is None else Tap(args.tap, args.tokens)

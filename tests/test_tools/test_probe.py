@@ -9,7 +9,9 @@ from mmengine.config import Config
 
 from mmvitkd.inspection import probe as probing
 from mmvitkd.inspection.models import load_classifier
+from mmvitkd.models.classifiers.pooled import pooled_features
 from tests.helpers import distiller, save_weights
+from tests.test_models.test_classifiers.test_grids import TINY
 from tests.test_tools.runs import config, message, run, run_together, weights
 
 K = {'--k': '3 9'}
@@ -142,6 +144,30 @@ def test_a_model_of_timm_on_the_digits(folder, tmp_path):
         '--out', tmp_path, *words,
     )  # fmt: skip
     assert features(tmp_path, 'test')[0].shape == (4, 192)
+
+
+@pytest.mark.parametrize(
+    ('name', 'kind', 'width'),
+    [
+        ('DINOv3ViTModel', 'DINOv3ViTModel', 16),
+        ('ViTMAEForPreTraining', 'ViTModel', 16),
+        ('ViTForImageClassification', 'ViTForImageClassification', 16),
+        ('SiglipModel', 'SiglipVisionModel', 16),
+    ],
+)
+def test_models_of_hugging_face_without_classes_stay_so(tmp_path, name, kind, width):
+    import transformers
+
+    made = getattr(transformers, name)
+    cfg = {'vision_config': TINY} if name == 'SiglipModel' else TINY
+    made(made.config_class(**cfg)).save_pretrained(tmp_path)
+    values = {'image_mean': [0.5] * 3, 'image_std': [0.5] * 3}
+    (tmp_path / 'preprocessor_config.json').write_text(json.dumps(values))
+    model = load_classifier(f'hf:{tmp_path}', headless=True).eval()
+    assert type(model.model).__name__ == kind
+    with torch.no_grad():
+        found = pooled_features(model, torch.randn(2, 3, 32, 32))
+    assert found.shape == (2, width)
 
 
 HOOK = {'type': 'FeatureProbeHook', 'k': 3, 'linear': True, 'max_images': 50}
