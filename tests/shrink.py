@@ -33,6 +33,7 @@ RUNNABLE = [
 IMAGE_SIZE = 64
 BATCH_SIZE = 4
 IMAGES = 8  # of each split
+NEIGHBOURS = 3
 
 
 def shrink(cfg: Config, folder: Path) -> Config:
@@ -67,7 +68,7 @@ def shrink_model(model: ConfigDict, folder: Path) -> None:
         return
     backbone = model.backbone
     width = BACKBONES[backbone.type.rpartition('.')[2]](backbone)
-    if 'in_channels' in model.head:
+    if 'in_channels' in (model.get('head') or ()):
         model.head.in_channels = width
     if 'lift_channels' in model.head:  # as wide as the teacher
         model.head.lift_channels //= 8
@@ -314,6 +315,12 @@ def shrink_schedule(cfg: Config) -> None:
     # likewise of terms
     hooks = cfg.get('custom_hooks') or []
     cfg.custom_hooks = [hook for hook in hooks if not begins_later(hook)]
+    for hook in cfg.custom_hooks:
+        if hook.get('type') == 'mmvitkd.FeatureProbeHook':
+            hook.k = NEIGHBOURS
+    saving = cfg.default_hooks.checkpoint
+    if saving.get('save_best', '').startswith('knn'):
+        saving.save_best = f'knn{NEIGHBOURS}/top1'
     cfg.default_hooks.logger.interval = 1
     cfg.randomness = {'seed': 0}
 

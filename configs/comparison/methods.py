@@ -271,6 +271,10 @@ excluded = {
         'a stage without labels and then one with 200: configs/tinymim',
     ),
     'vanilla-kd': 'as KD, long schedule, with more epochs',
+    **dict.fromkeys(
+        ('lightly-v3', 'lightly-v3-finetune', 'proteus', 'proteus-finetune'),
+        'its student has no head until it is fine-tuned: docs/without_labels.md',
+    ),
     'mini-deit': 'MiniViT, for a student of 50,330 parameters instead of 83,370',
     **dict.fromkeys(
         ('uvc', 'uvc-finetune', 'uvc-widths', 'uvc-widths-finetune'),

@@ -19,6 +19,7 @@ COMMANDS = {
     'new-config': "begin a config of one's own with one of this package's",
     'train': 'train by a config: a distiller, or a teacher or student alone',
     'test': 'evaluate a checkpoint',
+    'probe': 'judge frozen features by k-NN and a linear classifier',
     'export': 'write the student of a checkpoint, for MMPretrain or other programs',
     'cache': 'run the teacher once, and store its outputs for training',
     'select': 'select unlabelled images to distil with, by a teacher',

@@ -8,6 +8,9 @@ from .image_folder import ImageFolder
 from .replay_sampler import ReplaySampler
 from .replayed_dataset import ReplayedDataset
 from .seeded_batches import SeededBatches
+from .unlabelled_images import UnlabelledImages
+from .weighted_sampler import WeightedSampler
+from .without_labels import without_labels
 
 __all__ = [
     'CachedDataset',
@@ -18,6 +21,9 @@ __all__ = [
     'ReplaySampler',
     'ReplayedDataset',
     'SeededBatches',
+    'UnlabelledImages',
+    'WeightedSampler',
     'balanced_subset',
     'held_out_split',
+    'without_labels',
 ]

@@ -1,27 +1,14 @@
 import logging
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mmcv.transforms import LoadImageFromFile
 from mmengine.logging import print_log
-from mmpretrain.datasets import CustomDataset
-from mmpretrain.datasets.custom import get_samples
 
 from mmvitkd.registry import DATASETS
 
-from .image_check import (
-    MAX_PIXELS,
-    describe_unreadable,
-    find_loader,
-    find_unreadable,
-    say_unreadable,
-)
-
-EXTENSIONS = ('.bmp', '.jpeg', '.jpg', '.pgm', '.png', '.ppm', '.tif', '.tiff', '.webp')
-# what systems leave in folders, beside hidden files
-LITTER = ('thumbs.db', 'desktop.ini', 'icon\r')
+from .image_check import MAX_PIXELS
+from .image_files import EXTENSIONS, ImageFiles
 
 
 def subfolders(root: Path) -> list[str]:
@@ -47,7 +34,7 @@ def subfolders(root: Path) -> list[str]:
 
 
 @DATASETS.register_module()
-class ImageFolder(CustomDataset):
+class ImageFolder(ImageFiles):
     """Images in ``data_root/split/class/``, the layout of torchvision's ImageFolder.
 
     MMPretrain's ``CustomDataset`` numbers the classes of every split by itself, so
@@ -103,8 +90,6 @@ class ImageFolder(CustomDataset):
             split = fallback
         train = root / 'train'
         classes = subfolders(train)
-        self.skip_unreadable = skip_unreadable
-        self.max_pixels = max_pixels
         self._must_have_all = root / split == train and not allow_empty
         if len(classes) != num_classes:
             raise ValueError(
@@ -118,6 +103,8 @@ class ImageFolder(CustomDataset):
             pipeline=pipeline,
             extensions=extensions,
             metainfo={'classes': tuple(classes)},
+            skip_unreadable=skip_unreadable,
+            max_pixels=max_pixels,
             **kwargs,
         )
 
@@ -131,19 +118,7 @@ class ImageFolder(CustomDataset):
                 f"'{self.img_prefix}' has classes that 'train' beside it has not: "
                 f'{unknown}'
             )
-        self._skipped: Counter[str] = Counter()
-        try:
-            samples, _ = get_samples(
-                self.img_prefix,
-                {name: numbers[name] for name in found},
-                is_valid_file=self.is_valid_file,
-            )
-        except OSError as error:  # a loop of links, or no permission
-            raise ValueError(
-                f"'{self.img_prefix}' can not be listed: {error.strerror}: "
-                f"'{error.filename}'"
-            ) from error
-        samples = self._leave_out_unreadable(samples)
+        samples = self.list_images({name: numbers[name] for name in found})
         skipped = self._say_what_was_skipped()
         if not samples:
             raise ValueError(
@@ -153,17 +128,6 @@ class ImageFolder(CustomDataset):
         self._check_classes({label for _, label in samples}, skipped)
         return samples
 
-    def is_valid_file(self, filename: str) -> bool:
-        """Whether a file, named from its class's folder on, is an image."""
-        path = Path(filename)
-        if any(part.startswith('.') for part in path.parts):
-            return False  # also ._photo.jpg, in which macOS keeps what is no photo
-        if super().is_valid_file(filename):
-            return True
-        if path.name.lower() not in LITTER:
-            self._skipped[path.suffix.lower() or 'without extension'] += 1
-        return False
-
     def _say_what_was_skipped(self) -> str:
         """Log which files are left out; return it as a message's end."""
         beside = [
@@ -172,45 +136,11 @@ class ImageFolder(CustomDataset):
             if path.is_file() and self.is_valid_file(path.name)
         ]
         if beside:
-            self._say(
+            self.say(
                 f'{len(beside)} images ({", ".join(sorted(beside)[:3])}, ...) lie '
                 'beside the folders of the classes and belong to none'
             )
-        if not self._skipped:
-            return ''
-        kinds = ', '.join(f'{n} {kind}' for kind, n in self._skipped.most_common())
-        number = self._skipped.total()
-        files = 'file that is no image' if number == 1 else 'files that are no images'
-        text = f'skipped {number} {files} by their extension: {kinds}'
-        self._say(text)
-        return f'; {text}'
-
-    def _leave_out_unreadable(
-        self, samples: list[tuple[str, int]]
-    ) -> list[tuple[str, int]]:
-        """Leave out up to ``skip_unreadable`` images.
-
-        Raises:
-            ValueError: If there are more; all are named.
-        """
-        if not self.skip_unreadable:
-            return samples
-        root = Path(self.img_prefix)
-        found = find_unreadable(
-            [str(root / name) for name, _ in samples],
-            find_loader(self) or LoadImageFromFile(),
-            self.max_pixels,
-            whole=True,
-        )
-        if len(found) > self.skip_unreadable:
-            raise ValueError(
-                f"'{root}' has {len(found)} images that can not be read, more than "
-                f'skip_unreadable={self.skip_unreadable}:\n{describe_unreadable(found)}'
-            )
-        if found:
-            say_unreadable(found, f"'{root}'")
-        bad = {path for path, _ in found}
-        return [(name, label) for name, label in samples if str(root / name) not in bad]
+        return self.say_skipped()
 
     def _check_classes(self, labels: set[int], skipped: str) -> None:
         """Refuse classes without training images; tell of those of other splits."""
@@ -221,13 +151,10 @@ class ImageFolder(CustomDataset):
         names = ', '.join(empty[:10]) + more
         text = f'no images of {len(empty)} of {len(self.CLASSES)} classes: {names}'
         if not self._must_have_all:
-            self._say(text)
+            self.say(text)
             return
         raise ValueError(
             f"'{self.img_prefix}' has {text}{skipped}. Put some there (formats: "
             f'{", ".join(sorted(self.extensions))}), or take these folders away, or '
             'set allow_empty=True for this dataset'
         )
-
-    def _say(self, text: str) -> None:
-        print_log(f"'{self.img_prefix}': {text}", 'current', logging.WARNING)

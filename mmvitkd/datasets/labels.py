@@ -22,7 +22,23 @@ def count_labels(dataset: Any) -> Counter[int] | None:
     annotations = annotations_of(dataset)
     if annotations is None:
         return None
-    return Counter(chain.from_iterable(map(_labels, annotations))) or None
+    return Counter(chain.from_iterable(map(labels_in, annotations))) or None
+
+
+def count_labelled(dataset: Any) -> tuple[int, int] | None:
+    """Count the samples that have a label, and all; None where that is not told."""
+    annotations = annotations_of(dataset)
+    if annotations is None:
+        return None
+    has = [_is_labelled(annotation) for annotation in annotations]
+    return sum(has), len(has)
+
+
+def _is_labelled(annotation: Any) -> bool:
+    keys = ('gt_label', 'gt_score')
+    if isinstance(annotation, dict):
+        return any(annotation.get(key) is not None for key in keys)
+    return True
 
 
 def single_labels(dataset: Any) -> np.ndarray:
@@ -31,7 +47,7 @@ def single_labels(dataset: Any) -> np.ndarray:
     Raises:
         ValueError: If a sample has none, or several.
     """
-    found = [_labels(annotation) for annotation in annotations_of(dataset) or ()]
+    found = [labels_in(annotation) for annotation in annotations_of(dataset) or ()]
     if not found or any(len(labels) != 1 for labels in found):
         raise ValueError(
             f'{type(dataset).__name__}: a stratified part of it needs samples of one '
@@ -62,7 +78,7 @@ def annotations_of(dataset: Any) -> Iterable[Any] | None:
     return getattr(dataset, 'targets', None)  # torchvision's
 
 
-def _labels(annotation: Any) -> tuple[int, ...]:
+def labels_in(annotation: Any) -> tuple[int, ...]:
     """Return the labels of a sample: one, several or none."""
     label = annotation
     if isinstance(annotation, dict):

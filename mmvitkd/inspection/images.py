@@ -15,7 +15,7 @@ from mmengine.registry import DefaultScope
 from mmpretrain.registry import TRANSFORMS
 from torch import Tensor
 
-from mmvitkd.datasets.image_folder import EXTENSIONS
+from mmvitkd.datasets.image_files import EXTENSIONS
 from mmvitkd.registry import DATASETS
 from mmvitkd.utils.class_names import dataset_classes
 from mmvitkd.utils.config_file import open_named

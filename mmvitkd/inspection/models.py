@@ -101,9 +101,9 @@ class Classifier:
         Raises:
             ValueError: If the images differ in size.
         """
-        return self.run(self._prepare(stack(images)))
+        return self.run(self.prepare(stack(images)))
 
-    def _prepare(self, x: Tensor) -> Tensor:
+    def prepare(self, x: Tensor) -> Tensor:
         """Resize and normalise ``(B, 3, H, W)``, RGB, 0 to 255."""
         if self.input_size not in (None, tuple(x.shape[-2:])):
             x = F.interpolate(x, self.input_size, mode='bilinear', antialias=True)
@@ -148,7 +148,7 @@ class Model(Classifier):
         self.blocks = list(self._attention)
         size = self.input_size or (SIZE, SIZE)
         noise = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(0))
-        inputs = self._prepare(noise * 255)
+        inputs = self.prepare(noise * 255)
         self.no_maps = self._why_no_maps(inputs)
         last = self.run(inputs).layers[-1]
         self.width = last.tokens.value.shape[-1]
@@ -264,7 +264,10 @@ def load(
 
 
 def load_classifier(
-    cfg: str | dict, checkpoint: str | None = None, prefix: str = ''
+    cfg: str | dict,
+    checkpoint: str | None = None,
+    prefix: str = '',
+    headless: bool = False,
 ) -> Any:
     """Build a classifier and read its weights.
 
@@ -276,11 +279,14 @@ def load_classifier(
             student's are taken. May be left out where the library fetches its own.
             Defaults to None.
         prefix: Take the weights below it alone. Defaults to ``''``.
+        headless: Whether one of Hugging Face that was saved without a classifier stays
+            so, as its features are all that is wanted. Defaults to False: it gets one,
+            of random weights.
 
     Raises:
         ValueError: If there is no such config or checkpoint, or they don't fit.
     """
-    model_cfg = config_of(cfg, pretrained=checkpoint is None)
+    model_cfg = config_of(cfg, checkpoint is None, headless)
     called = 'of the config' if isinstance(cfg, dict) else cfg
     if checkpoint is None and not model_cfg.get('pretrained', False):
         raise ValueError(f"model '{called}' has no weights: give a checkpoint")
@@ -299,14 +305,14 @@ def load_classifier(
     return classifier
 
 
-def config_of(cfg: str | dict, pretrained: bool) -> ConfigDict:
+def config_of(cfg: str | dict, pretrained: bool, headless: bool = False) -> ConfigDict:
     """Return the model's config; a distiller's is that of its student."""
     if isinstance(cfg, dict):
         return _student_of(model_cfg_of(cfg))
     if cfg.startswith('timm:'):
         return _timm_config(cfg.removeprefix('timm:'), pretrained)
     if cfg.startswith('hf:'):
-        return _huggingface_config(cfg.removeprefix('hf:'), pretrained)
+        return _huggingface_config(cfg.removeprefix('hf:'), pretrained, headless)
     if '::' not in cfg and not Path(cfg).is_file():
         raise ValueError(f"config '{cfg}' does not exist")
     return _student_of(model_cfg_of(cfg))
@@ -342,7 +348,7 @@ def _timm_config(name: str, pretrained: bool) -> ConfigDict:
     return _wrapped('TimmClassifier', name, pretrained, own.mean, own.std)
 
 
-def _huggingface_config(name: str, pretrained: bool) -> ConfigDict:
+def _huggingface_config(name: str, pretrained: bool, headless: bool) -> ConfigDict:
     from transformers.models.auto.image_processing_auto import (
         get_image_processor_config,
     )
@@ -358,7 +364,28 @@ def _huggingface_config(name: str, pretrained: bool) -> ConfigDict:
             "type='HuggingFaceClassifier' and a data_preprocessor"
         )
     mean, std = own['image_mean'], own['image_std']
-    return _wrapped('HuggingFaceClassifier', name, pretrained, mean, std)
+    wrapped = _wrapped('HuggingFaceClassifier', name, pretrained, mean, std)
+    kind = _headless_class(name) if headless else None
+    return (
+        wrapped
+        if kind is None
+        else ConfigDict({**wrapped, 'type': 'HuggingFaceModel', 'auto_class': kind})
+    )
+
+
+def _headless_class(name: str) -> str | None:
+    """Return the class of a model's image side; None if it was saved with classes."""
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(name)
+    saved = (config.architectures or [''])[0]
+    if saved.endswith('ForImageClassification'):
+        return None
+    if config.model_type == 'vit_mae':  # whose own class hides patches
+        return 'ViTModel'
+    if hasattr(config, 'vision_config'):
+        return saved.removesuffix('Model') + 'VisionModel'
+    return 'AutoModel'
 
 
 def _wrapped(kind: str, name: str, pretrained: bool, mean: Any, std: Any) -> ConfigDict:

@@ -24,7 +24,7 @@ from mmvitkd.analysis.selection import (
     uncertainty,
 )
 from mmvitkd.datasets.image_check import Unreadable, say_unreadable
-from mmvitkd.datasets.image_folder import EXTENSIONS
+from mmvitkd.datasets.image_files import EXTENSIONS
 from mmvitkd.engine.training import set_input_size
 from mmvitkd.registry import DATASETS, MODELS, SCOPE, TRANSFORMS
 from mmvitkd.utils.cli import device_of, print_rank0

@@ -8,7 +8,7 @@ from mmengine.runner import Runner
 from mmpretrain.models import CutMix, Mixup, RandomBatchAugment
 
 from tests.helpers import build, samples
-from tests.shrink import RUNNABLE, shrink
+from tests.shrink import NEIGHBOURS, RUNNABLE, shrink
 
 EVERY = {path.stem: path for path in RUNNABLE}
 # one of each method and data set; the others are of other sizes, and slow together
@@ -55,7 +55,8 @@ def test_trains_and_validates(name, tmp_path):
         may_be_zero = with_margin and key == 'train/loss_contrast'
         assert may_be_zero or all(v > 0 for v in values)
     if cfg.val_cfg is not None:  # some have no labels to validate by
-        assert log['val/accuracy/top1'].data[1].sum() == 1
+        validated = 'accuracy/top1' if cfg.val_evaluator else f'knn{NEIGHBOURS}/top1'
+        assert log[f'val/{validated}'].data[1].sum() == 1
     assert (tmp_path / 'work_dir' / 'epoch_1.pth').is_file()
 
 
@@ -83,6 +84,10 @@ def test_mixup_and_cutmix_are_the_students(name, tmp_path):
         assert processor.batch_augments is None
         return
     assert isinstance(processor.batch_augments, RandomBatchAugment)
+    if isinstance(train_cfg.augments, dict):  # of images without labels
+        (mixup,) = processor.batch_augments.augments
+        assert (type(mixup), mixup.alpha) == (Mixup, 1.0)
+        return
     mixup, cutmix, *none = processor.batch_augments.augments
     assert none == ([None] if 'probs' in train_cfg else [])
     alphas = [augment['alpha'] for augment in train_cfg['augments']]

@@ -5,6 +5,7 @@ from .corruption_hook import CorruptionHook
 from .distillation_check_hook import DistillationCheckHook
 from .distillation_monitor_hook import DistillationMonitorHook
 from .exact_resume_hook import ExactResumeHook
+from .feature_probe_hook import FeatureProbeHook
 from .image_check_hook import ImageCheckHook
 from .label_check_hook import LabelCheckHook
 from .overview_hook import OverviewHook
@@ -22,6 +23,7 @@ __all__ = [
     'DistillationCheckHook',
     'DistillationMonitorHook',
     'ExactResumeHook',
+    'FeatureProbeHook',
     'ImageCheckHook',
     'LabelCheckHook',
     'OverviewHook',

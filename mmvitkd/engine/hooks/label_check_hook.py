@@ -5,7 +5,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmpretrain.models import BaseClassifier
 
-from mmvitkd.datasets.labels import count_labels
+from mmvitkd.datasets.labels import count_labelled, count_labels
 from mmvitkd.models.classifiers.classes import count_classes
 from mmvitkd.registry import HOOKS
 from mmvitkd.utils.class_names import dataset_classes, find_moved
@@ -18,9 +18,10 @@ SHOWN = 10  # classes in a message
 class LabelCheckHook(Hook):
     """Compare the data sets' labels with the classes of the model, before training.
 
-    No image is read. It warns of classes without training images, as a subset may
-    lack some on purpose. Models that don't tell their number of classes, and data sets
-    that don't tell their labels, are passed over.
+    No image is read. It says how many images have labels, if not all, and warns of
+    classes without training images, as a subset may lack some on purpose. Models that
+    don't tell their number of classes, and data sets that don't tell their labels, are
+    passed over.
 
     Raises:
         ValueError: Before training: if a label of the training or the validation data
@@ -32,9 +33,17 @@ class LabelCheckHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Look at the labels of the training and the validation data."""
         model: Any = unwrap(runner.model)
+        found = count_labelled(runner.train_dataloader.dataset)
+        if found is not None and 0 < found[0] < found[1]:
+            runner.logger.info(
+                f'{found[0]} of {found[1]} training images have labels; losses that '
+                'need them pass over the others'
+            )
+            if hasattr(model, 'partly_labelled'):
+                model.partly_labelled = True
         classes = count_classes(getattr(model, 'student', model))
         # a detector's or a pose estimator's head counts other things
-        if classes is None or not isinstance(model, BaseClassifier):
+        if not classes or not isinstance(model, BaseClassifier):
             return
         train = runner.train_dataloader.dataset
         names = dataset_classes(train)

@@ -1,5 +1,6 @@
 import warnings
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 import torch
@@ -41,7 +42,8 @@ class RehearsalHook(Hook):
         if runner.val_loop is not None:
             metrics = rehearse(runner.model, runner.val_loop, 'validation')
             if metrics is not None:
-                require_metrics(runner, set(metrics))
+                added = (getattr(hook, 'added_metrics', ()) for hook in runner.hooks)
+                require_metrics(runner, {*metrics, *chain.from_iterable(added)})
 
     def before_test(self, runner: Runner) -> None:
         """Rehearse the test."""

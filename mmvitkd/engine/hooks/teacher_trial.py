@@ -14,9 +14,10 @@ from mmvitkd.models.classifiers.classes import (
     count_classes,
     has_one_label,
     is_multi_label,
+    labels_of,
     logits_module,
 )
-from mmvitkd.models.classifiers.vitkd_distiller import labels_of
+from mmvitkd.models.classifiers.partial_labels import labelled_places
 from mmvitkd.models.utils import hard_labels
 
 from .accuracy import stored_logits, watch_logits
@@ -56,6 +57,8 @@ def find_untried(model: Any) -> dict[str, str]:
     if classes is None:
         reason = 'not tried, as the student does not tell its number of classes'
         return dict.fromkeys(model.teacher_taps, reason)
+    if classes == 0:
+        return dict.fromkeys(model.teacher_taps, 'not tried, as no logits are taught')
     untried = {}
     for name in model.teacher_taps:
         teacher = model.teachers[name]
@@ -121,7 +124,11 @@ def try_teachers(
             data = model.data_preprocessor(batch, training=True)
             if number == 0:
                 warnings = scale_warnings(model, data['inputs'])
-            target = labels_of(data['data_samples'], model.student)
+            samples = data['data_samples'] or []
+            places = labelled_places(samples)
+            target = labels_of([samples[i] for i in places], model.student)
+            if target is None and getattr(model, 'partly_labelled', False):
+                target = data['inputs'].new_zeros(0, dtype=torch.long)
             if target is None:
                 untried |= dict.fromkeys(tried, 'not tried, as images have no labels')
                 tried = []
@@ -132,7 +139,7 @@ def try_teachers(
             predictions = predict_teachers(model, data, classes, tried)
             for name in list(tried):
                 if name in predictions:
-                    found[name].append(predictions[name].argmax(1)[one])
+                    found[name].append(predictions[name][places].argmax(1)[one])
                 else:
                     tried.remove(name)
                     untried[name] = 'not tried, as it yields no logits'

@@ -3,9 +3,12 @@
 from typing import Any
 
 import torch
+from mmpretrain.models import ImageClassifier
 from mmpretrain.models.heads import CSRAClsHead, MultiLabelClsHead
 from mmpretrain.structures import DataSample
 from torch import Tensor
+
+from mmvitkd.registry import MODELS
 
 from ..utils import MULTI_LABEL_ADVICE
 from .hugging_face_model import HuggingFaceModel
@@ -17,9 +20,16 @@ def logits_module(classifier: Any) -> Any:
     return getattr(classifier, 'head', getattr(classifier, 'model', None))
 
 
+def is_headless(classifier: Any) -> bool:
+    """Whether a model yields features alone."""
+    if isinstance(classifier, ImageClassifier):
+        return not classifier.with_head
+    return isinstance(classifier, HuggingFaceModel)  # whose config says two classes
+
+
 def count_classes(classifier: Any) -> int | None:
     """Return the number of classes, where the classifier says it; 0 without a head."""
-    if isinstance(classifier, HuggingFaceModel):  # whose config says 2
+    if is_headless(classifier):
         return 0
     module = logits_module(classifier)
     if isinstance(module, CSRAClsHead):  # it keeps no number
@@ -58,6 +68,29 @@ def check_exclusive(student: Any, teacher: Any, loss: Any) -> None:
             f'{type(loss).__name__} takes classes that exclude each other, but the '
             f"student's {type(logits_module(student)).__name__} has several labels an "
             f'image: {MULTI_LABEL_ADVICE}'
+        )
+
+
+def check_logits_of(teacher: Any, loss: dict, neck: dict | None) -> None:
+    """Refuse a loss on logits under a teacher that has none.
+
+    Args:
+        teacher: By the protocol.
+        loss: Config of a term's loss.
+        neck: Of its neck, which may make something else of the student's side.
+
+    Raises:
+        ValueError: If so.
+    """
+    kind = loss.get('type')
+    kind = MODELS.get(kind) if isinstance(kind, str) else kind
+    on_logits = hasattr(kind, 'exclusive') and neck is None
+    if on_logits and teacher.model is not None and count_classes(teacher.model) == 0:
+        raise ValueError(
+            f'{getattr(kind, "__name__", kind)} compares logits, and the teacher '
+            f'({type(teacher.model).__name__}) has no head, so there are none: take a '
+            'loss on features, such as RelationKLLoss, QueueKLLoss or ViTKDMimicLoss, '
+            'or train a classifier on the teacher first'
         )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .classes import check_exclusive
+from .classes import check_exclusive, check_logits_of
 from .image_shape import Shape, find_image_shape
 from .tap import Feature, Tap, find_module, record
 from .teacher_protocol import TeacherProtocol
@@ -64,8 +64,11 @@ def build_terms(
     for spec in specs:
         ours, theirs = seen[spec.student], outputs[spec.teacher_name][spec.teacher]
         with _in_context(f"term '{spec.name}'"):
+            check_logits_of(teachers[spec.teacher_name], spec.loss, spec.neck)
             part = find_part(spec, teachers[spec.teacher_name])
             terms[spec.name] = term = build_term(spec, ours, theirs, part, made)
+            if term.view is not None:
+                _try_view(term.view, student, inputs[:2], spec)
             check_exclusive(student, teachers[spec.teacher_name], term.loss)
         sides = _without_content(ours), _without_content(theirs)
         probe_features[spec.name] = spec, *sides
@@ -207,6 +210,15 @@ def _first_half(feature: Feature) -> Feature:
     return feature._replace(value=feature.value[: len(feature.value) // 2])
 
 
+@torch.no_grad()
+def _try_view(view: Any, student: nn.Module, inputs: Tensor, spec: TermSpec) -> None:
+    """Let the student look again, in eval mode, and leave its mode as it was."""
+    training = student.training
+    student.eval()
+    view(student, inputs, spec.student)
+    student.train(training)
+
+
 def _try(
     term: DistillTerm, student: Feature, teacher: Feature, made: dict[str, Tensor]
 ) -> None:
@@ -218,9 +230,15 @@ def _try(
     labels = torch.zeros(len(student.value), dtype=torch.long)
     with torch.enable_grad():
         leaf = student.value.detach().requires_grad_()
-        loss = term(Feature(leaf.clone(), student.hw), teacher, labels, made)
+        hidden = None
+        if term.view is not None:
+            hidden = labels.new_ones(leaf.shape[:2], dtype=torch.bool)
+        ours = Feature(leaf.clone(), student.hw)
+        loss = term(ours, teacher, labels, made, hidden)
         if isinstance(made[term.name], Tensor):  # a neck of the user's may differ
             made[term.name] = made[term.name].detach()
+        if hasattr(term.loss, 'forget'):  # what it keeps of images
+            term.loss.forget()
         if not isinstance(loss, Tensor) or loss.ndim != 0:
             shape = tuple(loss.shape) if isinstance(loss, Tensor) else ''
             raise ValueError(

@@ -32,7 +32,8 @@ class HuggingFaceModel(HuggingFaceClassifier):
         **kwargs: For ``from_pretrained``.
 
     Raises:
-        ValueError: If ``transformers`` has no such class.
+        ValueError: If ``transformers`` has no such class, or its model hides patches at
+            random, as that of MAE's pre-training.
     """
 
     def __init__(
@@ -57,6 +58,12 @@ class HuggingFaceModel(HuggingFaceClassifier):
             raise ValueError(
                 f"transformers {transformers.__version__} has no class '{auto_class}': "
                 "auto_class is 'AutoModel', or such as 'CLIPVisionModel'"
+            )
+        if 'ViTMAE' in kind.__name__ or _hides_patches(kind, model_name, kwargs):
+            raise ValueError(
+                f"'{model_name}' is a ViTMAEModel, which hides patches at random in "
+                "every forward: auto_class='ViTModel' reads the same weights and sees "
+                'whole images'
             )
         if pretrained:
             self.model: nn.Module = kind.from_pretrained(model_name, **kwargs)
@@ -95,3 +102,12 @@ class HuggingFaceModel(HuggingFaceClassifier):
             'a HuggingFaceModel has no classes to train or to predict: as a student '
             'take a HuggingFaceClassifier'
         )
+
+
+def _hides_patches(kind: Any, model_name: str, kwargs: dict) -> bool:
+    """Whether a class that looks up the model's own would take MAE's."""
+    if not kind.__name__.startswith('Auto'):
+        return False
+    from transformers import AutoConfig
+
+    return AutoConfig.from_pretrained(model_name, **kwargs).model_type == 'vit_mae'

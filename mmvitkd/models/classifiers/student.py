@@ -42,6 +42,7 @@ def build_preprocessor(cfg: dict | nn.Module | None, train_cfg: dict | None) -> 
         return cfg
     # a copy: MMPretrain adds to the list of probabilities, and a run writes its config
     augments = copy.deepcopy(train_cfg)
-    cfg = {'type': 'ClsDataPreprocessor', 'batch_augments': augments, **(cfg or {})}
+    kind = 'PartlyLabelledDataPreprocessor'
+    cfg = {'type': kind, 'batch_augments': augments, **(cfg or {})}
     with DefaultScope.overwrite_default_scope(SCOPE):
         return MODELS.build(cfg)

@@ -15,7 +15,8 @@ from .tap import Feature, Grid, Tap
 Part = Callable[[Tensor, Grid], tuple[Tensor, Grid]]
 NONE_GIVEN: dict[str, dict] = {}  # unlike None, by which a config asks for no terms
 REQUIRED = ('student', 'teacher', 'loss')
-TERM_KEYS = (*REQUIRED, 'neck', 'through', 'query')
+PARTS = ('neck', 'view')
+TERM_KEYS = (*REQUIRED, *PARTS, 'through', 'query')
 
 
 class TermSpec(NamedTuple):
@@ -29,10 +30,11 @@ class TermSpec(NamedTuple):
     loss: dict
     through: tuple[str, ...] = ()
     query: str | None = None
+    view: dict | None = None
 
 
 def parse_term(name: str, cfg: Any, teachers: tuple[str, ...]) -> TermSpec:
-    """Read ``dict(student=tap, teacher=tap, neck=None, loss=...)``.
+    """Read ``dict(student=tap, teacher=tap, neck=None, view=None, loss=...)``.
 
     ``through`` names modules of the teacher that what the neck yields is run through,
     with gradient; ``query`` another term, whose result the neck gets.
@@ -60,7 +62,7 @@ def parse_term(name: str, cfg: Any, teachers: tuple[str, ...]) -> TermSpec:
             f"term '{name}' has the keys {TERM_KEYS}, of which {REQUIRED} must be "
             f'given; unknown: {unknown}, missing: {missing}'
         )
-    for key in ('neck', 'loss'):
+    for key in (*PARTS, 'loss'):
         part = cfg.get(key)
         if not isinstance(part, dict) and (key == 'loss' or part is not None):
             raise ValueError(
@@ -85,7 +87,7 @@ def parse_term(name: str, cfg: Any, teachers: tuple[str, ...]) -> TermSpec:
     through = cfg.get('through') or ()
     through = (through,) if isinstance(through, str) else tuple(through)
     sides = name, taps[0], teacher, taps[1], cfg.get('neck'), cfg['loss']
-    return TermSpec(*sides, through, cfg.get('query'))
+    return TermSpec(*sides, through, cfg.get('query'), cfg.get('view'))
 
 
 def _is_taken(name: str) -> bool:
@@ -171,6 +173,8 @@ def with_queried(active: list[TermSpec], specs: list[TermSpec]) -> list[TermSpec
 class DistillTerm(BaseModule):
     """One summand of the objective: two taps, an optional neck, a loss.
 
+    With a view, the student runs once more for this term.
+
     Args:
         spec: The term as the config says it.
         student: What the student's tap yields, for its width.
@@ -188,6 +192,7 @@ class DistillTerm(BaseModule):
         query: Of the term whose result the neck gets, or None.
         part: As given.
         neck: The module between the student's tap and the loss, or None.
+        view: The module by which the student looks again, or None.
         loss: ``loss(student, teacher, target=None, mask=None) -> scalar``; one whose
             ``takes_grid`` is True gets the tokens' grid as ``hw``, too, and one whose
             ``takes_mask_ratio`` is, the neck's ``mask_ratio`` or None.
@@ -217,6 +222,9 @@ class DistillTerm(BaseModule):
                         'leave it out, it is inferred'
                     )
             self.neck = _build({**widths, **spec.neck})
+        self.view: Any = None
+        if spec.view is not None:
+            self.view = _build({'in_channels': student.value.shape[-1], **spec.view})
         self.loss: nn.Module = _build(spec.loss)
         self.two_sided = bool(getattr(self.neck, 'two_sided', False))
         if self.two_sided and getattr(self.loss, 'takes_grid', False):
@@ -250,6 +258,7 @@ class DistillTerm(BaseModule):
         teacher: Feature,
         target: Tensor | None,
         made: dict[str, Tensor] | None = None,
+        hidden: Tensor | None = None,
     ) -> Tensor:
         """Return the term's scalar loss.
 
@@ -260,6 +269,7 @@ class DistillTerm(BaseModule):
             target: Labels ``(B,)`` or ``(B, K)``, if the samples have them.
             made: What the terms before have made of the student, by their names; this
                 one's result is added. Defaults to None: no term queries another.
+            hidden: Of a view, which patches it hid, ``(B, N)``. Defaults to None.
 
         Raises:
             ValueError: If a two-sided neck does not return both sides.
@@ -274,6 +284,7 @@ class DistillTerm(BaseModule):
             x, mask = out if isinstance(out, tuple) else (out, None)
         if made is not None:
             made[self.name] = x
+        mask = hidden if mask is None else mask
         extra = {'hw': hw} if getattr(self.loss, 'takes_grid', False) else {}
         if getattr(self.loss, 'takes_mask_ratio', False):
             extra['mask_ratio'] = getattr(self.neck, 'mask_ratio', None)

@@ -10,10 +10,11 @@ from torch import Tensor, nn
 from mmvitkd.models.utils import check_weight
 from mmvitkd.registry import MODELS, SCOPE
 
-from .classes import labels_of
+from .classes import is_headless, labels_of
 from .dry_run import build_terms
 from .finite import check_finite
 from .layer_depth import layer_depth
+from .partial_labels import answers_of, feature_of, labelled_places, zero_loss
 from .preprocessing import find_preprocessing
 from .student import build_preprocessor, keep_names, one_of
 from .tap import Feature, Tap, record
@@ -61,7 +62,8 @@ class ViTKDDistiller(BaseClassifier):
         teachers: Several teachers by name, instead of ``teacher``; a term's tap
             then is ``'name:path'``.
         task_weight: Factor of the student's own losses; at 0 no label is read for
-            them. Defaults to 1.0.
+            them. Where only some images of a batch have labels, they are the mean over
+            those. Defaults to 1.0.
         train_cfg: Batch augments (Mixup, CutMix), as ``ImageClassifier`` takes
             them. Defaults to the student's own.
         data_preprocessor: As for ``ImageClassifier``. Defaults to the student's.
@@ -73,6 +75,8 @@ class ViTKDDistiller(BaseClassifier):
         image_shape: ``(C, H, W)`` of the dry run's images; None without terms.
         observers: Called with the losses of a step, the teachers' outputs and the
             labels, before the backward pass; a hook adds itself.
+        partly_labelled: Whether images with and without labels are trained with. Losses
+            that need labels then pass over images without.
         probe_features: Of every term, its taps' features in the dry run, student's and
             teacher's: without content, for their shapes.
 
@@ -111,6 +115,7 @@ class ViTKDDistiller(BaseClassifier):
         if terms is None:  # the student alone, whatever taught it
             self.task_weight, teacher, teachers = 1.0, None, None
         self.observers: list[Observer] = []
+        self.partly_labelled = False
         with DefaultScope.overwrite_default_scope(SCOPE):
             # first, so that its weights are those of training without teachers
             self.student = (
@@ -118,6 +123,12 @@ class ViTKDDistiller(BaseClassifier):
             )
             self.student.data_preprocessor = self.data_preprocessor
             keep_names(self.student)
+            if self.task_weight and is_headless(self.student):
+                raise ValueError(
+                    f'task_weight={self.task_weight:g}, but the student '
+                    f'({type(self.student).__name__}) has no head that labels could '
+                    'teach: set task_weight=0, or give it a head'
+                )
             if student_cfg.get('pretrained'):
                 find_preprocessing(self.student, True, 'the student')  # which may warn
             with torch.random.fork_rng(devices=[]):
@@ -216,6 +227,8 @@ class ViTKDDistiller(BaseClassifier):
         """
         if mode == 'loss':
             return self.loss(inputs, data_samples)
+        if mode == 'predict':
+            return self.predict(inputs, data_samples)
         return self.student(inputs, data_samples, mode=mode)
 
     def extract_feat(self, inputs: Tensor, **kwargs: Any) -> Any:
@@ -228,7 +241,12 @@ class ViTKDDistiller(BaseClassifier):
         data_samples: list[DataSample] | None = None,
         **kwargs: Any,
     ) -> list[DataSample]:
-        """Predict with the student; arguments as its own method's."""
+        """Predict with the student; arguments as its own method's.
+
+        One without a head predicts nothing: the samples come back as they were.
+        """
+        if is_headless(self.student):
+            return data_samples or [DataSample() for _ in inputs]
         return self.student.predict(inputs, data_samples, **kwargs)
 
     def loss(
@@ -251,31 +269,95 @@ class ViTKDDistiller(BaseClassifier):
         running = with_queried(active, self._specs)
         # first, while no activation of the student is held
         outputs = self.forward_teachers(inputs, data_samples, running)
+        labelled = self._labelled_places(data_samples)
         with record(self.student, self.student_taps) as features:
-            losses = self._task_losses(inputs, data_samples)
+            losses = self._task_losses(inputs, data_samples, labelled)
         outputs |= self.forward_teachers(inputs, data_samples, running, features)
-        target = labels_of(data_samples, self.student)
+        target = None
+        if labelled is None:
+            target = labels_of(data_samples, self.student)
         made: dict[str, Tensor] = {}  # by terms, for those that query them
         for spec in self._specs:
             term, student = self.terms[spec.name], features[spec.student]
             if spec in running:
                 teacher = outputs[spec.teacher_name][spec.teacher]
-                loss = term(student, teacher, target, made)
+                if term.view is not None:
+                    student, hidden, seen = term.view(
+                        self.student, inputs, spec.student
+                    )
+                    teacher = feature_of(teacher, seen)
+                    loss = term(student, teacher, target, made, hidden)
+                elif labelled is not None and getattr(term.loss, 'needs_labels', False):
+                    assert data_samples is not None  # of which some have labels
+                    samples = [data_samples[i] for i in labelled]
+                    loss = self._labelled_term(
+                        term, student, teacher, samples, labelled
+                    )
+                else:
+                    loss = term(student, teacher, target, made)
             else:
-                loss = _zero_loss(student.value, *term.parameters())
+                loss = zero_loss(student.value, *term.parameters())
             losses[f'loss_{spec.name}'] = loss
         check_finite(losses, outputs, features)
         for observer in self.observers:
             observer(losses, outputs, target)
         return losses
 
+    def _labelled_places(
+        self, data_samples: list[DataSample] | None
+    ) -> list[int] | None:
+        """List which images have labels; None where all have, or none is expected to.
+
+        A batch without any is one of a partly labelled training once another batch
+        had some, or a hook has said so by ``partly_labelled``.
+
+        Raises:
+            ValueError: If labels are to be learnt, and there are none.
+        """
+        places = labelled_places(data_samples)
+        if data_samples is None or len(places) == len(data_samples):
+            return None
+        self.partly_labelled |= bool(places)
+        if self.partly_labelled:
+            return places
+        if self.task_weight:
+            raise ValueError(
+                f'no image has a label, but task_weight={self.task_weight:g} learns '
+                'from labels: set model.task_weight=0, by which none is read'
+            )
+        return None
+
+    def _labelled_term(
+        self,
+        term: Any,
+        student: Feature,
+        teacher: Feature,
+        data_samples: list[DataSample],
+        places: list[int],
+    ) -> Tensor:
+        """Compute a term that needs labels of those images that have one."""
+        if not places:
+            return zero_loss(student.value, *term.parameters())
+        target = labels_of(data_samples, self.student)
+        return term(feature_of(student, places), feature_of(teacher, places), target)
+
     def _task_losses(
-        self, inputs: Tensor, data_samples: list[DataSample] | None
+        self,
+        inputs: Tensor,
+        data_samples: list[DataSample] | None,
+        labelled: list[int] | None,
     ) -> dict[str, Tensor]:
         if self.task_weight == 0:
             self.student(inputs)
             return {}
-        losses = self.student.loss(inputs, data_samples)
+        if labelled is None or data_samples is None:
+            losses = self.student.loss(inputs, data_samples)
+        elif not labelled:
+            return {'loss': zero_loss(self.student(inputs))}
+        else:
+            with answers_of(self.student, labelled):
+                samples = [data_samples[i] for i in labelled]
+                losses = self.student.loss(inputs, samples)
         clash = [name for name in self.terms if f'loss_{name}' in losses]
         if clash:
             raise ValueError(
@@ -298,12 +380,3 @@ class ViTKDDistiller(BaseClassifier):
 
 def _is_active(term: nn.Module) -> bool:
     return getattr(term.loss, 'loss_weight', 1) != 0
-
-
-def _zero_loss(*values: Tensor) -> Tensor:
-    """Return 0, of which every value has a gradient of 0.
-
-    DDP expects one for what a term reaches, also while the term is switched off. A
-    sum over no elements stays 0 where ``0 * value`` would be NaN.
-    """
-    return torch.stack([v[None][:0].sum(dtype=torch.float32) for v in values]).sum()

@@ -19,6 +19,8 @@ from .partial_cross_attention_loss import PartialCrossAttentionLoss
 from .probe_loss import ProbeLoss
 from .projector_loss import ProjectorLoss
 from .qkv_relation_loss import QKVRelationLoss
+from .queue_kl_loss import QueueKLLoss
+from .relation_kl_loss import RelationKLLoss
 from .rkd_loss import RKDLoss
 from .smooth_l1_loss import SmoothL1Loss
 from .spectral_loss import SpectralLoss
@@ -47,7 +49,9 @@ __all__ = [
     'ProbeLoss',
     'ProjectorLoss',
     'QKVRelationLoss',
+    'QueueKLLoss',
     'RKDLoss',
+    'RelationKLLoss',
     'SmoothL1Loss',
     'SpectralLoss',
     'ViTKDGenLoss',

@@ -10,6 +10,7 @@ from .grid_pooler import GridPooler
 from .groupwise_linear_neck import GroupwiseLinearNeck
 from .linear_projector import LinearProjector
 from .mgd_projector import MGDProjector
+from .norm_projector import NormProjector
 from .orthogonal_projector import OrthogonalProjector
 from .partial_cross_attention_neck import PartialCrossAttentionNeck
 from .patch_group_neck import PatchGroupNeck
@@ -32,6 +33,7 @@ __all__ = [
     'GroupwiseLinearNeck',
     'LinearProjector',
     'MGDProjector',
+    'NormProjector',
     'OrthogonalProjector',
     'PartialCrossAttentionNeck',
     'PatchGroupNeck',

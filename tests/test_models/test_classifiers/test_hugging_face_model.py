@@ -56,6 +56,17 @@ def test_an_unknown_class_and_a_student(tmp_path):
         HuggingFaceModel(folder, auto_class='AutoModle')
     student = {'type': 'HuggingFaceModel', 'model_name': folder}
     terms = {'t': {**MIMIC, 'student': 'model.layer.0'}}
-    model = build(distiller(tmp_path, student=student, terms=terms))
+    with pytest.raises(ValueError, match='has no head that labels could teach'):
+        build(distiller(tmp_path, student=student, terms=terms))
     with pytest.raises(ValueError, match='no classes to train'):
-        model(torch.randn(2, 3, 32, 32), samples([0, 1]), mode='loss')
+        HuggingFaceModel(folder)(torch.randn(2, 3, 32, 32), mode='loss')
+
+
+def test_a_student_without_labels(tmp_path):
+    folder = saved(tmp_path, 'DINOv3ViT', **TINY)
+    student = {'type': 'HuggingFaceModel', 'model_name': folder}
+    terms = {'t': {**MIMIC, 'student': 'model.layer.0'}}
+    model = build(distiller(tmp_path, student=student, terms=terms, task_weight=0.0))
+    losses = model(torch.randn(2, 3, 32, 32), samples([0, 1]), mode='loss')
+    assert losses['loss_t'] > 0
+    assert len(model(torch.randn(2, 3, 32, 32), samples([0, 1]), mode='predict')) == 2

@@ -1,0 +1,26 @@
+# Proteus on digits, without labels and without a head, after digits_teacher.py.
+#   python tools/train.py configs/proteus/proteus_digits.py
+_base_ = [
+    '../digits/digits_student.py',
+    '../_base_/models/teacher-vit-w128_digits.py',
+    './_base_/terms.py',
+]
+
+model = dict(
+    _delete_=True,
+    type='mmvitkd.ViTKDDistiller',
+    student={**_base_.model, 'head': None},
+    teacher=dict(
+        cfg=_base_.teacher_model,
+        checkpoint='work_dirs/digits_teacher/epoch_40.pth',
+    ),
+    task_weight=0,
+    terms=_base_.proteus_terms,
+)
+
+train_dataloader = dict(dataset=dict(num_labels=None))  # all 700 images
+# 57 ep * 14 iters/ep = 798 iters, as many as with 200 images
+train_cfg = dict(max_epochs=57, val_interval=19)
+val_evaluator = test_evaluator = []  # without a head, the hook below validates
+custom_hooks = [dict(type='mmvitkd.FeatureProbeHook', k=20)]
+default_hooks = dict(checkpoint=dict(save_best='knn20/top1'))
