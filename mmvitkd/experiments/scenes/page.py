@@ -134,8 +134,13 @@ def findings(rows: Sequence[Row]) -> list[str]:
     return said
 
 
-def power(rows: Sequence[Row]) -> str:
-    """Say what differences could be told, and how many seeds a point needs."""
+def power(rows: Sequence[Row], page: str) -> str:
+    """Say what differences could be told, and how many seeds a point needs.
+
+    Args:
+        rows: Of the table.
+        page: The name of the page, beside which its tables' folder lies.
+    """
     lines = []
     for metric in dict.fromkeys(row.metric for row in rows):
         mine = {row.init: row for row in rows if row.metric == metric}
@@ -160,7 +165,8 @@ def power(rows: Sequence[Row]) -> str:
     if not lines:
         return ''
     columns = dict(zip(POWER_COLUMNS, zip(*lines, strict=True), strict=True))
-    return f'## Power\n\n{POWER_LEGEND}\n\n{markdown_table(columns)}'
+    legend = f'{POWER_LEGEND} Every fine-tuning is in [`runs.csv`]({page}/runs.csv).'
+    return f'## Power\n\n{legend}\n\n{markdown_table(columns)}'
 
 
 def write(
@@ -188,17 +194,19 @@ def write(
     table = markdown_table(columns)
     failed = [f'- {run.name}: {why}' for run in runs if (why := run.failure())]
     done = sum(bool(run.result()) for run in runs)
+    scenes = runs[0].setting.cfg.scenes
     legend = LEGEND.format(classes=text.classes, page=text.page)
     parts = [
         f'# {text.title}',
-        text.introduction.format(**{'tuning': False, **runs[0].setting.cfg.scenes}),
+        text.introduction.format(**scenes),
+        TUNING if 'tuning' in scenes else '',
         table,
         f'{legend} {statistics_legend(row.difference for row in rows)}',
         '\n'.join(findings(rows)) or 'Nothing can be compared yet.',
         'Runs that failed:\n\n' + '\n'.join(failed) if failed else '',
         f'`{command}`: {done} of {len(runs)} fine-tunings are finished; '
         f'{made_by(runs)}.',
-        power(rows) if paired else '',
+        power(rows, text.page) if paired else '',
         *(PICTURES[task].format(page=text.page) for task in drawn),
     ]
     print(table)
@@ -239,6 +247,9 @@ LEGEND = """\
 In percent. Box and mask AP are COCO's, mean over IoU 0.50 to 0.95; mIoU is over the
 background and the ten {classes}. Every seed's numbers are in
 [`{page}.csv`]({page}/{page}.csv)."""
+
+TUNING = """\
+**Not a result**: these scenes show validation images, to choose settings by."""
 
 POWER_COLUMNS = (
     *('metric', 'told', 'by seeds', f'seeds for {POINT:.0f} point'),
