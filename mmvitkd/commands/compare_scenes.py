@@ -56,6 +56,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             type=int,
             help=f'{purpose}. Default: {", ".join(numbers)}',
         )
+    parser.add_argument(
+        '--baseline-only',
+        action='store_true',
+        help='fine-tune the student without distillation alone: to choose settings by, '
+        'on scenes drawn with --tuning',
+    )
     shared.add_max_epochs(parser)
     shared.add_running(parser, 'work_dirs/digit-scenes', ELSEWHERE)
     parser.add_argument(

@@ -244,12 +244,22 @@ def seeds_needed(difference: float, spread: float, groups: int) -> int:
             f'{difference}, {spread} and {groups}'
         )
     seeds = 2
-    while True:
-        freedom = groups * (seeds - 1)
-        error = spread * math.sqrt(2 / seeds)
-        if _detectable(dunnett_critical(groups, freedom), freedom) * error < difference:
-            return seeds
+    while detectable_difference(seeds, spread, groups) >= difference:
         seeds += 1
+    return seeds
+
+
+def detectable_difference(seeds: int, spread: float, groups: int) -> float:
+    """Return what so many paired seeds tell, at the level and power here.
+
+    Args:
+        seeds: Two at least.
+        spread: As for :func:`seeds_needed`.
+        groups: As for :func:`seeds_needed`.
+    """
+    freedom = groups * (seeds - 1)
+    error = spread * math.sqrt(2 / seeds)
+    return _detectable(dunnett_critical(groups, freedom), freedom) * error
 
 
 def _all_constant(groups: Groups, baseline: Sequence[float]) -> bool:

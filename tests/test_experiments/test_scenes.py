@@ -10,7 +10,11 @@ from mmengine.config import Config
 
 from mmvitkd.experiments.run import Run, Setting
 from mmvitkd.experiments.scenes.trainings import INITS, STRIDE, FineTuning, plan
-from mmvitkd.utils.statistics import compare_paired
+from mmvitkd.utils.statistics import (
+    compare_paired,
+    detectable_difference,
+    seeds_needed,
+)
 
 pytestmark = pytest.mark.onedl_only  # the page's pictures want mmdet's pycocotools
 
@@ -104,6 +108,23 @@ def test_the_page_says_what_could_be_told(runs, tmp_path):
         for student, pair in enumerate(pairs)
         for again, value in enumerate(pair)
     }
+
+
+def test_the_baseline_alone_says_how_many_seeds_its_spread_asks_for(runs, tmp_path):
+    """As if the students of a seed had nothing in common."""
+    from mmvitkd.experiments.scenes.page import rows_of, write
+
+    mine = [run for run in runs if run.init == 'plain']
+    found = rows_of(mine, 2, paired=True)
+    write(found, mine, [], 'compare', tmp_path, 'fashion-mnist', True)
+    page = (tmp_path / 'downstream-fashion-mnist.md').read_text()
+    assert 'Nothing is compared.' in page
+    power = page.partition('## Power')[2]
+    line = next(one for one in power.splitlines() if one.startswith('| box AP'))
+    told, seeds, needed = line.strip('| ').split(' | ')[1:4]
+    spread = (28 / 3) ** 0.5  # of the means 41, 45 and 39
+    assert (told, seeds) == (f'{detectable_difference(3, spread, 2):.2f}', '3')
+    assert int(needed) == seeds_needed(1, spread, 2)
 
 
 @pytest.mark.parametrize('dataset', ['digits', 'fashion-mnist'])

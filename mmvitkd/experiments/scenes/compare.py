@@ -10,7 +10,7 @@ from ..run import Run, in_order
 from . import PROTOCOLS
 from .draw import read_summary
 from .texts import TEXTS
-from .trainings import TASKS, FineTuning, plan, test
+from .trainings import BASELINE, INITS, TASKS, FineTuning, plan, test
 
 
 def compare(args: argparse.Namespace) -> bool:
@@ -28,7 +28,13 @@ def compare(args: argparse.Namespace) -> bool:
             f'with them, got {args.dataset}'
         )
     runs = plan(
-        args.tasks, args.seeds, args.fine_tunings, root, scenes, args.max_epochs
+        args.tasks,
+        args.seeds,
+        args.fine_tunings,
+        root,
+        scenes,
+        args.max_epochs,
+        [BASELINE] if args.baseline_only else INITS,
     )
     if not (args.dry_run or args.report_only):
         # here what otherwise every run would import in its process
@@ -76,6 +82,8 @@ def _command(args: argparse.Namespace) -> str:
     command += f' --seeds {args.seeds}'
     if args.fine_tunings > 1:
         command += f' --fine-tunings {args.fine_tunings}'
+    if args.baseline_only:
+        command += ' --baseline-only'
     if len(args.tasks) < len(TASKS):
         command += f' --tasks {" ".join(args.tasks)}'
     if args.max_epochs is not None:

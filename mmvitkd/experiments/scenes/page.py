@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import stdev
 
 from mmvitkd.utils.statistics import (
     POWER,
     Difference,
+    detectable_difference,
     format_mean,
     nested_spread,
     paired_spread,
@@ -82,7 +84,7 @@ def rows_of(
     for task in dict.fromkeys(run.task for run in runs):
         single = {
             init: collect(run for run in runs if (run.task, run.init) == (task, init))
-            for init in INITS
+            for init in dict.fromkeys(run.init for run in runs)
         }
         measured = {init: average(one, fine_tunings) for init, one in single.items()}
         for metric in TASKS[task].metrics:
@@ -146,18 +148,21 @@ def power(rows: Sequence[Row], page: str) -> str:
         mine = {row.init: row for row in rows if row.metric == metric}
         by_seed = {init: row.measured.by_seed(metric) for init, row in mine.items()}
         baseline = by_seed.pop(BASELINE)
+        seeds = len(set(baseline).intersection(*by_seed.values()))
+        groups = len(by_seed) or len(INITS) - 1
         spread = paired_spread(by_seed, baseline)
-        told = [one.detectable for row in mine.values() if (one := row.difference)]
-        if not (spread and told):
+        if not by_seed and seeds > 1:  # as if pairs had nothing in common
+            spread = stdev(baseline.values())
+        if not spread:
             continue
         single = mine[BASELINE].by_student()
         between, within = nested_spread(single) or (None, None)
         lines.append(
             (
                 metric,
-                number(told[0], '.2f'),
-                str(len(set(baseline).intersection(*by_seed.values()))),
-                str(seeds_needed(POINT, spread, len(by_seed))),
+                number(detectable_difference(seeds, spread, groups), '.2f'),
+                str(seeds),
+                str(seeds_needed(POINT, spread, groups)),
                 number(between, '.2f'),
                 number(within, '.2f'),
             )
@@ -165,7 +170,10 @@ def power(rows: Sequence[Row], page: str) -> str:
     if not lines:
         return ''
     columns = dict(zip(POWER_COLUMNS, zip(*lines, strict=True), strict=True))
-    legend = f'{POWER_LEGEND} Every fine-tuning is in [`runs.csv`]({page}/runs.csv).'
+    alone = ' ' + ALONE if {row.init for row in rows} == {BASELINE} else ''
+    legend = (
+        f'{POWER_LEGEND}{alone} Every fine-tuning is in [`runs.csv`]({page}/runs.csv).'
+    )
     return f'## Power\n\n{legend}\n\n{markdown_table(columns)}'
 
 
@@ -202,7 +210,7 @@ def write(
         TUNING if 'tuning' in scenes else '',
         table,
         f'{legend} {statistics_legend(row.difference for row in rows)}',
-        '\n'.join(findings(rows)) or 'Nothing can be compared yet.',
+        '\n'.join(findings(rows)) or 'Nothing is compared.',
         'Runs that failed:\n\n' + '\n'.join(failed) if failed else '',
         f'`{command}`: {done} of {len(runs)} fine-tunings are finished; '
         f'{made_by(runs)}.',
@@ -247,6 +255,10 @@ LEGEND = """\
 In percent. Box and mask AP are COCO's, mean over IoU 0.50 to 0.95; mIoU is over the
 background and the ten {classes}. Every seed's numbers are in
 [`{page}.csv`]({page}/{page}.csv)."""
+
+ALONE = """\
+With the baseline alone, the former are as if students of one seed had nothing in
+common."""
 
 TUNING = """\
 **Not a result**: these scenes show validation images, to choose settings by."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,6 +129,7 @@ def plan(
     root: Path,
     scenes: Path,
     max_epochs: int | None,
+    inits: Iterable[str] = INITS,
 ) -> list[FineTuning]:
     """List the fine-tunings, seed by seed; each seed has students of its own."""
     summary = read_summary(scenes)
@@ -139,7 +141,7 @@ def plan(
         drawn['tuning'] = True
     settings = {}
     for task in tasks:
-        for init in INITS:
+        for init in inits:
             path = TASKS[task].config(dataset, init)
             cfg = cut(Config.fromfile(path), max_epochs)
             cfg.scenes = drawn
