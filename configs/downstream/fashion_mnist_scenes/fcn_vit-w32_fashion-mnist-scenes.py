@@ -12,4 +12,7 @@ model = dict(
         init_cfg=dict(checkpoint='work_dirs/fashion-mnist_student/epoch_100.pth')
     )
 )
+
+# 8 ep = 2000 iters * 4 images/iter / 1000 images/ep
+train_cfg = dict(max_epochs=8, val_interval=8)
 optim_wrapper = dict(optimizer=dict(lr=3e-3))

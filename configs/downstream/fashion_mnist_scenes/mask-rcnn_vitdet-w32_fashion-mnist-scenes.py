@@ -12,3 +12,6 @@ model = dict(
         init_cfg=dict(checkpoint='work_dirs/fashion-mnist_student/epoch_100.pth')
     )
 )
+
+# 6 ep = 1500 iters * 4 images/iter / 1000 images/ep
+train_cfg = dict(max_epochs=6, val_interval=6)

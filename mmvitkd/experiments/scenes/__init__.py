@@ -16,5 +16,5 @@ class Protocol(NamedTuple):
 
 PROTOCOLS = {
     'digits': Protocol('digit-scenes', 300, 100, 3, 1, False),
-    'fashion-mnist': Protocol('fashion-mnist-scenes', 1000, 3000, 8, 2, True),
+    'fashion-mnist': Protocol('fashion-mnist-scenes', 1000, 2000, 6, 2, True),
 }
