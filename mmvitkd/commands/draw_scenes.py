@@ -1,13 +1,15 @@
-"""Draw a small data set for detection and segmentation: digits over photographs.
+"""Draw a small data set for detection and segmentation: images over photographs.
 
     python -m mmvitkd draw-scenes data/digit-scenes
+    python -m mmvitkd draw-scenes data/fashion-mnist-scenes --dataset fashion-mnist
 
-Every scene holds a few of scikit-learn's scanned digits, enlarged to different sizes,
-over part of a photograph that comes with scikit-learn or scikit-image. OUT/coco has
-the scenes with boxes and masks in COCO's format, OUT/ade the same scenes with label
-maps in ADE20K's. Nothing is downloaded.
+Every scene holds a few of scikit-learn's scanned digits, or of Fashion-MNIST's
+articles, enlarged to different sizes, over part of a photograph that comes with
+scikit-learn or scikit-image. OUT/coco has the scenes with boxes and masks in COCO's
+format, OUT/ade the same scenes with label maps in ADE20K's. Nothing is downloaded but
+Fashion-MNIST, where it isn't there.
 
-Scenes to train on and to validate on share neither scans nor photographs. The same
+Scenes to train on and to validate on share neither images nor photographs. The same
 seed gives the same scenes; with a larger number of them, the first stay the same.
 """
 
@@ -15,18 +17,33 @@ import argparse
 import sys
 from pathlib import Path
 
+from mmvitkd.experiments.scenes import PROTOCOLS
+
 from .experiment_options import check_positive
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument('out', type=Path, help='folder of the data set, made if needed')
-    parser.add_argument('--seed', type=int, default=0, help='Default: 0')
     parser.add_argument(
-        '--train', type=int, default=300, help='scenes to train on. Default: 300'
+        '--dataset',
+        choices=PROTOCOLS,
+        default='digits',
+        help="whose images are drawn. Default: '%(default)s'",
     )
+    parser.add_argument('--seed', type=int, default=0, help='Default: 0')
+    for name, purpose in (('train', 'train'), ('val', 'validate')):
+        numbers = [f'{getattr(p, name)} of {d}' for d, p in PROTOCOLS.items()]
+        parser.add_argument(
+            f'--{name}',
+            type=int,
+            help=f'scenes to {purpose} on. Default: {", ".join(numbers)}',
+        )
     parser.add_argument(
-        '--val', type=int, default=100, help='scenes to validate on. Default: 100'
+        '--tuning',
+        action='store_true',
+        help='the scenes to validate on show validation images instead of test images, '
+        'over photographs of their own: to choose settings by',
     )
 
 
@@ -42,6 +59,8 @@ def run(args: argparse.Namespace) -> None:
     try:
         from mmvitkd.experiments.scenes.draw import draw_scenes
 
-        draw_scenes(args.out, args.seed, args.train, args.val)
+        draw_scenes(
+            args.out, args.dataset, args.seed, args.train, args.val, args.tuning
+        )
     except (ValueError, ImportError) as error:
         sys.exit(f'error: {error}')

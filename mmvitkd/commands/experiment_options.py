@@ -18,8 +18,17 @@ def add_max_epochs(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_running(parser: argparse.ArgumentParser, work_dir: str) -> None:
-    """Add what runs are done by, whether, and where."""
+def add_running(
+    parser: argparse.ArgumentParser, work_dir: str, elsewhere: str = ''
+) -> None:
+    """Add what runs are done by, whether, and where.
+
+    Args:
+        parser: Of the command.
+        work_dir: The default folder.
+        elsewhere: When it is another, which the command then sees to: ``args.work_dir``
+            is None without the option. Defaults to ``''``: never.
+    """
     parser.add_argument(
         '--gpus',
         type=int,
@@ -52,8 +61,8 @@ def add_running(parser: argparse.ArgumentParser, work_dir: str) -> None:
     parser.add_argument(
         '--work-dir',
         type=Path,
-        default=Path(work_dir),
-        help="folder of the runs. Default: '%(default)s'",
+        default=None if elsewhere else Path(work_dir),
+        help=f"folder of the runs. Default: '{work_dir}'{elsewhere}",
     )
 
 

@@ -79,9 +79,14 @@ class Spread(NamedTuple):
 
 
 def measure(setting: Setting, seeds: Iterable[int], root: Path) -> Measured:
-    """Collect what is there; nothing is filled in."""
+    """Collect what is there of a setting; nothing is filled in."""
+    return collect(Run(setting, seed, root) for seed in seeds)
+
+
+def collect(runs: Iterable[Run]) -> Measured:
+    """Collect what is there of runs that differ in their seeds alone."""
     rows, failures = [], {}
-    for run in (Run(setting, seed, root) for seed in seeds):
+    for run in runs:
         result = run.result()
         if result is None:
             if reason := run.failure():

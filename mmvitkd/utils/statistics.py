@@ -128,9 +128,8 @@ def compare_paired(
         return {
             name: _certain(float(one)) for name, one in zip(filled, values, strict=True)
         }
-    residual = table - table.mean(0) - table.mean(1, keepdims=True) + table.mean()
-    freedom = (table.shape[0] - 1) * (table.shape[1] - 1)
-    error = math.sqrt(2 * float((residual**2).sum()) / freedom / len(shared))
+    spread, freedom = _residual_spread(table)
+    error = spread * math.sqrt(2 / len(shared))
     count = len(filled)
     critical = dunnett_critical(count, freedom)
     for name, values in zip(filled, table[1:], strict=True):
@@ -148,6 +147,46 @@ def compare_paired(
             PAIRED,
         )
     return found
+
+
+def _residual_spread(table: np.ndarray) -> tuple[float, int]:
+    """Return the standard deviation within groups by seeds, seeds taken out, and its
+    degrees of freedom."""
+    residual = table - table.mean(0) - table.mean(1, keepdims=True) + table.mean()
+    freedom = (table.shape[0] - 1) * (table.shape[1] - 1)
+    return math.sqrt(float((residual**2).sum()) / freedom), freedom
+
+
+def paired_spread(groups: Mapping[str, BySeed], baseline: BySeed) -> float | None:
+    """Return the standard deviation of a value, that between seeds taken out.
+
+    As :func:`compare_paired` estimates it, for :func:`seeds_needed`; None with fewer
+    than two seeds that all have.
+    """
+    filled = [values for values in groups.values() if values]
+    shared = set(baseline).intersection(*filled)
+    if not filled or len(shared) < 2:
+        return None
+    table = [[one[seed] for seed in shared] for one in (baseline, *filled)]
+    return _residual_spread(np.array(table))[0]
+
+
+def nested_spread(values: Mapping[int, Sequence[float]]) -> tuple[float, float] | None:
+    """Split the spread of values that were measured several times by seed.
+
+    Args:
+        values: By seed, as many as for any other.
+
+    Returns:
+        The standard deviation between seeds, that of the means that is due to the other
+        taken out, and that within seeds; None with fewer than two of either.
+    """
+    if len(values) < 2 or min(map(len, values.values())) < 2:
+        return None
+    within = mean(variance(one) for one in values.values())
+    repeats = len(next(iter(values.values())))
+    between = variance([mean(one) for one in values.values()]) - within / repeats
+    return math.sqrt(max(between, 0.0)), math.sqrt(within)
 
 
 def _mean_difference(values: BySeed, baseline: BySeed) -> float:
@@ -205,12 +244,22 @@ def seeds_needed(difference: float, spread: float, groups: int) -> int:
             f'{difference}, {spread} and {groups}'
         )
     seeds = 2
-    while True:
-        freedom = groups * (seeds - 1)
-        error = spread * math.sqrt(2 / seeds)
-        if _detectable(dunnett_critical(groups, freedom), freedom) * error < difference:
-            return seeds
+    while detectable_difference(seeds, spread, groups) >= difference:
         seeds += 1
+    return seeds
+
+
+def detectable_difference(seeds: int, spread: float, groups: int) -> float:
+    """Return what so many paired seeds tell, at the level and power here.
+
+    Args:
+        seeds: Two at least.
+        spread: As for :func:`seeds_needed`.
+        groups: As for :func:`seeds_needed`.
+    """
+    freedom = groups * (seeds - 1)
+    error = spread * math.sqrt(2 / seeds)
+    return _detectable(dunnett_critical(groups, freedom), freedom) * error
 
 
 def _all_constant(groups: Groups, baseline: Sequence[float]) -> bool:

@@ -19,6 +19,8 @@ from mmvitkd.utils.statistics import (
     format_mean,
     hedges_g,
     holm,
+    nested_spread,
+    paired_spread,
     seeds_needed,
 )
 
@@ -237,6 +239,22 @@ def test_the_residual_is_that_of_groups_by_seeds():
     half = dunnett_critical(2, 4) * error
     assert found['a'].high - found['a'].value == pytest.approx(half)
     assert found['b'].value == pytest.approx(13 / 3 - 1)
+    spread = paired_spread(groups, by_seed([1.0, 1.0, 1.0]))
+    assert spread == pytest.approx(math.sqrt(10 / 9 / 4))
+    assert paired_spread(groups, {0: 1.0}) is None
+    assert paired_spread({}, by_seed([1.0, 1.0])) is None
+
+
+def test_spread_of_fine_tunings_is_taken_out_of_that_of_students():
+    """Pairs of variance 2 with the means 1, 3 and 8, whose variance is 13."""
+    pairs = {0: [0.0, 2.0], 1: [2.0, 4.0], 2: [7.0, 9.0]}
+    between, within = nested_spread(pairs)
+    assert within == pytest.approx(math.sqrt(2))
+    assert between == pytest.approx(math.sqrt(13 - 2 / 2))
+    # means that differ less than the fine-tunings account for
+    assert nested_spread({0: [0.0, 2.0], 1: [0.5, 2.5]})[0] == 0
+    assert nested_spread({0: [1.0], 1: [2.0]}) is None
+    assert nested_spread({0: [1.0, 2.0]}) is None
 
 
 @pytest.mark.parametrize(

@@ -7,18 +7,35 @@ from collections.abc import Sequence
 
 from ..execution import choose_launcher, execute
 from ..run import Run, in_order
-from .trainings import TASKS, FineTuning, plan, test
+from . import PROTOCOLS
+from .draw import read_summary
+from .texts import TEXTS
+from .trainings import BASELINE, INITS, TASKS, FineTuning, plan, test
 
 
 def compare(args: argparse.Namespace) -> bool:
     """Run the fine-tunings and write what came out; return whether a run failed.
 
     Raises:
-        ValueError: If another call works in the folder.
+        ValueError: If another call works in the folder, or the scenes are of another
+            data set.
     """
     launcher = choose_launcher(args)
     root, scenes = args.work_dir, args.scenes.resolve()
-    runs = plan(args.tasks, args.seeds, root, scenes, args.max_epochs)
+    if (held := read_summary(scenes)['dataset']) != args.dataset:
+        raise ValueError(
+            f"--scenes '{args.scenes}' holds scenes of {held}: --dataset {held} goes "
+            f'with them, got {args.dataset}'
+        )
+    runs = plan(
+        args.tasks,
+        args.seeds,
+        args.fine_tunings,
+        root,
+        scenes,
+        args.max_epochs,
+        [BASELINE] if args.baseline_only else INITS,
+    )
     if not (args.dry_run or args.report_only):
         # here what otherwise every run would import in its process
         import mmdet.apis
@@ -50,13 +67,23 @@ def _write(runs: Sequence[FineTuning], args: argparse.Namespace) -> None:
     from . import page  # which needs pycocotools
     from .pictures import draw
 
+    paired = PROTOCOLS[args.dataset].paired
     out = args.out or args.work_dir / 'results'
-    drawn = [task for task in args.tasks if draw(task, runs, out / 'downstream' / task)]
-    page.write(page.rows_of(runs), runs, drawn, _command(args), out)
+    folder = out / TEXTS[args.dataset].page
+    drawn = [task for task in args.tasks if draw(task, runs, folder / task)]
+    rows = page.rows_of(runs, args.fine_tunings, paired)
+    page.write(rows, runs, drawn, _command(args), out, args.dataset, paired)
 
 
 def _command(args: argparse.Namespace) -> str:
-    command = f'python -m mmvitkd compare-scenes --seeds {args.seeds}'
+    command = 'python -m mmvitkd compare-scenes'
+    if args.dataset != 'digits':
+        command += f' --dataset {args.dataset}'
+    command += f' --seeds {args.seeds}'
+    if args.fine_tunings > 1:
+        command += f' --fine-tunings {args.fine_tunings}'
+    if args.baseline_only:
+        command += ' --baseline-only'
     if len(args.tasks) < len(TASKS):
         command += f' --tasks {" ".join(args.tasks)}'
     if args.max_epochs is not None:

@@ -11,13 +11,13 @@ import numpy as np
 from PIL import Image
 
 from .scene import SIZE, Scene
+from .sources import Source
 
-NAMES = tuple('0123456789')
 # values of ADE20K's annotations: 0 is what nobody labelled, classes begin at 1
-UNLABELLED, BACKGROUND, FIRST_DIGIT = 0, 1, 2
+UNLABELLED, BACKGROUND, FIRST_CLASS = 0, 1, 2
 
 
-def write_coco(scenes: list[Scene], root: Path, split: str) -> None:
+def write_coco(scenes: list[Scene], root: Path, split: str, source: Source) -> None:
     """Write ``<split>2017/*.jpg`` and ``annotations/instances_<split>2017.json``."""
     folder = root / f'{split}2017'
     folder.mkdir(parents=True)
@@ -35,25 +35,25 @@ def write_coco(scenes: list[Scene], root: Path, split: str) -> None:
                 'photograph': scene.photograph,
             }
         )
-        for digit in scene.digits:
+        for one in scene.instances:
             annotations.append(
                 {
                     'id': len(annotations) + 1,
                     'image_id': number,
-                    'category_id': digit.label + 1,
-                    'bbox': list(digit.box),
-                    'area': int(digit.mask.sum()),
-                    'segmentation': run_lengths(digit.mask),
+                    'category_id': one.label + 1,
+                    'bbox': list(one.box),
+                    'area': int(one.mask.sum()),
+                    'segmentation': run_lengths(one.mask),
                     'iscrowd': 0,
-                    'scan': digit.scan,
+                    source.key: one.image,
                 }
             )
     categories = [
-        {'id': i, 'name': name, 'supercategory': 'digit'}
-        for i, name in enumerate(NAMES, 1)
+        {'id': i, 'name': name, 'supercategory': source.kind}
+        for i, name in enumerate(source.classes, 1)
     ]
     data = {
-        'info': {'description': 'Digit scenes'},
+        'info': {'description': source.title},
         'images': images,
         'annotations': annotations,
         'categories': categories,
@@ -78,8 +78,8 @@ def label_map(scene: Scene) -> np.ndarray:
     """Label every pixel; return uint8 ``(SIZE, SIZE)`` as in ADE20K's files."""
     labels = np.full((SIZE, SIZE), BACKGROUND, np.uint8)
     labels[scene.rim] = UNLABELLED
-    for digit in scene.digits:
-        labels[digit.mask] = FIRST_DIGIT + digit.label
+    for one in scene.instances:
+        labels[one.mask] = FIRST_CLASS + one.label
     return labels
 
 
@@ -92,5 +92,5 @@ def run_lengths(mask: np.ndarray) -> dict[str, list[int]]:
 
 
 def save_jpeg(image: np.ndarray, path: Path) -> None:
-    """Save RGB without halved colours, which would fringe the small digits."""
+    """Save RGB without halved colours, which would fringe the small images."""
     Image.fromarray(image).save(path, quality=95, subsampling=0)

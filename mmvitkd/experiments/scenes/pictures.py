@@ -18,12 +18,12 @@ from torchvision.ops import nms
 
 from mmvitkd.inspection.style import save, style
 
-from .formats import FIRST_DIGIT, NAMES
+from .formats import FIRST_CLASS
 from .trainings import INITS, TASKS, FineTuning
 
 SCORE = 0.3  # of the detections that are drawn, at least
 OVERLAP = 0.5  # of two boxes, at most; else the surer one is drawn
-COLOURS = plt.get_cmap('tab10').colors  # type: ignore[attr-defined]  # of ten digits
+COLOURS = plt.get_cmap('tab10').colors  # type: ignore[attr-defined]  # of ten classes
 TRUTH = 'truth'
 
 
@@ -37,6 +37,7 @@ def draw(task: str, runs: Sequence[FineTuning], stem: Path) -> bool:
     columns = {TRUTH: read(None, scenes)}
     columns |= {INITS[init]: read(run, scenes) for init, run in first.items()}
     chosen = one_of_each(scenes)
+    names = class_names(scenes)
     size = (2 * len(columns), 2 * len(chosen) + 0.5)
     with style():
         figure, axes = plt.subplots(
@@ -46,12 +47,13 @@ def draw(task: str, runs: Sequence[FineTuning], stem: Path) -> bool:
             image = np.array(Image.open(scenes / 'coco' / 'val2017' / file))
             for cell, found in zip(row, columns.values(), strict=True):
                 cell.imshow(image)
-                paint(cell, found[number])
+                paint(cell, found[number], names)
                 cell.axis('off')
         for cell, name in zip(axes[0], columns, strict=True):
             cell.set_title(name)
-        legend = [Patch(color=COLOURS[i], label=name) for i, name in enumerate(NAMES)]
-        figure.legend(handles=legend, loc='outside lower center', ncols=10)
+        legend = [Patch(color=COLOURS[i], label=name) for i, name in enumerate(names)]
+        columns_of_it = 10 if max(map(len, names)) < 3 else 5
+        figure.legend(handles=legend, loc='outside lower center', ncols=columns_of_it)
         save(figure, stem, ('png',))
     return True
 
@@ -60,6 +62,11 @@ def read_annotations(scenes: Path) -> dict[str, Any]:
     """Read the test scenes' COCO file."""
     file = scenes / 'coco' / 'annotations' / 'instances_val2017.json'
     return json.loads(file.read_text())
+
+
+def class_names(scenes: Path) -> list[str]:
+    """Read the names of the classes."""
+    return [category['name'] for category in read_annotations(scenes)['categories']]
 
 
 def one_of_each(scenes: Path) -> dict[int, str]:
@@ -101,7 +108,7 @@ def read_instances(run: FineTuning | None, scenes: Path) -> dict[int, Instances]
     return found
 
 
-def paint_instances(axes: Axes, instances: Instances) -> None:
+def paint_instances(axes: Axes, instances: Instances, names: list[str]) -> None:
     """Paint boxes, masks and labels over a scene."""
     for label, (left, top, right, bottom), mask, score in instances:
         overlay = np.zeros((*mask.shape, 4))
@@ -117,7 +124,8 @@ def paint_instances(axes: Axes, instances: Instances) -> None:
                 lw=1.2,
             )
         )
-        text = NAMES[label] if score is None else f'{NAMES[label]} {score:.2f}'
+        name = names[label]
+        text = name if score is None else f'{name} {score:.2f}'
         axes.text(
             left,
             top,
@@ -138,11 +146,11 @@ def read_maps(run: FineTuning | None, scenes: Path) -> dict[int, np.ndarray]:
     return {int(file.stem[-8:]): np.array(Image.open(file)) for file in files}
 
 
-def paint_map(axes: Axes, labels: np.ndarray) -> None:
-    """Paint the digits' pixels over a scene."""
+def paint_map(axes: Axes, labels: np.ndarray, names: list[str]) -> None:
+    """Paint the classes' pixels over a scene."""
     overlay = np.zeros((*labels.shape, 4))
-    for digit, colour in enumerate(COLOURS):
-        overlay[labels == FIRST_DIGIT + digit] = (*colour, 0.85)
+    for label, colour in zip(range(len(names)), COLOURS, strict=True):
+        overlay[labels == FIRST_CLASS + label] = (*colour, 0.85)
     axes.imshow(overlay)
 
 

@@ -1,4 +1,4 @@
-"""Draw a scene: scanned digits at different scales over a photograph."""
+"""Draw a scene: images of a data set at different scales over a photograph."""
 
 from __future__ import annotations
 
@@ -8,22 +8,25 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-SIZE = 96  # pixels along a scene's side
-SCALES = (18, 48)  # pixels along a digit's side, the smallest and the largest
-COUNTS = (2, 4)  # digits of a scene, the fewest and the most
-GAP = 2  # pixels between digits, at least
-TRIES = 60  # places that are tried for a digit
+from .sources import Paint
 
-# shares of ink in a pixel: a digit's from INK on; its soft rim from RIM on
-INK, RIM = 0.5, 0.2
+SIZE = 96  # pixels along a scene's side
+SCALES = (18, 48)  # pixels along an image's side, the smallest and the largest
+COUNTS = (2, 4)  # instances of a scene, the fewest and the most
+GAP = 2  # pixels between images, at least
+TRIES = 60  # places that are tried for an image
+
+# shares of a pixel that are covered: an instance's from COVERED on; its soft rim from
+# RIM on
+COVERED, RIM = 0.5, 0.2
 
 
 @dataclass(frozen=True)
-class Digit:
-    """A digit of a scene."""
+class Instance:
+    """An image of the data set in a scene."""
 
     label: int  # 0 to 9
-    scan: int  # its place among scikit-learn's 1,797 scans
+    image: int  # its place in the data set
     mask: np.ndarray  # True where it is, bool (SIZE, SIZE)
 
     @property
@@ -38,53 +41,54 @@ class Scene:
     """An image with all that is known of it."""
 
     image: np.ndarray  # RGB, uint8 (SIZE, SIZE, 3)
-    digits: tuple[Digit, ...]  # whose masks do not overlap
-    # True where a stroke fades out, neither digit nor background, bool (SIZE, SIZE)
+    instances: tuple[Instance, ...]  # whose masks do not overlap
+    # True where one fades out, neither instance nor background, bool (SIZE, SIZE)
     rim: np.ndarray
-    photograph: str  # name of the one behind the digits
+    photograph: str  # name of the one behind
 
 
 def draw_scene(
     rng: np.random.RandomState,
     photographs: dict[str, np.ndarray],
-    scans: np.ndarray,
+    images: np.ndarray,
     labels: np.ndarray,
     choice: Sequence[int],
+    paint: Paint,
 ) -> Scene:
     """Draw one scene.
 
     Args:
         rng: All that is random.
         photographs: RGB, uint8 ``(H, W, 3)``, by name.
-        scans: Grey, uint8 ``(N, 8, 8)``.
-        labels: Of the scans, ``(N, )``.
-        choice: The scans that may be drawn.
+        images: Grey, uint8 ``(N, H, W)``.
+        labels: Of the images, ``(N, )``.
+        choice: The images that may be drawn.
+        paint: Enlarges one of them.
     """
     name = sorted(photographs)[rng.randint(len(photographs))]
-    image = background(rng, photographs[name])
+    scene = background(rng, photographs[name])
     taken = np.zeros((SIZE, SIZE), bool)
     rim = np.zeros((SIZE, SIZE), bool)
-    digits: list[Digit] = []
+    instances: list[Instance] = []
     for side in sides(rng):
         place = find_place(rng, taken, side)
         if place is None:
             continue
-        scan = int(choice[rng.randint(len(choice))])
+        image = int(choice[rng.randint(len(choice))])
         y, x = place
         window = slice(y, y + side), slice(x, x + side)
-        share = enlarge(scans[scan], side)
-        colour = rng.uniform(190, 255) + rng.uniform(-25, 25, 3)
-        image[window] += share[..., None] * (colour.clip(0, 255) - image[window])
+        share, colour = paint(rng, images[image], side)
+        scene[window] += share[..., None] * (colour - scene[window])
         mask = np.zeros((SIZE, SIZE), bool)
-        mask[window] = share >= INK
-        rim[window] |= (share >= RIM) & (share < INK)
+        mask[window] = share >= COVERED
+        rim[window] |= (share >= RIM) & (share < COVERED)
         taken[window] = True
-        digits.append(Digit(int(labels[scan]), scan, mask))
-    return Scene(np.rint(image).astype(np.uint8), tuple(digits), rim, name)
+        instances.append(Instance(int(labels[image]), image, mask))
+    return Scene(np.rint(scene).astype(np.uint8), tuple(instances), rim, name)
 
 
 def background(rng: np.random.RandomState, photograph: np.ndarray) -> np.ndarray:
-    """Cut a square out of a photograph and dim it, so that ink stands out.
+    """Cut a square out of a photograph and dim it, so that what is drawn stands out.
 
     Returns:
         RGB, float ``(SIZE, SIZE, 3)``.
@@ -102,7 +106,7 @@ def background(rng: np.random.RandomState, photograph: np.ndarray) -> np.ndarray
 
 
 def sides(rng: np.random.RandomState) -> list[int]:
-    """Choose how many digits, and how large; the largest first, as they need room."""
+    """Choose how many images, and how large; the largest first, as they need room."""
     count = rng.randint(COUNTS[0], COUNTS[1] + 1)
     low, high = np.log(SCALES)
     return sorted(
@@ -121,9 +125,3 @@ def find_place(
         if not taken[low_y : y + side + GAP, low_x : x + side + GAP].any():
             return y, x
     return None
-
-
-def enlarge(scan: np.ndarray, side: int) -> np.ndarray:
-    """Enlarge a scan as the students' pipeline does; return the share of ink."""
-    large = cv2.resize(scan, (side, side), interpolation=cv2.INTER_LINEAR)
-    return large.astype(float) / 255

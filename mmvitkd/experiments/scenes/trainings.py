@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterable
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,8 @@ from mmvitkd.utils.own_configs import own_configs
 
 from ..run import Run, Setting, cut
 from ..worker import METRICS, measure, test_classifier
+from . import PROTOCOLS
+from .draw import read_summary
 
 INITS = {
     'scratch': 'random weights',
@@ -21,6 +23,9 @@ INITS = {
     'vitkd': 'the student by ViTKD',
 }
 BASELINE = 'plain'  # what the others are compared with
+# the fine-tunings of the student of seed 3 have the seeds 3, 1003, 2003, ...: none is
+# shared by two students, so the means of students are independent
+STRIDE = 1000
 
 
 @dataclass(frozen=True)
@@ -32,11 +37,12 @@ class Task:
     predictions: str  # where a run's are, in its folder
     data: str  # the part of the scenes that it reads
 
-    def config(self, init: str) -> Path:
+    def config(self, dataset: str, init: str) -> Path:
         """Name the config that begins with these weights."""
         suffix = '' if init == BASELINE else f'-{init}'
-        folder = own_configs() / 'downstream' / 'digit_scenes'
-        return folder / f'{self.stem}{suffix}_digit-scenes.py'
+        scenes = PROTOCOLS[dataset].scenes
+        folder = own_configs() / 'downstream' / _underscored(scenes)
+        return folder / f'{self.stem}{suffix}_{scenes}.py'
 
 
 TASKS = {
@@ -57,6 +63,24 @@ class FineTuning(Run):
     task: str
     init: str
     scenes: Path
+
+    @property
+    def student_seed(self) -> int:
+        """The seed of the student that it begins with."""
+        return self.seed % STRIDE
+
+    @property
+    def name(self) -> str:
+        """Name it for people."""
+        name = f'{self.setting.name}, seed {self.student_seed}'
+        again = self.seed // STRIDE
+        return f'{name}, fine-tuning {again}' if again else name
+
+    @property
+    def teachers(self) -> dict[str, Run]:
+        """Return the student's run, if it begins with one."""
+        named = self.setting.teachers.items()
+        return {name: Run(one, self.student_seed, self.root) for name, one in named}
 
     def config(self) -> Config:
         """Complete the config by seed, student and data; it validates at its end."""
@@ -80,47 +104,68 @@ class FineTuning(Run):
         return cfg
 
 
-def students(max_epochs: int | None) -> dict[str, dict[str, Setting]]:
+def students(dataset: str, max_epochs: int | None) -> dict[str, dict[str, Setting]]:
     """Describe what makes the weights that the fine-tunings begin with."""
 
     def student(name: str, file: str, **teachers: Setting) -> Setting:
-        cfg = Config.fromfile(own_configs() / 'digits' / file)
-        return Setting(name, cut(cfg, max_epochs), teachers)
+        path = own_configs() / _underscored(dataset) / f'{file}.py'
+        cfg = cut(Config.fromfile(path), max_epochs)
+        return Setting(f'{dataset} {name}', cfg, teachers)
 
-    teacher = student('digits teacher', 'digits_teacher.py')
-    vitkd = student('digits ViTKD', 'vitkd_digits.py', teacher=teacher)
-    plain = student('digits student', 'digits_student.py')
+    teacher = student('teacher', f'{dataset}_teacher')
+    vitkd = student('ViTKD', f'vitkd_{dataset}', teacher=teacher)
+    plain = student('student', f'{dataset}_student')
     return {'scratch': {}, 'plain': {'teacher': plain}, 'vitkd': {'teacher': vitkd}}
 
 
+def _underscored(name: str) -> str:
+    return name.replace('-', '_')  # as folders of configs are named
+
+
 def plan(
-    tasks: list[str], seeds: int, root: Path, scenes: Path, max_epochs: int | None
+    tasks: list[str],
+    seeds: int,
+    fine_tunings: int,
+    root: Path,
+    scenes: Path,
+    max_epochs: int | None,
+    inits: Iterable[str] = INITS,
 ) -> list[FineTuning]:
     """List the fine-tunings, seed by seed; each seed has students of its own."""
-    summary = json.loads((scenes / 'scenes.json').read_text())
-    begun = students(max_epochs)
+    summary = read_summary(scenes)
+    dataset = summary['dataset']
+    begun = students(dataset, max_epochs)
+    # other scenes make another training, the same in another folder do not
+    drawn = {key: summary[key] for key in ('seed', 'train', 'val')}
+    if summary['tuning']:
+        drawn['tuning'] = True
     settings = {}
     for task in tasks:
-        for init in INITS:
-            cfg = cut(Config.fromfile(TASKS[task].config(init)), max_epochs)
-            # other scenes make another training, the same in another folder do not
-            cfg.scenes = {key: summary[key] for key in ('seed', 'train', 'val')}
+        for init in inits:
+            path = TASKS[task].config(dataset, init)
+            cfg = cut(Config.fromfile(path), max_epochs)
+            cfg.scenes = drawn
             name = f'{task} {init}'
             settings[task, init] = Setting(name, cfg, begun[init], own_teachers=True)
     return [
-        FineTuning(setting, seed, root, task, init, scenes)
+        FineTuning(setting, seed + again * STRIDE, root, task, init, scenes)
         for seed in range(seeds)
+        for again in range(fine_tunings)
         for (task, init), setting in settings.items()
     ]
 
 
 def test(run: Run, gpus: int) -> dict[str, Any]:
-    """Test a finished run: a student on digits, a fine-tuned one on scenes."""
+    """Test a finished run: a student on images, a fine-tuned one on scenes.
+
+    Predictions are kept of the first seed, whose pictures are drawn.
+    """
     if not isinstance(run, FineTuning):
         return test_classifier(run, gpus)
     task = TASKS[run.task]
-    predictions = run.folder / task.predictions
-    options = ('--metrics', run.folder / METRICS, '--out', predictions)
+    options: list[str | Path] = ['--metrics', run.folder / METRICS]
+    if run.seed == 0:
+        options += ['--out', run.folder / task.predictions]
     measured = measure(run, gpus, *options)
     return {
         name: factor * measured[key] for name, (key, factor) in task.metrics.items()

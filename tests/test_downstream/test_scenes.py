@@ -14,7 +14,8 @@ from mmengine.runner import Runner
 from PIL import Image
 
 from mmvitkd.commands import main
-from mmvitkd.datasets import Digits
+from mmvitkd.datasets import Digits, FashionMNIST, fashion_mnist, held_out_split
+from mmvitkd.experiments.scenes.sources import paint_article
 from mmvitkd.registry import DATASETS
 from tests.helpers import save_weights
 from tests.shrink import CONFIGS
@@ -22,11 +23,30 @@ from tests.test_tools.runs import ROOT, begin, end, message, run
 
 pytestmark = [pytest.mark.onedl_only, pytest.mark.slow]
 
-FOLDER = CONFIGS / 'downstream' / 'digit_scenes'
-EVERY = {path.stem: path for path in sorted(FOLDER.glob('*.py'))}
+FOLDER = CONFIGS / 'downstream'
+EVERY = {
+    path.stem: path
+    for folder in ('digit_scenes', 'fashion_mnist_scenes')
+    for path in sorted((FOLDER / folder).glob('*.py'))
+}
 DETECTOR = 'mask-rcnn_vitdet-w32_digit-scenes'
 SEGMENTOR = 'fcn_vit-w32_digit-scenes'
 PLAIN = {'mask-rcnn': DETECTOR, 'fcn': SEGMENTOR}
+HAS_IMAGES = any(
+    fashion_mnist.has_all(folder)
+    for folder in (fashion_mnist.DOWNLOADED, fashion_mnist.DEBIAN)
+)
+STUDENTS = {
+    'digit-scenes': CONFIGS / 'digits' / 'digits_student.py',
+    'fashion-mnist-scenes': CONFIGS / 'fashion_mnist' / 'fashion-mnist_student.py',
+}
+KINDS = [
+    'digit-scenes',
+    pytest.param(
+        'fashion-mnist-scenes',
+        marks=pytest.mark.skipif(not HAS_IMAGES, reason='has no Fashion-MNIST'),
+    ),
+]
 SCORES = {'mask-rcnn': 'coco/segm_mAP', 'fcn': 'mIoU'}
 TRAIN, VAL = 5, 3
 
@@ -53,10 +73,27 @@ def scenes(tmp_path_factory):
 
 
 @pytest.fixture(scope='module')
+def articles(tmp_path_factory):
+    out = tmp_path_factory.mktemp('articles') / 'scenes'
+    return draw(out, '--dataset', 'fashion-mnist')
+
+
+@pytest.fixture
+def drawn(request, kind):
+    """The scenes of either kind."""
+    name = {'digit-scenes': 'scenes', 'fashion-mnist-scenes': 'articles'}[kind]
+    return request.getfixturevalue(name)
+
+
+@pytest.fixture(scope='module')
 def student(tmp_path_factory):
-    """Random weights of the digits' student, as those of its own training."""
-    model = Config.fromfile(CONFIGS / 'digits' / 'digits_student.py').model
-    return save_weights(model, tmp_path_factory.mktemp('student') / 'epoch_200.pth')
+    return begin_with('digit-scenes', tmp_path_factory.mktemp('student'))
+
+
+def begin_with(kind: str, folder: Path) -> Path:
+    """Random weights of the scenes' student, as those of its own training."""
+    model = Config.fromfile(STUDENTS[kind]).model
+    return save_weights(model, folder / 'student.pth')
 
 
 def load(name: str, scenes: Path, student: Path, folder: Path) -> Config:
@@ -85,10 +122,12 @@ def load(name: str, scenes: Path, student: Path, folder: Path) -> Config:
 
 
 def build_dataset(name: str, split: str, scenes: Path):
-    """A config's own data set, by mmdet's or mmseg's class."""
+    """A config's own data set, by mmdet's or mmseg's class, without what is random."""
     cfg = load(name, scenes, scenes, scenes)
+    dataset = cfg[f'{split}_dataloader'].dataset
+    dataset.pipeline = [one for one in dataset.pipeline if one.type != 'RandomFlip']
     with DefaultScope.overwrite_default_scope(cfg.default_scope):
-        return DATASETS.build(cfg[f'{split}_dataloader'].dataset)
+        return DATASETS.build(dataset)
 
 
 def bytes_of(folder: Path) -> dict[str, bytes]:
@@ -99,30 +138,32 @@ def bytes_of(folder: Path) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.parametrize('kind', KINDS)
 @pytest.mark.parametrize('split', ['train', 'val'])
-def test_both_formats_tell_the_same(split, scenes):
+def test_both_formats_tell_the_same(split, kind, drawn):
     """Labels, boxes and masks of CocoDataset are those of BaseSegDataset's maps."""
-    coco, ade = (build_dataset(n, split, scenes) for n in (DETECTOR, SEGMENTOR))
+    names = (f'mask-rcnn_vitdet-w32_{kind}', f'fcn_vit-w32_{kind}')
+    coco, ade = (build_dataset(name, split, drawn) for name in names)
     assert len(coco) == len(ade) == {'train': TRAIN, 'val': VAL}[split]
     for one, other in zip(coco, ade, strict=True):
         assert torch.equal(one['inputs'], other['inputs'])
-        digits = one['data_samples'].gt_instances
-        assert 1 <= len(digits) <= 4
-        drawn = torch.zeros(96, 96, dtype=torch.long)  # the background
+        truth = one['data_samples'].gt_instances
+        assert 1 <= len(truth) <= 4
+        painted = torch.zeros(96, 96, dtype=torch.long)  # the background
         for label, mask, box in zip(
-            digits.labels, digits.masks.masks, digits.bboxes.tensor, strict=True
+            truth.labels, truth.masks.masks, truth.bboxes.tensor, strict=True
         ):
             mask = torch.from_numpy(mask).bool()
-            assert not drawn[mask].any()  # digits do not overlap
-            drawn[mask] = int(label) + 1
+            assert not painted[mask].any()  # they do not overlap
+            painted[mask] = int(label) + 1
             rows, columns = mask.any(1).nonzero(), mask.any(0).nonzero()
             corners = [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]
             assert box.tolist() == [int(corner) for corner in corners]
         labels = other['data_samples'].gt_sem_seg.data[0]
         rim = labels == 255
         assert 0 < rim.sum() < 0.2 * rim.numel()
-        assert not drawn[rim].any()
-        assert torch.equal(labels[~rim], drawn[~rim])
+        assert not painted[rim].any()
+        assert torch.equal(labels[~rim], painted[~rim])
 
 
 def test_digits_are_where_they_are_said_to_be(scenes):
@@ -142,14 +183,64 @@ def test_digits_are_where_they_are_said_to_be(scenes):
         assert one['area'] == sum(one['segmentation']['counts'][1::2])
 
 
+def read(scenes: Path, split: str) -> dict:
+    file = scenes / 'coco' / 'annotations' / f'instances_{split}2017.json'
+    return json.loads(file.read_text())
+
+
 def test_splits_share_neither_scans_nor_photographs(scenes):
-    folder = scenes / 'coco' / 'annotations'
-    train, val = (
-        json.loads((folder / f'instances_{split}2017.json').read_text())
-        for split in ('train', 'val')
-    )
+    train, val = (read(scenes, split) for split in ('train', 'val'))
     for part, key in (('images', 'photograph'), ('annotations', 'scan')):
         assert not {one[key] for one in train[part]} & {one[key] for one in val[part]}
+
+
+@pytest.mark.skipif(not HAS_IMAGES, reason='has no Fashion-MNIST')
+def test_articles_are_of_the_students_own_splits(articles, tmp_path):
+    """Test scenes have test images; settings are chosen by those held out."""
+    tuning = draw(tmp_path / 'tuning', '--dataset', 'fashion-mnist', '--tuning')
+    published = {split: FashionMNIST(split=split) for split in ('train', 'test')}
+    parts = {
+        split: {
+            one['img'].tobytes()
+            for one in held_out_split({'type': 'FashionMNIST'}, 10000, split)
+        }
+        for split in ('train', 'val')
+    }
+    behind = {}
+    for scenes, split, source, part in (
+        (articles, 'train', 'train', 'train'),
+        (articles, 'val', 'test', None),
+        (tuning, 'val', 'train', 'val'),
+    ):
+        data = read(scenes, split)
+        behind[part] = {one['photograph'] for one in data['images']}
+        for one in data['annotations']:
+            image = published[source][one['image']]
+            assert one['category_id'] == image['gt_label'] + 1
+            assert part is None or image['img'].tobytes() in parts[part]
+    assert not behind['train'] & behind['val']
+    assert not behind['train'] & behind[None]
+    assert not behind['val'] & behind[None]
+    # training scenes stay the same
+    assert bytes_of(tuning / 'coco' / 'train2017') == bytes_of(
+        articles / 'coco' / 'train2017'
+    )
+    options = ['--dataset', 'fashion-mnist', '--train', TRAIN, '--val', VAL]
+    text = ended('draw-scenes', tuning, *options)
+    assert 'other scenes, of fashion-mnist and seed 0 with 5 to train on and 3' in text
+    assert 'to tune on' in text
+
+
+def test_articles_are_cut_out_with_their_dark_insides():
+    """What is black within an outline is the article's, not the background's."""
+    image = np.zeros((28, 28), np.uint8)
+    image[4:24, 4:24] = 200
+    image[10:18, 10:18] = 0
+    share, grey = paint_article(np.random.RandomState(0), image, 28)
+    assert share[4:24, 4:24].min() == 1
+    assert share.sum() == 20 * 20
+    assert grey.shape == (28, 28, 1)
+    assert (grey[..., 0] == image).all()
 
 
 def test_same_seed_gives_the_same_bytes(scenes, tmp_path):
@@ -168,7 +259,7 @@ def test_nothing_is_written_over(scenes, tmp_path, capsys):
     assert 'there already' in capsys.readouterr().out
     options = ['--train', TRAIN, '--val', VAL, '--seed', 7]
     text = ended('draw-scenes', scenes, *options)
-    assert 'other scenes, of seed 0 with 5 to train on' in text
+    assert 'other scenes, of digits and seed 0 with 5 to train on' in text
     assert bytes_of(scenes) == before
     (tmp_path / 'mine.txt').write_text('mine')
     assert 'something else' in ended('draw-scenes', tmp_path)
@@ -176,9 +267,11 @@ def test_nothing_is_written_over(scenes, tmp_path, capsys):
     assert '--train must be at least 1, got 0' in capsys.readouterr().err
 
 
-@pytest.mark.parametrize('name', EVERY)
-def test_trains_a_step_and_is_evaluated(name, scenes, student, tmp_path):
-    cfg = load(name, scenes, student, tmp_path)
+@pytest.mark.parametrize('kind', KINDS)
+@pytest.mark.parametrize('stem', sorted({name.rpartition('_')[0] for name in EVERY}))
+def test_trains_a_step_and_is_evaluated(stem, kind, drawn, tmp_path):
+    name = f'{stem}_{kind}'
+    cfg = load(name, drawn, begin_with(kind, tmp_path), tmp_path)
     runner = Runner.from_cfg(cfg)
     runner.train()
     log = runner.message_hub.log_scalars
@@ -186,40 +279,43 @@ def test_trains_a_step_and_is_evaluated(name, scenes, student, tmp_path):
     losses = [key for key in log if key.startswith('train/') and 'loss' in key]
     assert losses
     assert all(math.isfinite(log[key].current()) for key in losses)
-    score = log[f'val/{SCORES[name.split("_")[0]]}'].current()
+    score = log[f'val/{SCORES[stem.split("_")[0]]}'].current()
     assert 0 <= score <= 100
 
 
-@pytest.mark.parametrize('plain', PLAIN.values())
-def test_variants_differ_in_the_beginning_alone(plain):
-    stem, tail = plain.rsplit('_', 1)
-    names = [f'{stem}{kind}_{tail}' for kind in ('', '-scratch', '-vitkd')]
+@pytest.mark.parametrize('kind', STUDENTS)
+@pytest.mark.parametrize('stem', ['mask-rcnn_vitdet-w32', 'fcn_vit-w32'])
+def test_variants_differ_in_the_beginning_alone(stem, kind):
+    names = [f'{stem}{variant}_{kind}' for variant in ('', '-scratch', '-vitkd')]
     configs = [Config.fromfile(EVERY[name]).to_dict() for name in names]
     inits = [cfg['model']['backbone'].pop('init_cfg') for cfg in configs]
     assert configs[0] == configs[1] == configs[2]
     assert inits[1] is None
     files = [init.pop('checkpoint') for init in (inits[0], inits[2])]
     assert inits[0] == inits[2]
-    # of the trainings of configs/digits, as long as they are
-    for file, digits in zip(files, ('digits_student', 'vitkd_digits'), strict=True):
-        epochs = Config.fromfile(
-            CONFIGS / 'digits' / f'{digits}.py'
-        ).train_cfg.max_epochs
-        assert file == f'work_dirs/{digits}/epoch_{epochs}.pth'
+    # of the students' own trainings, as long as they are
+    plain = STUDENTS[kind]
+    vitkd = plain.with_name(f'vitkd_{plain.stem.removesuffix("_student")}.py')
+    for file, path in zip(files, (plain, vitkd), strict=True):
+        epochs = Config.fromfile(path).train_cfg.max_epochs
+        assert file == f'work_dirs/{path.stem}/epoch_{epochs}.pth'
 
 
 def test_there_are_three_variants_of_each_model():
-    assert len(EVERY) == 3 * len(PLAIN)
+    assert len(EVERY) == 3 * len(PLAIN) * len(STUDENTS)
 
 
-def test_students_weights_are_in_the_backbone(scenes, student, tmp_path):
-    weights = torch.load(student)['state_dict']
-    for name in PLAIN.values():
-        backbone = Runner.from_cfg(load(name, scenes, student, tmp_path)).model.backbone
-        backbone.init_weights()
-        for key, weight in backbone.state_dict().items():
-            if key != 'pos_embed':  # resized to the scenes' grid
-                assert torch.equal(weight, weights[f'backbone.{key}']), key
+@pytest.mark.parametrize('kind', STUDENTS)
+@pytest.mark.parametrize('stem', ['mask-rcnn_vitdet-w32', 'fcn_vit-w32'])
+def test_students_weights_are_in_the_backbone(stem, kind, scenes, tmp_path):
+    file = begin_with(kind, tmp_path)
+    weights = torch.load(file)['state_dict']
+    cfg = load(f'{stem}_{kind}', scenes, file, tmp_path)
+    backbone = Runner.from_cfg(cfg).model.backbone
+    backbone.init_weights()
+    for key, weight in backbone.state_dict().items():
+        if key != 'pos_embed':  # resized to the scenes' grid
+            assert torch.equal(weight, weights[f'backbone.{key}']), key
 
 
 @pytest.fixture(scope='module')

@@ -1,0 +1,8 @@
+# As its base, with the Fashion-MNIST student that was distilled by ViTKD
+_base_ = './mask-rcnn_vitdet-w32_fashion-mnist-scenes.py'
+
+model = dict(
+    backbone=dict(
+        init_cfg=dict(checkpoint='work_dirs/vitkd_fashion-mnist/epoch_100.pth')
+    )
+)
