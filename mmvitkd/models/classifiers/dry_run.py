@@ -237,8 +237,9 @@ def _try(
         loss = term(ours, teacher, labels, made, hidden)
         if isinstance(made[term.name], Tensor):  # a neck of the user's may differ
             made[term.name] = made[term.name].detach()
-        if hasattr(term.loss, 'forget'):  # what it keeps of images
-            term.loss.forget()
+        forget: Any = getattr(term.loss, 'forget', None)
+        if forget is not None:  # what it keeps of images
+            forget()
         if not isinstance(loss, Tensor) or loss.ndim != 0:
             shape = tuple(loss.shape) if isinstance(loss, Tensor) else ''
             raise ValueError(

@@ -76,7 +76,9 @@ class MaskedView(BaseModule):
                     f'but must yield (B, N, {len(self.mask_token)}), of which '
                     'in_channels is the last'
                 )
-            masks.append(random_mask(*tokens.shape[:2], self.mask_ratio, tokens.device))
+            images, patches, _ = tokens.shape
+            mask = random_mask(images, patches, self.mask_ratio, tokens.device)
+            masks.append(mask)
             token = self.mask_token.to(tokens)
             tokens = torch.where(masks[0].unsqueeze(-1), token, tokens)
             return (tokens, *output[1:]) if isinstance(output, tuple) else tokens
