@@ -81,7 +81,7 @@ def test_caching_imports_models_datasets_engine_and_utils():
 # what may import a folder: everything else may not
 USERS = {
     'caching': ('caching', 'commands'),
-    'export': ('export', 'commands'),
+    'export': ('export', 'experiments', 'commands'),
     'inspection': (
         'inspection',
         'export',
