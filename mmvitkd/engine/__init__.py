@@ -12,6 +12,7 @@ from .hooks import (
     ResumeOptimHook,
     SafeCheckpointHook,
     StudentViewHook,
+    TermBalanceHook,
     TermWeightHook,
 )
 from .optimizers import (
@@ -42,5 +43,6 @@ __all__ = [
     'ResumeOptimHook',
     'SafeCheckpointHook',
     'StudentViewHook',
+    'TermBalanceHook',
     'TermWeightHook',
 ]

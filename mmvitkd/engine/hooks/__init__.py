@@ -13,6 +13,7 @@ from .rehearsal_hook import RehearsalHook
 from .resume_optim_hook import ResumeOptimHook
 from .safe_checkpoint_hook import SafeCheckpointHook
 from .student_view_hook import StudentViewHook
+from .term_balance_hook import TermBalanceHook
 from .term_weight_hook import TermWeightHook
 
 __all__ = [
@@ -31,5 +32,6 @@ __all__ = [
     'ResumeOptimHook',
     'SafeCheckpointHook',
     'StudentViewHook',
+    'TermBalanceHook',
     'TermWeightHook',
 ]

@@ -87,7 +87,9 @@ class DistillationMonitorHook(Hook):
         if not getattr(model, 'terms', None):
             runner.logger.info('DistillationMonitorHook: nothing is distilled')
             return
-        path, self._parameters = self._choose(model.student)
+        path, self._parameters = shared_parameters(
+            model.student, self.module, type(self).__name__
+        )
         self._watch = TermWatch(f"'{path}'" if path else 'parameters')
         if runner.cfg.get('compile'):
             runner.logger.warning(
@@ -109,25 +111,6 @@ class DistillationMonitorHook(Hook):
                 f'DistillationMonitorHook: {type(runner.strategy).__name__} does not '
                 'let gradients be taken apart, so there are no norms and cosines'
             )
-
-    def _choose(self, student: nn.Module) -> tuple[str, list[nn.Parameter]]:
-        """Return a module's path, and its parameters that are trained."""
-        modules = dict(student.named_modules())
-        path = self.module
-        if path is None:
-            convs = (n for n, m in modules.items() if isinstance(m, nn.Conv2d))
-            path = next((name for name in convs if trained(modules[name])), '')
-        elif path not in modules:
-            raise ValueError(
-                f"DistillationMonitorHook: the student has no module '{path}'; a ViT's "
-                "are 'backbone.patch_embed', 'backbone.layers.0' and so on"
-            )
-        elif not trained(modules[path]):
-            raise ValueError(
-                f"DistillationMonitorHook: nothing is trained in '{path}': give the "
-                "path of a student's module that is, below the taps"
-            )
-        return path, trained(modules[path])
 
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None
@@ -265,6 +248,40 @@ class DistillationMonitorHook(Hook):
                 yield chance_warning(name, hits, seen, classes)
                 seen = ENOUGH
             self._hits[name] = hits, seen
+
+
+def shared_parameters(
+    student: nn.Module, path: str | None, whose: str
+) -> tuple[str, list[nn.Parameter]]:
+    """Find parameters that every term's gradient arrives at.
+
+    Args:
+        student: The student.
+        path: Of a module; None for the first convolution that is trained, of a ViT its
+            patch embedding.
+        whose: Who asks, for messages.
+
+    Returns:
+        The module's path, and its parameters that are trained.
+
+    Raises:
+        ValueError: If the student has no such module, or nothing in it is trained.
+    """
+    modules = dict(student.named_modules())
+    if path is None:
+        convs = (n for n, m in modules.items() if isinstance(m, nn.Conv2d))
+        path = next((name for name in convs if trained(modules[name])), '')
+    elif path not in modules:
+        raise ValueError(
+            f"{whose}: the student has no module '{path}'; a ViT's "
+            "are 'backbone.patch_embed', 'backbone.layers.0' and so on"
+        )
+    elif not trained(modules[path]):
+        raise ValueError(
+            f"{whose}: nothing is trained in '{path}': give the "
+            "path of a student's module that is, below the taps"
+        )
+    return path, trained(modules[path])
 
 
 def default_interval(steps: int) -> int:
