@@ -318,6 +318,26 @@ def test_students_weights_are_in_the_backbone(stem, kind, scenes, tmp_path):
             assert torch.equal(weight, weights[f'backbone.{key}']), key
 
 
+@pytest.mark.parametrize('stem', ['mask-rcnn_vitdet-w32', 'fcn_vit-w32'])
+def test_a_seed_gives_both_students_the_same_heads(stem, scenes, tmp_path):
+    """So that a difference is the backbones'."""
+    heads = []
+    for variant, folder in (('', 'plain'), ('-vitkd', 'vitkd')):
+        (tmp_path / folder).mkdir()
+        file = begin_with('fashion-mnist-scenes', tmp_path / folder)
+        name = f'{stem}{variant}_fashion-mnist-scenes'
+        cfg = load(name, scenes, file, tmp_path / folder)
+        cfg.randomness = {'seed': 1000}
+        model = Runner.from_cfg(cfg).model
+        model.init_weights()
+        heads.append(
+            {k: v for k, v in model.state_dict().items() if 'backbone' not in k}
+        )
+    assert heads[0].keys() == heads[1].keys()
+    assert len(heads[0]) > 5
+    assert all(torch.equal(heads[0][key], heads[1][key]) for key in heads[0])
+
+
 @pytest.fixture(scope='module')
 def trained(scenes, student, tmp_path_factory):
     """A detector and a segmentor, each trained by ``tools/downstream/train.py``."""

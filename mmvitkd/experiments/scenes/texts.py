@@ -47,8 +47,8 @@ nor photographs are shared by the two. The table compares three beginnings of th
 backbone, with equal budgets and everything else the same. Each seed has students of its
 own, trained by `configs/fashion_mnist/fashion-mnist_student.py` (the baseline, without
 distillation) and `configs/fashion_mnist/vitkd_fashion-mnist.py` under one teacher; of a
-seed both begin with the same weights, and their fine-tunings see the scenes in the same
-order. `configs/downstream/fashion_mnist_scenes/README.md` has the protocol, which was
-written down before the first result.""",
+seed both begin with the same weights, and their fine-tunings with the same heads and
+order of scenes. `configs/downstream/fashion_mnist_scenes/README.md` has the protocol,
+which was written down before the first result.""",
     ),
 }
