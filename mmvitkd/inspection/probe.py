@@ -164,11 +164,16 @@ def _features_of(
     """Read the features of a set of images from the folder, or make them."""
     file = args.out / f'features_{name}.pt'
     key = json.dumps({**identity, 'images': _digest_images(images)}, sort_keys=True)
-    held = [_read(file, key)]
-    broadcast_object_list(held)  # the first process's answer is everybody's
-    if held[0] is not None:
+    held = _read(file, key)
+    there = [held is not None]
+    broadcast_object_list(there)  # the first process's answer is everybody's
+    if there[0] and held is None:
+        raise ValueError(
+            f"'{file}' is not seen by all processes: --out is a shared one"
+        )
+    if there[0] and held is not None:
         print_rank0([f'{file}: features of {len(images)} {name} images, as they are'])
-        return held[0]
+        return held
     progress = Progress(len(images), f'{name} images')
 
     def forward(samples: list[Image]) -> tuple[Tensor, list[int]]:

@@ -62,7 +62,8 @@ def build_terms(
     for spec in specs:
         ours, theirs = seen[spec.student], outputs[spec.teacher_name][spec.teacher]
         with _in_context(f"term '{spec.name}'"):
-            check_logits_of(teachers[spec.teacher_name], spec.loss, spec.neck)
+            if spec.neck is None and spec.teacher.tokens == 'patch':
+                check_logits_of(teachers[spec.teacher_name], spec.loss)
             terms[spec.name] = term = build_term(spec, ours, theirs)
             if term.view is not None:
                 _try_view(term.view, student, inputs[:2], spec)
@@ -204,8 +205,9 @@ def _try(term: DistillTerm, student: Feature, teacher: Feature) -> None:
         if term.view is not None:
             hidden = labels.new_ones(leaf.shape[:2], dtype=torch.bool)
         loss = term(Feature(leaf.clone(), student.hw), teacher, labels, hidden)
-        if hasattr(term.loss, 'forget'):  # what it keeps of images
-            term.loss.forget()
+        forget: Any = getattr(term.loss, 'forget', None)  # what it keeps of images
+        if forget is not None:
+            forget()
         if not isinstance(loss, Tensor) or loss.ndim != 0:
             shape = tuple(loss.shape) if isinstance(loss, Tensor) else ''
             raise ValueError(

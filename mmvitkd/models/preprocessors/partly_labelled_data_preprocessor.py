@@ -19,8 +19,8 @@ class PartlyLabelledDataPreprocessor(ClsDataPreprocessor):
 
     def forward(self, data: dict, training: bool = False) -> dict:
         """Preprocess ``data``; see ``ClsDataPreprocessor``."""
-        samples = data.get('data_samples')
-        bare = [i for i, one in enumerate(samples or ()) if not _has_label(one)]
+        samples: Any = data.get('data_samples') or ()
+        bare = [i for i, one in enumerate(samples) if not _has_label(one)]
         if not bare:
             return super().forward(data, training)
         known = [i for i in range(len(samples)) if i not in set(bare)]
