@@ -66,6 +66,11 @@ def probe(args: argparse.Namespace) -> None:
     model.classifier.to(device)
     tap = None if args.tap is None else Tap(args.tap, args.tokens)
     sets = open_sets(cfg, args.split, args.max_images)
+    if args.k and max(args.k) > len(sets['train']):
+        raise ValueError(
+            f'--k {max(args.k)}: there are {len(sets["train"])} labelled training '
+            'images, so ask for fewer neighbours'
+        )
     identity = describe_model(model, tap)
     train, test = (
         _features_of(name, images, model, tap, identity, device, cfg, args)
