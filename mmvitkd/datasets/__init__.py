@@ -4,6 +4,7 @@ from .corrupt import Corrupt
 from .digits import Digits
 from .fashion_mnist import FashionMNIST
 from .held_out_split import held_out_split
+from .image_files import ImageFiles
 from .image_folder import ImageFolder
 from .replay_sampler import ReplaySampler
 from .replayed_dataset import ReplayedDataset
@@ -17,6 +18,7 @@ __all__ = [
     'Corrupt',
     'Digits',
     'FashionMNIST',
+    'ImageFiles',
     'ImageFolder',
     'ReplaySampler',
     'ReplayedDataset',

@@ -19,7 +19,6 @@ NO_LABEL = -1
 # scikit-learn's C, from strong regularisation to weak
 STRENGTHS = tuple(10.0**power for power in range(-5, 2))
 HELD_OUT = 0.1  # of the training images, by which the strength is chosen
-EMPTY = 'labelled images to learn from'
 
 
 class Features(NamedTuple):
@@ -40,7 +39,13 @@ class Features(NamedTuple):
 
 
 class LinearResult(NamedTuple):
-    """How a linear layer does: percent, the strength, and whether it is the range's."""
+    """How a linear layer does.
+
+    Args:
+        top1: Accuracy in percent.
+        strength: scikit-learn's ``C`` that was chosen.
+        at_end: Whether that is the least or the largest of several.
+    """
 
     top1: float
     strength: float
@@ -257,14 +262,14 @@ def _checked(train: Features, test: Features) -> tuple[Features, Features]:
     """Leave out images without labels.
 
     Raises:
-        ValueError: If none are left, or all training images are of one class.
+        ValueError: If none are left.
     """
     train, test = train.labelled(), test.labelled()
-    for part, use in ((train, EMPTY), (test, 'labelled images to test on')):
+    for part, use in ((train, 'learn from'), (test, 'test on')):
         if not len(part.labels):
             raise ValueError(
-                f'there are no {use}: k-NN and linear probes need the labels of both '
-                'data sets'
+                f'there are no labelled images to {use}: k-NN and linear probes need '
+                'the labels of both data sets'
             )
     return train, test
 

@@ -66,6 +66,11 @@ def probe(args: argparse.Namespace) -> None:
     model.classifier.to(device)
     tap = None if args.tap is None else Tap(args.tap, args.tokens)
     sets = open_sets(cfg, args.split, args.max_images)
+    if args.k and max(args.k) > len(sets['train']):
+        raise ValueError(
+            f'--k {max(args.k)}: there are {len(sets["train"])} labelled training '
+            'images, so ask for fewer neighbours'
+        )
     identity = describe_model(model, tap)
     train, test = (
         _features_of(name, images, model, tap, identity, device, cfg, args)
@@ -164,11 +169,16 @@ def _features_of(
     """Read the features of a set of images from the folder, or make them."""
     file = args.out / f'features_{name}.pt'
     key = json.dumps({**identity, 'images': _digest_images(images)}, sort_keys=True)
-    held = [_read(file, key)]
-    broadcast_object_list(held)  # the first process's answer is everybody's
-    if held[0] is not None:
+    held = _read(file, key)
+    there = [held is not None]
+    broadcast_object_list(there)  # the first process's answer is everybody's
+    if there[0] and held is None:
+        raise ValueError(
+            f"'{file}' is not seen by all processes: --out is a shared one"
+        )
+    if there[0] and held is not None:
         print_rank0([f'{file}: features of {len(images)} {name} images, as they are'])
-        return held[0]
+        return held
     progress = Progress(len(images), f'{name} images')
 
     def forward(samples: list[Image]) -> tuple[Tensor, list[int]]:

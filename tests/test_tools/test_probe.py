@@ -109,7 +109,7 @@ def test_two_processes(folder, out):
     ('words', 'said'),
     [
         (['timm:resnet18'], "has no images of its own: give --data CONFIG"),
-        (['CONFIG', '--k', '65'], 'k=65: the nearest of 64 labelled images'),
+        (['CONFIG', '--k', '65'], '--k 65: there are 64 labelled training images'),
         (['CONFIG', '--k', '0'], '--k must be above 0'),
         (['CONFIG', '--k', '--strength'], 'there is nothing to do'),
         (['CONFIG', '--split', 'val', '--cfg-options', 'val_dataloader=None'],

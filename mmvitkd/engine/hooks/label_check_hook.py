@@ -33,21 +33,16 @@ class LabelCheckHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Look at the labels of the training and the validation data."""
         model: Any = unwrap(runner.model)
-        found = count_labelled(runner.train_dataloader.dataset)
-        if found is not None and 0 < found[0] < found[1]:
-            runner.logger.info(
-                f'{found[0]} of {found[1]} training images have labels; losses that '
-                'need them pass over the others'
-            )
-            if hasattr(model, 'partly_labelled'):
-                model.partly_labelled = True
-        classes = count_classes(getattr(model, 'student', model))
-        # a detector's or a pose estimator's head counts other things
-        if not classes or not isinstance(model, BaseClassifier):
+        if not isinstance(model, BaseClassifier):  # a detector's labels are others
             return
         train = runner.train_dataloader.dataset
-        names = dataset_classes(train)
         counts = count_labels(train)
+        if counts is not None and counts.total() != len(train):
+            self._say_how_many(runner, model)
+        classes = count_classes(getattr(model, 'student', model))
+        if not classes:
+            return
+        names = dataset_classes(train)
         if counts is not None:
             require_range(counts, classes, 'training')
             missing = [i for i in range(classes) if not counts[i]]
@@ -61,6 +56,18 @@ class LabelCheckHook(Hook):
         theirs = dataset_classes(val)
         if names is not None and theirs is not None:
             require_same_order(names, theirs)
+
+    def _say_how_many(self, runner: Runner, model: Any) -> None:
+        """Tell a distiller and the log that images with and without labels come."""
+        found = count_labelled(runner.train_dataloader.dataset)
+        if found is None or found[0] == found[1]:
+            return
+        runner.logger.info(
+            f'{found[0]} of {found[1]} training images have labels; losses that need '
+            'them pass over the others'
+        )
+        if hasattr(model, 'partly_labelled'):
+            model.partly_labelled = True
 
 
 def require_range(counts: Counter[int], classes: int, which: str) -> None:

@@ -71,20 +71,19 @@ def check_exclusive(student: Any, teacher: Any, loss: Any) -> None:
         )
 
 
-def check_logits_of(teacher: Any, loss: dict, neck: dict | None) -> None:
+def check_logits_of(teacher: Any, loss: dict) -> None:
     """Refuse a loss on logits under a teacher that has none.
 
     Args:
         teacher: By the protocol.
         loss: Config of a term's loss.
-        neck: Of its neck, which may make something else of the student's side.
 
     Raises:
         ValueError: If so.
     """
     kind = loss.get('type')
     kind = MODELS.get(kind) if isinstance(kind, str) else kind
-    on_logits = hasattr(kind, 'exclusive') and neck is None
+    on_logits = hasattr(kind, 'exclusive')
     if on_logits and teacher.model is not None and count_classes(teacher.model) == 0:
         raise ValueError(
             f'{getattr(kind, "__name__", kind)} compares logits, and the teacher '

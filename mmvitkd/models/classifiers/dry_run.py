@@ -64,7 +64,8 @@ def build_terms(
     for spec in specs:
         ours, theirs = seen[spec.student], outputs[spec.teacher_name][spec.teacher]
         with _in_context(f"term '{spec.name}'"):
-            check_logits_of(teachers[spec.teacher_name], spec.loss, spec.neck)
+            if spec.neck is None and spec.teacher.tokens == 'patch':
+                check_logits_of(teachers[spec.teacher_name], spec.loss)
             part = find_part(spec, teachers[spec.teacher_name])
             terms[spec.name] = term = build_term(spec, ours, theirs, part, made)
             if term.view is not None:
@@ -237,8 +238,8 @@ def _try(
         loss = term(ours, teacher, labels, made, hidden)
         if isinstance(made[term.name], Tensor):  # a neck of the user's may differ
             made[term.name] = made[term.name].detach()
-        forget: Any = getattr(term.loss, 'forget', None)
-        if forget is not None:  # what it keeps of images
+        forget: Any = getattr(term.loss, 'forget', None)  # what it keeps of images
+        if forget is not None:
             forget()
         if not isinstance(loss, Tensor) or loss.ndim != 0:
             shape = tuple(loss.shape) if isinstance(loss, Tensor) else ''

@@ -59,12 +59,6 @@ class HuggingFaceModel(HuggingFaceClassifier):
                 f"transformers {transformers.__version__} has no class '{auto_class}': "
                 "auto_class is 'AutoModel', or such as 'CLIPVisionModel'"
             )
-        if 'ViTMAE' in kind.__name__ or _hides_patches(kind, model_name, kwargs):
-            raise ValueError(
-                f"'{model_name}' is a ViTMAEModel, which hides patches at random in "
-                "every forward: auto_class='ViTModel' reads the same weights and sees "
-                'whole images'
-            )
         if pretrained:
             self.model: nn.Module = kind.from_pretrained(model_name, **kwargs)
         elif hasattr(kind, 'from_config'):
@@ -73,6 +67,12 @@ class HuggingFaceModel(HuggingFaceClassifier):
         else:
             config = kind.config_class.from_pretrained(model_name, **kwargs)
             self.model = kind(config)
+        if type(self.model).__name__.startswith('ViTMAE'):
+            raise ValueError(
+                f"'{model_name}' is a ViTMAEModel, which hides patches at random in "
+                "every forward: auto_class='ViTModel' reads the same weights and sees "
+                'whole images'
+            )
         self.with_cp = False
         self._register_state_dict_hook(self._remove_state_dict_prefix)
         self._register_load_state_dict_pre_hook(self._add_state_dict_prefix)
@@ -102,12 +102,3 @@ class HuggingFaceModel(HuggingFaceClassifier):
             'a HuggingFaceModel has no classes to train or to predict: as a student '
             'take a HuggingFaceClassifier'
         )
-
-
-def _hides_patches(kind: Any, model_name: str, kwargs: dict) -> bool:
-    """Whether a class that looks up the model's own would take MAE's."""
-    if not kind.__name__.startswith('Auto'):
-        return False
-    from transformers import AutoConfig
-
-    return AutoConfig.from_pretrained(model_name, **kwargs).model_type == 'vit_mae'

@@ -76,9 +76,8 @@ class MaskedView(BaseModule):
                     f'but must yield (B, N, {len(self.mask_token)}), of which '
                     'in_channels is the last'
                 )
-            images, patches, _ = tokens.shape
-            mask = random_mask(images, patches, self.mask_ratio, tokens.device)
-            masks.append(mask)
+            batch, number = tokens.shape[:2]
+            masks.append(random_mask(batch, number, self.mask_ratio, tokens.device))
             token = self.mask_token.to(tokens)
             tokens = torch.where(masks[0].unsqueeze(-1), token, tokens)
             return (tokens, *output[1:]) if isinstance(output, tuple) else tokens

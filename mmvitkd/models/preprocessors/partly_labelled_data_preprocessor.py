@@ -19,7 +19,7 @@ class PartlyLabelledDataPreprocessor(ClsDataPreprocessor):
 
     def forward(self, data: dict, training: bool = False) -> dict:
         """Preprocess ``data``; see ``ClsDataPreprocessor``."""
-        samples = data.get('data_samples') or []
+        samples: Any = data.get('data_samples') or ()
         bare = [i for i, one in enumerate(samples) if not _has_label(one)]
         if not bare:
             return super().forward(data, training)
