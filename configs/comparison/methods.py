@@ -37,7 +37,10 @@ same_sum = 196 * 384 / (16 * 128)
 same_matrix = (196 / 16) ** 2
 
 lifted = "lifts its tokens to the teacher's width, and classifies their mean"
-wide_last = "a last block of the teacher's width, 3.2 times the multiply-adds"
+wide_last = {
+    'model.student': "a last block of the teacher's width, 3.2 times the multiply-adds",
+    'optim_wrapper.paramwise_cfg': 'a lower rate for what is wider, or it collapses',
+}
 extra_token = 'a token and a head for the teacher'
 # the analysis paper has 500 epochs beside 300: 200 * 5 / 3
 long_schedule = {'train_cfg.max_epochs': 333}
@@ -162,12 +165,12 @@ methods = [
     dict(
         name='WideLast, student alone',
         config='../encoding_mismatch/wide-last-student_digits.py',
-        differs={'model.student': wide_last},
+        differs=wide_last,
     ),
     dict(
         name='WideLast',
         config='../encoding_mismatch/wide-last_digits.py',
-        differs={'model.student': wide_last},
+        differs=wide_last,
         weights="its authors': 0.1 for labels, 0.9 for KD, 0.2",
     ),
     dict(

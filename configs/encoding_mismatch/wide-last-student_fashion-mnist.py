@@ -6,3 +6,9 @@ model = dict(
     backbone=dict(type='mmvitkd.WideLastViT', last_dims=64, last_heads=4),
     head=dict(in_channels=64),
 )
+
+# what is wider learns at half of the rate, as the teacher does, or it collapses
+wide = dict(lr_mult=0.5)
+optim_wrapper = dict(
+    paramwise_cfg=dict(custom_keys={'backbone.layers.5.': wide, 'head.': wide})
+)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from .grids import MAX_EXTRA_TOKENS, Grid, fitting_grid, has_channels_last
@@ -251,6 +252,8 @@ class _Forward:
         module = find_module(self.model, str(tap.through))
         try:
             return module(value)
+        except torch.cuda.OutOfMemoryError:
+            raise
         except RuntimeError as error:
             raise ValueError(
                 f"tap '{tap.path}', through='{tap.through}': the "

@@ -232,6 +232,8 @@ class Teacher(TeacherProtocol):
                 needed = [p for p in asked if p.default is p.empty and p.name != 'self']
                 try:
                     out = module(x.to(self.dtype or dtype), *[hw][: len(needed) - 1])
+                except torch.cuda.OutOfMemoryError:
+                    raise
                 except (RuntimeError, AssertionError) as error:
                     raise ValueError(
                         f"through='{path}': the {type(module).__name__} does not take "
