@@ -40,8 +40,8 @@ def knn_votes(
     for number in k:
         if not 1 <= number <= len(bank):
             raise ValueError(
-                f'k={number}: the nearest of {len(bank)} labelled images can be asked: '
-                f'give 1 to {len(bank)}'
+                f'k={number}: there are {len(bank)} labelled images, so at least 1 and '
+                f'at most {len(bank)}'
             )
     bank = F.normalize(bank, dim=1)
     found: list[list[Tensor]] = [[] for _ in k]

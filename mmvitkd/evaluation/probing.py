@@ -1,6 +1,6 @@
 """Features of a data set, and what nearest neighbours and a linear layer make of them.
 
-All processes of a distributed run share the work: each asks the model about its part of
+All processes of a distributed run share the work: each runs the model on its part of
 the images, and each judges its part.
 """
 
@@ -77,7 +77,7 @@ def extract_features(
     workers: int = 0,
     step: Callable[[int], None] | None = None,
 ) -> Features:
-    """Ask a model about every image; the processes share them.
+    """Compute the features of every image; the processes share them.
 
     Args:
         dataset: Of samples, by their index.
@@ -222,10 +222,10 @@ def _choose_strength(
     order = torch.from_numpy(split_order(train.labels.numpy()))
     kept, val = order[:-aside], order[-aside:]
     fitted = Features(train.values[kept], train.labels[kept])
-    asked = _my_part(Features(train.values[val], train.labels[val]))
+    tested = _my_part(Features(train.values[val], train.labels[val]))
     rights = []
     for probe in _path(fitted, classes, strengths, device):
-        right = _count_right(probe(asked.values.to(device)).cpu(), asked.labels)
+        right = _count_right(probe(tested.values.to(device)).cpu(), tested.labels)
         rights.append(float(total(torch.tensor(float(right)))))
     return strengths[rights.index(max(rights))]  # of equal ones the most regular
 

@@ -69,7 +69,7 @@ def probe(args: argparse.Namespace) -> None:
     if args.k and max(args.k) > len(sets['train']):
         raise ValueError(
             f'--k {max(args.k)}: there are {len(sets["train"])} labelled training '
-            'images, so ask for fewer neighbours'
+            'images, so give fewer neighbours'
         )
     identity = describe_model(model, tap)
     train, test = (
@@ -171,7 +171,7 @@ def _features_of(
     key = json.dumps({**identity, 'images': _digest_images(images)}, sort_keys=True)
     held = _read(file, key)
     there = [held is not None]
-    broadcast_object_list(there)  # the first process's answer is everybody's
+    broadcast_object_list(there)  # all take the first process's
     if there[0] and held is None:
         raise ValueError(
             f"'{file}' is not seen by all processes: --out is a shared one"

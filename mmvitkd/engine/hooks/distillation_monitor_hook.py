@@ -259,7 +259,7 @@ def shared_parameters(
         student: The student.
         path: Of a module; None for the first convolution that is trained, of a ViT its
             patch embedding.
-        whose: Who asks, for messages.
+        whose: The name of the hook, for messages.
 
     Returns:
         The module's path, and its parameters that are trained.

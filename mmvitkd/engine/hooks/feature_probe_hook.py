@@ -98,7 +98,7 @@ class FeatureProbeHook(Hook):
             )
         if not isinstance(runner, Runner):
             raise ValueError(
-                'FeatureProbeHook asks the whole student, of which FSDP and DeepSpeed '
+                'FeatureProbeHook needs the whole student, of which FSDP and DeepSpeed '
                 'leave a part on each process: probe the checkpoints by '
                 'python -m mmvitkd probe'
             )
@@ -112,7 +112,7 @@ class FeatureProbeHook(Hook):
         if self.k and max(self.k) > len(self._labelled):
             raise ValueError(
                 f'FeatureProbeHook(k={max(self.k)}): there are {len(self._labelled)} '
-                'labelled images, so ask for fewer neighbours'
+                'labelled images, so give fewer neighbours'
             )
 
     def after_val_epoch(
@@ -132,7 +132,7 @@ class FeatureProbeHook(Hook):
             metrics['linear/top1'] = linear_accuracy(train, test, device=device).top1
 
     def _features(self, runner: Runner, dataset: Any) -> Features:
-        """Ask the student about all images of a data set."""
+        """Compute the student's features of all images of a data set."""
         model: Any = unwrap(runner.model)
         student = getattr(model, 'student', model)
 

@@ -22,7 +22,7 @@ def labelled_places(data_samples: list[DataSample] | None) -> list[int]:
 
 
 @contextmanager
-def answers_of(student: Any, places: list[int]) -> Iterator[None]:
+def outputs_of_part(student: Any, places: list[int]) -> Iterator[None]:
     """Let a student's loss see the logits of a part of the batch alone.
 
     The whole batch runs through the student, so that its taps yield all of it.

@@ -14,7 +14,7 @@ from .classes import is_headless, labels_of
 from .dry_run import build_terms
 from .finite import check_finite
 from .layer_depth import layer_depth
-from .partial_labels import answers_of, feature_of, labelled_places, zero_loss
+from .partial_labels import feature_of, labelled_places, outputs_of_part, zero_loss
 from .preprocessing import find_preprocessing
 from .student import build_preprocessor, keep_names, one_of
 from .tap import Feature, Tap, record
@@ -355,7 +355,7 @@ class ViTKDDistiller(BaseClassifier):
         elif not labelled:
             return {'loss': zero_loss(self.student(inputs))}
         else:
-            with answers_of(self.student, labelled):
+            with outputs_of_part(self.student, labelled):
                 samples = [data_samples[i] for i in labelled]
                 losses = self.student.loss(inputs, samples)
         clash = [name for name in self.terms if f'loss_{name}' in losses]
