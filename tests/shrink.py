@@ -44,6 +44,9 @@ def shrink(cfg: Config, folder: Path) -> Config:
         folder: An empty folder for weights, images and the run's ``work_dir``.
     """
     cfg = copy.deepcopy(cfg)
+    if cfg.optim_wrapper.get('type') == 'AmpOptimWrapper':  # which needs a GPU
+        for key in ('type', 'dtype'):
+            cfg.optim_wrapper.pop(key)
     shrink_model(cfg.model, folder)
     for split in ('train', 'val', 'test'):
         if cfg.get(f'{split}_dataloader'):
@@ -70,7 +73,7 @@ def shrink_model(model: ConfigDict, folder: Path) -> None:
     width = BACKBONES[backbone.type.rpartition('.')[2]](backbone)
     if 'in_channels' in (model.get('head') or ()):
         model.head.in_channels = width
-    if 'lift_channels' in model.head:  # as wide as the teacher
+    if 'lift_channels' in (model.get('head') or ()):  # as wide as the teacher
         model.head.lift_channels //= 8
     for part, prefix in ((model, ''), (backbone, 'backbone.')):
         init = part.get('init_cfg')

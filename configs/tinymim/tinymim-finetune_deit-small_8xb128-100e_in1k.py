@@ -3,7 +3,7 @@
 #   bash tools/dist_train.sh \
 #     configs/tinymim/tinymim-finetune_deit-small_8xb128-100e_in1k.py 8
 # Its figures in the authors' table are in metafile.yml; not yet reproduced.
-_base_ = ['./_base_/finetune.py', './_base_/students.py']
+_base_ = './_base_/finetune.py'
 
 student_checkpoint = (
     'work_dirs/tinymim-pretrain_deit-small_deit-base_32xb64-300e_in1k/epoch_300.pth'

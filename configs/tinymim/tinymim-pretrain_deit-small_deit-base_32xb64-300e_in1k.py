@@ -3,7 +3,7 @@
 #   bash tools/dist_train.sh \
 #     configs/tinymim/tinymim-pretrain_deit-small_deit-base_32xb64-300e_in1k.py 32
 # The pre-training has no figure of its own; not yet run here.
-_base_ = ['./_base_/pretrain.py', './_base_/students.py']
+_base_ = './_base_/pretrain.py'
 
 model = dict(
     student=_base_.small_student,

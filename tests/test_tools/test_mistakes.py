@@ -27,8 +27,8 @@ OPTIONS = {
     "takes no argument 'loss_weigth': did you mean 'loss_weight'?",
     'optim_wrapper.clip_gard=3': 'optim_wrapper.clip_gard=3: OptimWrapper takes no '
     "argument 'clip_gard': did you mean 'clip_grad'?",
-    'data_preprocessor.maen=3': "data_preprocessor.maen=3: ClsDataPreprocessor takes "
-    "no argument 'maen': did you mean 'mean'?",
+    'data_preprocessor.maen=3': 'data_preprocessor.maen=3: '
+    "PartlyLabelledDataPreprocessor takes no argument 'maen': did you mean 'mean'?",
     'train_dataloader.dataset.pipeline.0.scal=3': "train_dataloader.dataset.pipeline.0"
     ".scal=3: Resize takes no argument 'scal': did you mean 'scale'?",
     'default_hooks.monitr.interval=3': "did you mean 'monitor'?",

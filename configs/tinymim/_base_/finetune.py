@@ -1,5 +1,5 @@
 # Fine-tuning on ImageNet-1K after that pre-training. Whole but for the student.
-_base_ = '../../_base_/students/deit-tiny_in1k.py'  # its augmentation, with mixing
+_base_ = './students.py'  # its augmentation, with mixing
 
 model = dict(
     _delete_=True,

@@ -1,6 +1,6 @@
 # Pre-training by a teacher's relations, without labels. Whole but for student, teacher
 # and term.
-_base_ = '../../_base_/students/deit-tiny_in1k.py'
+_base_ = './students.py'
 
 model = dict(_delete_=True, type='mmvitkd.ViTKDDistiller', task_weight=0)
 

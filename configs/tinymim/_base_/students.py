@@ -1,11 +1,13 @@
 # TinyMIM's students: DeiT's widths, with as many heads in the last block as the teacher
 # has, six in those of the tiny one; the mean of the patches is classified.
+_base_ = '../../_base_/students/deit-tiny_in1k.py'
+
 tiny_student = dict(
     type='ImageClassifier',
     backbone=dict(
         type='VisionTransformer',
         arch='deit-tiny',
-        img_size=224,
+        img_size=_base_.image_size,
         patch_size=16,
         out_type='avg_featmap',
         final_norm=False,
@@ -27,7 +29,7 @@ small_student = dict(
     backbone=dict(
         type='VisionTransformer',
         arch='deit-small',
-        img_size=224,
+        img_size=_base_.image_size,
         patch_size=16,
         out_type='avg_featmap',
         final_norm=False,
@@ -49,7 +51,7 @@ base_student = dict(
     backbone=dict(
         type='VisionTransformer',
         arch='deit-base',
-        img_size=224,
+        img_size=_base_.image_size,
         patch_size=16,
         out_type='avg_featmap',
         final_norm=False,
