@@ -66,6 +66,7 @@ def test_the_queue_is_in_the_checkpoint_and_not_in_the_export(folder, trained):
     assert Config.fromfile(folder / 'student.py').model.get('head') is None
 
 
+@pytest.mark.slow
 def test_a_killed_run_ends_as_an_uninterrupted_one(folder, trained):
     kill(6, folder / 'run.py', '--work-dir', folder / 'killed')
     run('train', folder / 'run.py', '--work-dir', folder / 'killed', '--resume')
@@ -76,6 +77,7 @@ def test_a_killed_run_ends_as_an_uninterrupted_one(folder, trained):
     assert best == sorted(path.name for path in (folder / 'killed').glob('best_*'))
 
 
+@pytest.mark.slow
 def test_the_queue_of_two_processes_is_one(folder):
     """So that a resumed run has it whole: it holds the images of both."""
     file = folder / 'run.py'

@@ -33,6 +33,7 @@ DATA = {
 }
 
 
+@pytest.mark.slow
 def test_a_killed_run_ends_as_an_uninterrupted_one(tmp_path):
     file = config(tmp_path, 'run', **DATA)
     run('train', file, '--work-dir', tmp_path / 'whole')
@@ -45,6 +46,7 @@ def test_a_killed_run_ends_as_an_uninterrupted_one(tmp_path):
     assert all(torch.equal(one[key], two[key]) for key in one)
 
 
+@pytest.mark.slow
 def test_two_processes(tmp_path):
     """In some batches of theirs no image has a label."""
     sampler = {**SAMPLER, 'weights': [1, 31]}

@@ -94,6 +94,7 @@ def test_other_weights_images_or_taps_are_other_features(folder, capsys):
     save_weights(distiller(folder), folder / 'run.pth')
 
 
+@pytest.mark.slow
 def test_two_processes(folder, out):
     words = ['--k', 3, '--strength', 0.01, '--batch-size', 7]
     files = folder / 'run.py', folder / 'run.pth'
