@@ -3,7 +3,6 @@
 import json
 
 import pytest
-import skimage
 import timm
 import torch
 import transformers
@@ -11,6 +10,7 @@ from mmcv.transforms import Compose
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from PIL import Image
+from sklearn.datasets import load_sample_image
 
 from mmvitkd.export.export import export
 from mmvitkd.utils.errors import ConfigError
@@ -119,7 +119,8 @@ PIPELINE = [
 @pytest.fixture(scope='module')
 def photo(tmp_path_factory):
     folder = tmp_path_factory.mktemp('photos')
-    Image.fromarray(skimage.data.astronaut()[:300, :400]).save(folder / 'photo.png')
+    pixels = load_sample_image('china.jpg')[:300, :400]
+    Image.fromarray(pixels).save(folder / 'photo.png')
     return folder / 'photo.png'
 
 

@@ -202,7 +202,7 @@ def test_the_hook_judges_at_every_validation_and_changes_nothing(tmp_path):
 @pytest.mark.parametrize(
     ('changes', 'said'),
     [
-        ({'k': 51}, 'there are 50 labelled images, so ask for fewer'),
+        ({'k': 51}, 'there are 50 labelled images, so give fewer'),
         ({'k': 0}, 'k must be above 0, got 0'),
         ({'k': [], 'linear': False}, 'it does nothing'),
         ({'tap': 'backbone.layerz'}, 'no such module'),
