@@ -1,5 +1,5 @@
-# The rows of tables 5, 6, 7, 9, 10 and 11 that the ViTKD paper's claims rest on, under one
-# teacher, as one family of tests. Their runs are those of the tables.
+# The rows of tables 5, 6, 7, 9, 10 and 11 that the ViTKD paper's claims rest on, under
+# one teacher, as one family of tests. Their runs are those of the tables.
 _base_ = './_base_/terms.py'
 
 title = "The rows that the paper's claims rest on"

@@ -95,8 +95,8 @@ lacks = {
 
 # By the beginning of a term's name. The paper's sums run over 196 tokens of the
 # teacher's width, here over 16 tokens of a sixth of it, and correlation matrices have
-# 196 * 196 entries there, 16 * 16 here. ViTKD's terms have the factor that was chosen for
-# the whole method in ../../comparison/fashion-mnist.py, on the validation split.
+# 196 * 196 entries there, 16 * 16 here. ViTKD's terms have the factor that was chosen
+# for the whole method by ../../comparison/fashion-mnist.py, on the validation split.
 sums = 196 * 6 / 16
 vitkd = 64 * sums
 weight_factors = dict(
