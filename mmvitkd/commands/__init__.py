@@ -29,6 +29,7 @@ COMMANDS = {
     'advise': 'advise which layers to distil, and write a config',
     'ablate': 'run tables of ablations, and write them with their statistics',
     'compare': 'tune methods by equal tries, test them, and compare them',
+    'claims': "tell which of papers' claims the measured tables bear out",
     'tune': 'try settings of a config on the validation split',
     'benchmark': 'time distillation steps, side by side',
     'latency': 'time what models cost to run, side by side',

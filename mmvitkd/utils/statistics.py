@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from statistics import mean, stdev, variance
 
@@ -18,6 +18,7 @@ POWER = 0.8  # with which the smallest detectable difference would have been fou
 DUNNETT = "Dunnett's test"
 PAIRED = "Dunnett's test, paired by seed"
 WELCH = "Welch's t-tests with Holm's correction"
+PAIRS = "t-tests, paired by seed, with Holm's correction"
 
 Groups = Mapping[str, Sequence[float]]
 BySeed = Mapping[int, float]
@@ -147,6 +148,55 @@ def compare_paired(
             PAIRED,
         )
     return found
+
+
+def compare_pairs(
+    tables: Mapping[str, Mapping[str, BySeed]],
+    pairs: Sequence[tuple[str, str, str]],
+) -> list[Difference]:
+    """Compare some groups with some others, all pairs as one family of tests.
+
+    By t-tests of seeds that both groups have, with the residual variance of all groups
+    of their table by group and seed, as in :func:`compare_paired`; Holm's correction,
+    whose intervals are Bonferroni's.
+
+    Args:
+        tables: By name, groups by name, of values by seed. The seeds that all of a
+            table's groups have are used, two at least.
+        pairs: A table, a group of it, and the group that this one is compared with.
+
+    Returns:
+        One a pair, in their order.
+    """
+    each = LEVEL / max(len(pairs), 1)
+    found, ps = [], {}
+    for i, (table, name, other) in enumerate(pairs):
+        groups = tables[table]
+        seeds = sorted(set.intersection(*(set(values) for values in groups.values())))
+        values = np.array([[one[seed] for seed in seeds] for one in groups.values()])
+        spread, freedom = _residual_spread(values)
+        error = spread * math.sqrt(2 / len(seeds))
+        mine, theirs = ([groups[key][seed] for seed in seeds] for key in (name, other))
+        value = mean(mine) - mean(theirs)
+        if not error:
+            found.append(_certain(value))
+            ps[i] = found[i].p or 0.0
+            continue
+        ps[i] = 2 * float(t.sf(abs(value) / error, freedom))
+        critical = float(t.isf(each / 2, freedom))
+        found.append(
+            Difference(
+                value,
+                ps[i],
+                value - critical * error,
+                value + critical * error,
+                hedges_g(mine, theirs),
+                _detectable(critical, freedom) * error,
+                PAIRS,
+            )
+        )
+    adjusted = holm({str(i): p for i, p in ps.items()})
+    return [replace(one, p=adjusted[str(i)]) for i, one in enumerate(found)]
 
 
 def _residual_spread(table: np.ndarray) -> tuple[float, int]:
