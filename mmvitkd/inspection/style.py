@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter, MaxNLocator
+from matplotlib.transforms import Bbox
 
 # of Okabe and Ito, told apart by the colour-blind; the first is the teacher's
 COLOURS = ('#000000', '#E69F00', '#0072B2', '#009E73', '#CC79A7', '#D55E00', '#56B4E9')
@@ -34,6 +35,23 @@ KINDS = ('svg', 'png')
 ON_DARK, ON_BRIGHT = '#fefefe', '#010101'
 # its lightness grows evenly, so it also reads in grey and to the colour-blind
 SEQUENTIAL = 'viridis'
+
+# of a name beside its point: offsets in points, and which of its edges are there
+PLACES = tuple(
+    (x, y, 'left' if x > 0 else 'right' if x < 0 else 'center', base)
+    for x, y, base in (
+        (6, 0, 'center'),
+        (5, 4, 'bottom'),
+        (5, -4, 'top'),
+        (-6, 0, 'center'),
+        (-5, 4, 'bottom'),
+        (-5, -4, 'top'),
+        (0, 6, 'bottom'),
+        (0, -6, 'top'),
+        (0, 18, 'bottom'),
+        (0, -18, 'top'),
+    )
+)
 
 # what rc_context() takes is typed otherwise by every matplotlib
 RC: Any = {
@@ -83,6 +101,55 @@ def draw_depth(ax: Axes, values: Sequence[float], index: int, name: str) -> None
     ax.grid(axis='y')
 
 
+def name_points(
+    figure: Figure,
+    ax: Axes,
+    points: Sequence[tuple[float, float]],
+    names: Sequence[str | None],
+) -> None:
+    """Write names beside points, where they hide neither a point nor another name.
+
+    The figure must be complete otherwise: its layout and the axes' limits are fixed.
+
+    Args:
+        figure: What is drawn in.
+        ax: Where the points are.
+        points: All of them, in the axes' units.
+        names: One a point; None for one that gets none.
+    """
+    ax.set(xlim=ax.get_xlim(), ylim=ax.get_ylim())
+    _fix_layout(figure)
+    size = 3 * figure.dpi / 72  # of half a point's marker
+    taken = [
+        Bbox.from_bounds(x - size, y - size, 2 * size, 2 * size)
+        for x, y in ax.transData.transform(list(points))
+    ]
+    for point, name in zip(points, names, strict=True):
+        if name is None:
+            continue
+        tried = []
+        for x, y, side, base in PLACES:
+            text = ax.annotate(
+                name, point, (x, y), textcoords='offset points', ha=side, va=base
+            )
+            box = text.get_window_extent()
+            hidden = sum(box.overlaps(other) for other in taken)
+            outside = (not ax.bbox.contains(*corner) for corner in (box.min, box.max))
+            tried.append((hidden + sum(outside), text, box))
+        best = min(tried, key=lambda one: one[0])
+        for one in tried:
+            if one is not best:
+                one[1].remove()
+        taken.append(best[2])
+
+
+def _fix_layout(figure: Figure) -> None:
+    if engine := figure.get_layout_engine():
+        engine.execute(figure)
+        engine.execute(figure)  # which mends the first
+        figure.set_layout_engine('none')
+
+
 def plain_numbers(axis: Axis) -> None:
     """Label a logarithmic axis by numbers; matplotlib's own labels are formulas."""
     axis.set_major_formatter(LogFormatter())
@@ -104,10 +171,7 @@ def save(figure: Figure, stem: Path, kinds: Sequence[str] = KINDS) -> None:
     """
     stem.parent.mkdir(parents=True, exist_ok=True)
     with style():
-        if engine := figure.get_layout_engine():
-            engine.execute(figure)
-            engine.execute(figure)  # which mends the first
-            figure.set_layout_engine('none')  # once for all kinds: it takes longest
+        _fix_layout(figure)  # once for all kinds: it takes longest
         for kind in kinds:
             date = {'Date': None} if kind == 'svg' else None
             figure.savefig(stem.with_name(f'{stem.name}.{kind}'), metadata=date)

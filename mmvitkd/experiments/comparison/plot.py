@@ -9,7 +9,7 @@ from typing import Any
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
-from mmvitkd.inspection.style import GREY, colour, dashes, save, style
+from mmvitkd.inspection.style import GREY, colour, dashes, name_points, save, style
 
 from .methods import Comparison
 from .plan import Row
@@ -118,18 +118,16 @@ def draw_costs(comparison: Comparison, rows: Sequence[Row], stem: Path) -> bool:
             named.add(row.name)
     with style():
         figure, axes = plt.subplots(figsize=(8.5, 4))
-        below = False  # neighbours' names on either side, so that they can be read
-        for cost, top1, row in sorted(points, key=lambda point: point[0]):
-            kept = row.name in named
-            axes.plot(cost, top1, 'o', color=OURS if kept else GREY)
-            if kept:
-                offset = (6, -10) if below else (6, 3)
-                axes.annotate(
-                    row.name, (cost, top1), offset, textcoords='offset points'
-                )
-                below = not below
+        for cost, top1, row in points:
+            axes.plot(cost, top1, 'o', color=OURS if row.name in named else GREY)
         axes.set_xlabel(f'cost of the training, relative to {comparison.baseline}')
         axes.set_ylabel('top-1 on the test split, %')
         axes.grid()
+        name_points(
+            figure,
+            axes,
+            [(cost, top1) for cost, top1, _ in points],
+            [row.name if row.name in named else None for _, _, row in points],
+        )
         save(figure, stem)
     return True
