@@ -15,6 +15,7 @@ from .methods import Comparison
 from .plan import Row
 
 OURS = colour(2)
+FEW = 10  # methods, whose names have room
 
 
 def draw(comparison: Comparison, rows: Sequence[Row], stem: Path) -> None:
@@ -97,7 +98,7 @@ def draw_costs(comparison: Comparison, rows: Sequence[Row], stem: Path) -> bool:
     """Write ``stem.svg`` and ``stem.png``: accuracy against the cost of the training.
 
     Named are the methods that no cheaper one equals, and those that all are compared
-    with.
+    with; of few methods all.
 
     Returns:
         Whether there was anything to draw.
@@ -116,6 +117,8 @@ def draw_costs(comparison: Comparison, rows: Sequence[Row], stem: Path) -> bool:
         if top1 > best:
             best = top1
             named.add(row.name)
+    if len(points) <= FEW:
+        named |= {row.name for _, _, row in points}
     with style():
         figure, axes = plt.subplots(figsize=(8.5, 4))
         for cost, top1, row in points:
