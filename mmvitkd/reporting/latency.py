@@ -93,7 +93,7 @@ def _timed(row: Mapping[str, str], groups: Sequence[Group], metric: str) -> Time
         finals = group.finals(metric)
         name = group.name
         accuracy = sum(finals) / len(finals) if finals else accuracy
-    dtype = '-' if file.suffix == '.onnx' else row['dtype']
+    dtype = '' if file.suffix == '.onnx' else row['dtype']  # its own
     case = title(int(row['batch_size']), int(row['threads']), row['device'])
     return Timed(name, row['runtime'], dtype, case, numbers, accuracy)
 
