@@ -92,7 +92,7 @@ def trace(
 
 def _reason(error: Exception) -> str:
     """Tell what torch can't trace, and where in the model's code."""
-    fixed = re.search(r'Constraints violated \(([^)]*)\)', str(error))
+    fixed = re.search(r'Constraints violated \((.*?)\)!', str(error))
     if fixed is not None:
         return f'its code takes for a constant what shall be free, {fixed[1]}'
     first = next(iter(str(error).strip().splitlines()), '')

@@ -106,10 +106,13 @@ def _number(text: str) -> float:
 
 
 def _group_of(checkpoint: Path, groups: Sequence[Group]) -> Group | None:
-    folder = checkpoint.resolve().parent
-    for group in groups:
-        if any(run.folder.resolve() == folder for run in group.runs):
-            return group
+    """Find whose checkpoint it is, also where work dirs were moved together."""
+    parts = checkpoint.resolve().parent.parts
+    for length in (len(parts), 2):
+        for group in groups:
+            folders = [run.folder.resolve().parts[-length:] for run in group.runs]
+            if parts[-length:] in folders:
+                return group
     return None
 
 
