@@ -179,7 +179,7 @@ def _run_checked(args: argparse.Namespace) -> None:
     from mmvitkd.export.export import FLOAT32, TOLERANCE, UINT8, export
 
     if args.push_to_hub is not None:
-        from mmvitkd.export.hubs import require_token
+        from mmvitkd.export.publish import require_token
 
         require_token(args.push_to_hub)
     normalises = args.normalisation != 'outside'
@@ -206,7 +206,7 @@ def _run_checked(args: argparse.Namespace) -> None:
     else:
         _tell(out)
     if args.push_to_hub is not None:
-        from mmvitkd.export.hubs import push
+        from mmvitkd.export.publish import push
 
         print(push(out, args.push_to_hub))
 

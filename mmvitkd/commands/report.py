@@ -44,6 +44,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='how many images at most. Default: %(default)s',
     )
     parser.add_argument(
+        '--latency',
+        type=Path,
+        nargs='+',
+        default=[],
+        metavar='FILE',
+        help='latency.csv of the command latency: accuracy is drawn against it. One '
+        'that lies in a work dir, or in a folder latency there, is found by itself',
+    )
+    parser.add_argument(
         '--csv', type=Path, metavar='DIR', help='write the numbers there too, as CSV'
     )
     parser.add_argument(
@@ -80,5 +89,6 @@ def run(args: argparse.Namespace) -> None:
             count=0 if args.no_analysis else args.count,
             csvs=args.csv,
             figures=args.figures,
+            latencies=args.latency,
         )
     print(page)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -25,6 +26,23 @@ from .student import Student, describe, known_classes, load_student, takes_bgr
 TRACED = 2  # images; compared at other sizes of a batch
 TOLERANCE = 1e-4
 UINT8, FLOAT32 = 'uint8', 'float32'
+GRAPHS = ('onnx', 'torch-export')
+
+
+@dataclass(frozen=True)
+class Input:
+    """Images that an exported student takes."""
+
+    normalises: bool = True
+    input_type: str = UINT8
+    dynamic_size: bool = False
+
+    def made_of(self, images: Tensor, student: Student) -> Tensor:
+        """Make them of RGB from 0 to 255."""
+        if self.normalises:
+            return images.to(getattr(torch, self.input_type))
+        x = student.prepare(images)
+        return x.flip(1) if takes_bgr(student) else x
 
 
 def export(
@@ -80,29 +98,16 @@ def export(
     student = load_student(checkpoint, config, ema, drop_dist_token)
     shape = student.image_shape()
     shown, what, classes = check_images(student, shape, images)
-    classes = known_classes(student) or classes
-    if len(classes) != student.predict(shown[:1]).shape[1]:
-        classes = ()
-    metadata = describe(student, shape, classes)
-    batches = [shown[:1], shown[1:]]
+    metadata = describe(student, shape, _classes(student, shown, classes))
+    takes = Input()
+    if kind in GRAPHS:
+        takes = Input(normalises, input_type, dynamic_size)
+        metadata |= {'normalisation': 'inside' if normalises else 'outside'}
+        metadata |= {'dynamic_size': dynamic_size}
     with TemporaryDirectory() as scratch:
         folder = Path(scratch) / 'student'
-        if kind in FOLDERS:
-            data = b''
-            predict = hubs.WRITERS[kind](student, shape, metadata, folder)
-            error = _compare(student, predict, batches)
-        elif kind == 'safetensors':
-            data = formats.to_safetensors(student, metadata)
-            error = _compare(student, formats.from_safetensors(data, student), batches)
-        else:
-            metadata |= {'normalisation': 'inside' if normalises else 'outside'}
-            metadata |= {'dynamic_size': dynamic_size}
-            data, predict = _traced(
-                student, shown, kind, metadata, normalises, input_type, dynamic_size
-            )
-            if dynamic_size:
-                batches += _of_other_sizes(student, shown)
-            error = _compare(student, predict, batches, normalises, input_type)
+        data, predict = _make(student, kind, shown, metadata, takes, folder)
+        error = _compare(student, predict, _batches(student, shown, takes), takes)
         lines = [
             f'compared with PyTorch on {what}, in batches of 1 and {len(shown) - 1}: '
             f'the largest error is {error:.1e} of the largest logit'
@@ -121,6 +126,15 @@ def export(
         else:
             replace_file(out, lambda part: Path(part).write_bytes(data))
     return out, lines
+
+
+def _classes(
+    student: Student, shown: Tensor, of_test_set: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Return the names of the classes, empty where they are not as many as logits."""
+    classes = known_classes(student) or of_test_set
+    fits = len(classes) == student.predict(shown[:1]).shape[1]
+    return classes if fits else ()
 
 
 def _unknown(metadata: dict[str, Any]) -> list[str]:
@@ -170,35 +184,36 @@ def _check_out(out: Path, kind: str, force: bool, checkpoint: str | Path) -> Non
         raise ConfigError(f"'{out}' exists: give another name, or --force")
 
 
-def _traced(
+def _make(
     student: Student,
-    shown: Tensor,
     kind: str,
+    shown: Tensor,
     metadata: dict[str, Any],
-    normalises: bool,
-    input_type: str,
-    dynamic_size: bool,
+    takes: Input,
+    folder: Path,
 ) -> tuple[bytes, formats.Predict]:
-    """Trace a student; return it in its format, and what runs it."""
-    module = Deployed(student, normalises).eval()
-    example = _as_input(student, shown[:TRACED], normalises, input_type)
-    program = trace(module, example, dynamic_size)
+    """Make the file, empty where it is a folder, which is made; and what runs it."""
+    if kind in FOLDERS:
+        shape = student.image_shape()
+        return b'', hubs.WRITERS[kind](student, shape, metadata, folder)
+    if kind == 'safetensors':
+        data = formats.to_safetensors(student, metadata)
+        return data, formats.from_safetensors(data, student)
+    module = Deployed(student, takes.normalises).eval()
+    example = takes.made_of(shown[:TRACED], student)
+    program = trace(module, example, takes.dynamic_size)
     if kind == 'torch-export':
         data = formats.to_torch_export(program, metadata)
         return data, formats.from_torch_export(data)
-    free = {0: 'batch', **({2: 'height', 3: 'width'} if dynamic_size else {})}
+    free = {0: 'batch', **({2: 'height', 3: 'width'} if takes.dynamic_size else {})}
     data = formats.to_onnx(program, metadata, free)
     return data, formats.from_onnx(data)
 
 
-def _as_input(
-    student: Student, images: Tensor, normalises: bool, input_type: str
-) -> Tensor:
-    """Make of RGB from 0 to 255 what the graph takes."""
-    if normalises:
-        return images.to(getattr(torch, input_type))
-    x = student.prepare(images)
-    return x.flip(1) if takes_bgr(student) else x
+def _batches(student: Student, shown: Tensor, takes: Input) -> list[Tensor]:
+    """Return the images in batches that were not traced, of other sizes, too, if so."""
+    batches = [shown[:1], shown[1:]]
+    return batches + list(_of_other_sizes(student, shown) if takes.dynamic_size else ())
 
 
 def _of_other_sizes(student: Student, shown: Tensor) -> Iterator[Tensor]:
@@ -220,14 +235,13 @@ def _compare(
     student: Student,
     predict: formats.Predict,
     batches: list[Tensor],
-    normalises: bool = True,
-    input_type: str = UINT8,
+    takes: Input,
 ) -> float:
     """Return the largest error of any logit, relative to the largest one."""
     errors, largest = [], 0.0
     for images in batches:
         wanted = student.predict(images)
-        given = _as_input(student, images, normalises, input_type)
+        given = takes.made_of(images, student)
         try:
             found = predict(given)
         except Exception as error:  # of a runtime, each of its own kind

@@ -5,20 +5,30 @@ from __future__ import annotations
 import io
 import logging
 import re
+import sys
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import (
+    AbstractContextManager,
+    contextmanager,
+    nullcontext,
+    redirect_stderr,
+    redirect_stdout,
+)
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from mmvitkd.utils.errors import ConfigError
 
 from .student import Student, normalisation, takes_bgr
+
+RESIZES = 'resize_pos_embed'  # what MMPretrain's ViTs call
 
 
 class Deployed(nn.Module):
@@ -66,10 +76,12 @@ def trace(
         ConfigError: If something in it can't be exported; the message has what.
     """
     free: dict[int, Any] = {0: Dim('batch')}
+    positions: AbstractContextManager[None] = nullcontext()
     if dynamic_size:
         free |= {2: Dim.DYNAMIC, 3: Dim.DYNAMIC}
+        positions = symbolic_positions(module)
     try:
-        with torch.no_grad(), symbolic_windows(module), quiet():
+        with torch.no_grad(), symbolic_windows(module), positions, quiet():
             return torch.export.export(module, (images,), dynamic_shapes=(free,))
     except Exception as error:  # of torch's, of many kinds, or of the model's own
         sizes = ' with --dynamic-size' if dynamic_size else ''
@@ -80,7 +92,7 @@ def trace(
 
 def _reason(error: Exception) -> str:
     """Tell what torch can't trace, and where in the model's code."""
-    fixed = re.search(r'Constraints violated \(([^)]*)\)', str(error))
+    fixed = re.search(r'Constraints violated \((.*?)\)!', str(error))
     if fixed is not None:
         return f'its code takes for a constant what shall be free, {fixed[1]}'
     first = next(iter(str(error).strip().splitlines()), '')
@@ -129,6 +141,42 @@ def _reverse_for(module: Any) -> Callable[..., Tensor]:
         return x.permute(0, 1, 3, 2, 4, 5).reshape(-1, H, W, channels)
 
     return window_reverse
+
+
+@contextmanager
+def symbolic_positions(model: nn.Module) -> Iterator[None]:
+    """Let position embeddings be resized to whatever grid an image has.
+
+    MMPretrain's ``resize_pos_embed`` leaves them alone where the grid is that of the
+    training, so that a tracer would take this one for the only one.
+
+    Args:
+        model: Whose modules are to be traced meanwhile.
+    """
+    kinds = {kind for module in model.modules() for kind in type(module).__mro__}
+    files: list[Any] = [sys.modules.get(name) for name in {k.__module__ for k in kinds}]
+    before = {file: file.resize_pos_embed for file in files if hasattr(file, RESIZES)}
+    try:
+        for file in before:
+            file.resize_pos_embed = _resize
+        yield
+    finally:
+        for file, function in before.items():
+            file.resize_pos_embed = function
+
+
+def _resize(
+    pos_embed: Tensor,
+    src_shape: tuple[int, int],
+    dst_shape: tuple[int, int],
+    mode: str = 'bicubic',
+    num_extra_tokens: int = 1,
+) -> Tensor:
+    """Resize ``(1, N, C)``, all but the extra tokens'; also to the grid that it has."""
+    extra, x = pos_embed[:, :num_extra_tokens], pos_embed[:, num_extra_tokens:]
+    x = x.unflatten(1, src_shape).permute(0, 3, 1, 2)  # (1, C, H, W)
+    x = F.interpolate(x, dst_shape, mode=mode, align_corners=False)
+    return torch.cat((extra, x.flatten(2).transpose(1, 2)), 1)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Students as folders that timm and Hugging Face load, and publish."""
+"""Students as folders that timm and Hugging Face load."""
 
 from __future__ import annotations
 
@@ -356,40 +356,3 @@ def _processor(metadata: Metadata, shape: Shape) -> Any:
 
 
 WRITERS = {'timm': write_timm, 'huggingface': write_hugging_face}
-
-
-def require_token(repo: str) -> None:
-    """Refuse to begin without what publishing takes.
-
-    Raises:
-        ConfigError: If the name is none of a repository, or there is no token.
-        ImportError: If the library is missing; the message says how to get it.
-    """
-    with optional_libraries():
-        import huggingface_hub
-    try:
-        huggingface_hub.utils.validate_repo_id(repo)
-    except huggingface_hub.errors.HFValidationError as error:
-        raise ConfigError(f"--push-to-hub '{repo}': {error}") from error
-    if huggingface_hub.get_token() is None:
-        raise ConfigError(
-            f"--push-to-hub '{repo}' needs a token of the hub: set HF_TOKEN, or log in "
-            'by `hf auth login`'
-        )
-
-
-def push(folder: Path, repo: str) -> str:
-    """Publish a folder.
-
-    Args:
-        folder: That was written.
-        repo: ``OWNER/NAME``, which is made where it is not there.
-
-    Returns:
-        Its address.
-    """
-    import huggingface_hub
-
-    hub = huggingface_hub.HfApi()
-    hub.create_repo(repo, exist_ok=True)
-    return str(hub.upload_folder(repo_id=repo, folder_path=folder))

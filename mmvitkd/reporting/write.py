@@ -6,6 +6,7 @@ import os
 import shlex
 import sys
 import tempfile
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from mmvitkd.utils.safe_loading import weights_only_loads
 from .analysis import analysis
 from .curves import curves
 from .groups import Group, group_runs, main_metric
+from .latency import Timed, find, latency, read
 from .page import Section, render, require_ours, save_csvs, save_figures
 from .runs import find_runs
 from .settings import environment, settings
@@ -30,6 +32,7 @@ def write(
     csvs: Path | None = None,
     figures: Path | None = None,
     title: str | None = None,
+    latencies: Sequence[Path] = (),
 ) -> Path:
     """Write the report of the runs in ``work_dirs``.
 
@@ -43,13 +46,14 @@ def write(
         csvs: Folder for all numbers. Defaults to None, which writes none.
         figures: Folder for all figures. Defaults to None, which writes none.
         title: Of the page. Defaults to None: the work dirs' names.
+        latencies: Files ``latency.csv``, beside those that the work dirs hold.
 
     Returns:
         ``out``.
 
     Raises:
-        ValueError: If there is no run, ``data`` does not exist, or ``out`` is no
-            report.
+        ValueError: If there is no run, ``data`` does not exist, ``out`` is no
+            report, or one of ``latencies`` is none.
     """
     require_ours(out)
     if data is not None:
@@ -57,9 +61,18 @@ def write(
     runs = find_runs(work_dirs)
     groups = group_runs(runs)
     metric = main_metric(runs)
+    timed: dict[Path, list[Timed] | str] = {}
+    for file in find(work_dirs):
+        try:
+            timed[file.resolve()] = read(file, groups, metric)
+        except ValueError as error:  # what lies in a work dir is not the user's mistake
+            timed[file.resolve()] = str(error)
+    for file in latencies:
+        timed[file.resolve()] = read(file, groups, metric)
     with tempfile.TemporaryDirectory() as scratch, weights_only_loads(always=True):
         folder = Path(scratch)
         sections = lay_out(groups, metric, data, count, folder)
+        sections[2:2] = latency(timed, metric, folder)  # after the curves
         page = render(title or _title(work_dirs), _subtitle(len(runs)), sections)
         if figures is not None:
             save_figures(folder, figures)

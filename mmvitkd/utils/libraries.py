@@ -6,12 +6,14 @@ from contextlib import contextmanager
 # what they are imported as, and what pip calls them; see the extras in pyproject.toml
 LIBRARIES = {
     'PIL': 'pillow',
+    'huggingface_hub': 'huggingface_hub',
     'jinja2': 'jinja2',
     'markupsafe': 'markupsafe',
     'matplotlib': 'matplotlib',
     'onnx': 'mmvitkd[export]',
     'onnxruntime': 'mmvitkd[export]',
     'onnxscript': 'mmvitkd[export]',
+    'openvino': 'mmvitkd[export]',
     'pandas': 'pandas',
     'safetensors': 'mmvitkd[export]',
     'scipy': 'scipy>=1.15',

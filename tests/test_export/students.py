@@ -87,10 +87,10 @@ def family(name: str, folder: Path) -> dict[str, Any]:
         small = {'img_size': 32, 'patch_size': 8, 'embed_dim': 16, 'depth': 2}
         kind = {'model_name': 'vit_tiny_patch16_224', 'num_classes': 10}
         return {'type': 'TimmClassifier', **kind, **small, 'num_heads': 2}
-    assert name == 'Hugging Face'
-    config = transformers.ViTConfig(**TINY, num_labels=10)
-    config.save_pretrained(folder / 'vit')
-    kind = {'model_name': str(folder / 'vit'), 'pretrained': False}
+    kinds = {'Hugging Face': 'ViTConfig', 'DINOv2': 'Dinov2Config'}
+    config = getattr(transformers, kinds[name])(**TINY, num_labels=10)
+    config.save_pretrained(folder / 'settings')
+    kind = {'model_name': str(folder / 'settings'), 'pretrained': False}
     return {'type': 'HuggingFaceClassifier', **kind}
 
 

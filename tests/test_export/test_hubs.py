@@ -89,6 +89,7 @@ def test_timm_creates_a_model_that_predicts_the_same(name, tmp_path):
         'Swin',
         'deep Swin',
         'Hugging Face',
+        'DINOv2',
     ],
 )
 def test_hugging_face_loads_a_model_that_predicts_the_same(name, tmp_path):
@@ -225,7 +226,21 @@ def test_a_student_of_another_activation_is_not_written(tmp_path):
 def test_publishing_takes_a_token_and_a_name(tmp_path, monkeypatch):
     cfg, checkpoint = saved(vit(), tmp_path)
     args = (checkpoint, tmp_path / 'out', '--config', cfg, '--format', 'timm')
-    monkeypatch.setattr('huggingface_hub.get_token', lambda: None)
+    for name in ('HF_TOKEN', 'HUGGING_FACE_HUB_TOKEN'):
+        monkeypatch.delenv(name, raising=False)
+    gone = str(tmp_path / 'token')
+    monkeypatch.setattr('huggingface_hub.constants.HF_TOKEN_PATH', gone)
     assert 'HF_TOKEN' in message('export_student', *args, '--push-to-hub', 'me/student')
     assert '--push-to-hub' in message('export_student', *args, '--push-to-hub', 'a/b/c')
     assert not (tmp_path / 'out').exists()
+
+
+def test_what_was_exported_is_what_the_hub_gets(tmp_path, hub, capsys):
+    cfg, checkpoint = saved(vit(), tmp_path)
+    out = tmp_path / 'out'
+    args = (checkpoint, out, '--config', cfg, '--format', 'timm')
+    run('export_student', *args, '--push-to-hub', 'me/student')
+    assert capsys.readouterr().out.endswith(f'{hub.url}/me/student/tree/main/\n')
+    wanted = {file.name: file.read_bytes() for file in out.iterdir()}
+    assert 'model.safetensors' in wanted
+    assert hub.repos == {'me/student': wanted}

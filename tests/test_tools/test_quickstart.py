@@ -93,9 +93,15 @@ def test_table_shows_what_was_measured(first):
     rows = (work_dir / 'table.md').read_text().splitlines()[2:]
     cells = [[cell.strip() for cell in row.split('|')[2:-1]] for row in rows]
     tests = [f'{run["test"]:.1f}' for run in results['runs']]
-    assert [row[4] for row in cells] == tests
+    assert [row[5] for row in cells] == tests
     assert [row[0] for row in cells] == ['700', '200', '200', '200']
     assert [row[1] for row in cells] == ['1,218,186', '83,370', '83,370', '83,370']
+    teacher, student = (results['costs'][name] for name in ('teacher', 'student'))
+    assert teacher['ratio_to_teacher'] == 1
+    assert cells[1][4] == (
+        f'{1000 * student["p50_seconds"]:.2f} ({student["ratio_to_teacher"]:.2f})'
+    )
+    assert cells[0][4].endswith(' (1.00)')
 
 
 def test_progress_tells_the_time_left(first):
@@ -249,8 +255,10 @@ def test_table_compares_with_the_baseline(tmp_path):
         result = {'test': tested[one.setting.name][one.seed]}
         (one.folder / 'result.json').write_text(json.dumps(result))
     cost = {'labels': 1, 'parameters': 1, 'flops': 1, 'images_per_second': 1}
+    cost |= {'p50_seconds': 0.0025, 'ratio_to_teacher': 1.0}
     columns = report.columns_of(planned, {'teacher': cost, 'student': cost})
     assert columns['top-1, %'] == ['97.0', '81.0 ± 1.0', '91.0 ± 1.0', '81.3 ± 1.5']
+    assert columns['p50, ms'] == 4 * ['2.50 (1.00)']
     assert columns['gain'] == ['', '', '+10.0 ± 0.0', '+0.3 ± 0.6']
     assert columns['p'][:3] == ['', '', '< 0.001']
     assert float(columns['p'][3]) > 0.5

@@ -9,7 +9,9 @@ from typing import Any
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
-from mmvitkd.inspection.style import GREY, colour, plain_numbers, save, style
+from mmvitkd.inspection.style import colour, save, style
+from mmvitkd.reporting.latency import draw_accuracies
+from mmvitkd.reporting.latency import title as case_title
 
 from ..results import markdown_table, write_page
 from .measure import Latency
@@ -53,9 +55,7 @@ def write(
 def title(case: Sequence[Latency]) -> str:
     """Name a case."""
     one = case[0].variant
-    images = 'one image' if one.batch_size == 1 else f'{one.batch_size} images'
-    threads = 'one thread' if one.threads == 1 else f'{one.threads} threads'
-    return f'{images}, {threads}' if one.device == 'cpu' else f'{images}, {one.device}'
+    return case_title(one.batch_size, one.threads, one.device)
 
 
 def _columns(case: Sequence[Latency]) -> dict[str, list[str]]:
@@ -129,16 +129,14 @@ def _times(axes: Axes, case: Sequence[Latency]) -> None:
 
 
 def _accuracies(axes: Axes, known: Sequence[Latency]) -> None:
-    sources = list(dict.fromkeys(one.variant.source for one in known))
-    for i, source in enumerate(sources):
-        mine = [one for one in known if one.variant.source == source]
-        times = [1000 * one.p50 for one in mine]
-        level = [source.accuracy or 0.0] * len(mine)
-        axes.plot(times, level, '-', color=GREY, lw=0.8)
-        axes.plot(times, level, 'o', color=colour(i), label=source.name)
-    axes.set_xscale('log')
-    plain_numbers(axes.xaxis)
+    sources = dict.fromkeys(one.variant.source for one in known)
+    points = {
+        source.name: (
+            source.accuracy or 0.0,
+            [1000 * one.p50 for one in known if one.variant.source == source],
+        )
+        for source in sources
+    }
+    draw_accuracies(axes, points)
     axes.set_xlabel('ms a batch')
     axes.set_ylabel('accuracy, %')
-    axes.grid()
-    axes.legend()

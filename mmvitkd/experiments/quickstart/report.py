@@ -25,7 +25,7 @@ from mmvitkd.utils.statistics import LEVEL, compare_with_baseline, format_mean
 
 from ..results import latex_table, p_text
 from ..run import Run
-from ..timing import time_rounds
+from ..timing import relative, time_rounds
 from .figure import COLUMNS, draw
 from .runs import BASELINE, STUDENTS, TEACHER, config_file
 
@@ -35,7 +35,9 @@ NAMES = {
     'vitkd': 'student, ViTKD',
     'vitkd-nkd': 'student, ViTKD + NKD',
 }
-IMAGE_SIZE, BATCH, REPEATS = (32, 32), 100, 5  # of the images per second
+IMAGE_SIZE = (32, 32)
+BATCH, REPEATS = 100, 5  # of the images per second
+LATENCY_ROUNDS = 50  # of one image
 RESULTS = 'results.json'
 PAGE = 'report.html'
 OUTPUTS = (
@@ -199,9 +201,13 @@ def measure(models: dict[str, Any], runs: dict[str, Run]) -> dict[str, dict[str,
     """Measure what teacher and student cost, and how many labels each one saw."""
     from mmvitkd.registry import DATASETS
 
-    steps = {name: partial(run_model, model.model) for name, model in models.items()}
+    steps = {
+        name: partial(run_model, model.model, BATCH, REPEATS)
+        for name, model in models.items()
+    }
     times = time_rounds(steps, rounds=7, warm_up=1)
     speeds = {name: REPEATS * BATCH / median(some) for name, some in times.items()}
+    latencies, ratios = measure_latency({n: m.model for n, m in models.items()})
     costs = {}
     for name, run in runs.items():
         data = run.setting.cfg.train_dataloader.dataset
@@ -210,16 +216,38 @@ def measure(models: dict[str, Any], runs: dict[str, Run]) -> dict[str, dict[str,
             'parameters': count_parameters(models[name].model),
             'flops': count_flops(models[name].model, IMAGE_SIZE),
             'images_per_second': speeds[name],
+            'p50_seconds': latencies[name],
+            'ratio_to_teacher': ratios[name],
         }
     return costs
 
 
+def measure_latency(
+    models: dict[str, nn.Module],
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Time one image by one thread of a CPU, or by the GPU, the models in turn.
+
+    Returns:
+        By name, the median of the seconds, and that of the quotients with the teacher's
+        of the same round.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        steps = {name: partial(run_model, model, 1) for name, model in models.items()}
+        times = time_rounds(steps, LATENCY_ROUNDS, warm_up=5)
+    finally:
+        torch.set_num_threads(threads)
+    ratios = {name: some[1] for name, some in relative(times, TEACHER).items()}
+    return {name: median(some) for name, some in times.items()}, ratios
+
+
 @torch.no_grad()
-def run_model(model: nn.Module) -> None:
-    """Run a model on a few batches."""
+def run_model(model: nn.Module, images: int, repeats: int = 1) -> None:
+    """Run a model on a few batches of so many images."""
     device = next(model.parameters()).device
-    inputs = torch.zeros(BATCH, 3, *IMAGE_SIZE, device=device)
-    for _ in range(REPEATS):
+    inputs = torch.zeros(images, 3, *IMAGE_SIZE, device=device)
+    for _ in range(repeats):
         model(inputs)
     if device.type == 'cuda':
         torch.cuda.synchronize()
@@ -249,6 +277,10 @@ def columns_of(
         'params': [f'{cost["parameters"]:,}' for cost in rows],
         'MFLOPs': [f'{cost["flops"] / 1e6:.1f}' for cost in rows],
         'images/s': [f'{cost["images_per_second"]:,.0f}' for cost in rows],
+        'p50, ms': [
+            f'{1000 * cost["p50_seconds"]:.2f} ({cost["ratio_to_teacher"]:.2f})'
+            for cost in rows
+        ],
         'top-1, %': [format_mean([*tests[name].values()]) for name in NAMES],
         'gain': [
             format_mean(gains[name], sign='+') if name in gains else ''
@@ -270,7 +302,9 @@ def explain(columns: dict[str, list[str]], students: int, device: str) -> str:
     """Say in a few lines what the table's columns are."""
     seeds = students // len(STUDENTS)
     over = f'mean ± standard deviation of {seeds} seeds' if seeds > 1 else 'one seed'
-    where = 'GPU' if device == 'cuda' else f'{torch.get_num_threads()} CPU threads'
+    gpu = device == 'cuda'
+    where = 'GPU' if gpu else f'{torch.get_num_threads()} CPU threads'
+    one = 'GPU' if gpu else 'one CPU thread'
     test = (
         f'p: of the difference from the baseline, significant below {LEVEL}; '
         if 'p' in columns
@@ -279,7 +313,8 @@ def explain(columns: dict[str, list[str]], students: int, device: str) -> str:
     return (
         f'top-1: {len(test_images()[1])} held-out images, {over} (the teacher has '
         f'one); gain: over the baseline of\nthe same seed; {test}FLOPs: multiply-adds '
-        f'of an image;\nimages/s: batches of {BATCH}, {where}.'
+        f'of an image;\nimages/s: batches of {BATCH}, {where}; p50: one image, {one}, '
+        "in brackets as a part of the teacher's."
     )
 
 
