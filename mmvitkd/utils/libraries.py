@@ -6,6 +6,7 @@ from contextlib import contextmanager
 # what they are imported as, and what pip calls them; see the extras in pyproject.toml
 LIBRARIES = {
     'PIL': 'pillow',
+    'datasets': 'mmvitkd[readers]',
     'jinja2': 'jinja2',
     'markupsafe': 'markupsafe',
     'matplotlib': 'matplotlib',
@@ -19,6 +20,7 @@ LIBRARIES = {
     'tabulate': 'tabulate',
     'timm': 'timm',
     'transformers': 'transformers<5',
+    'webdataset': 'mmvitkd[readers]',
 }
 
 
