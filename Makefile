@@ -34,4 +34,4 @@ lock:
 	    --output-file requirements/constraints.txt \
 	    pyproject.toml requirements/onedl*.txt requirements/official*.txt \
 	    requirements/digits.txt requirements/export.txt requirements/report.txt requirements/hubs.txt \
-	    requirements/experiments.txt requirements/docs.txt requirements/tests.txt requirements/*-build.txt -
+	    requirements/readers.txt requirements/experiments.txt requirements/docs.txt requirements/tests.txt requirements/*-build.txt -

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from mmpretrain.models import RandomBatchAugment
 from torch import Tensor
+from torch.utils.data import IterableDataset
 
 from mmvitkd.registry import DATASETS
 from mmvitkd.utils.teacher_cache import plain
@@ -65,8 +66,8 @@ class ReplayedDataset:
             class names.
 
     Raises:
-        ValueError: If ``seed`` is negative, or there is mixing without a number of
-            classes.
+        ValueError: If ``seed`` is negative, the dataset is a stream, or there is mixing
+            without a number of classes.
     """
 
     def __init__(
@@ -80,6 +81,12 @@ class ReplayedDataset:
             raise ValueError(f'seed must be at least 0, got {seed}')
         self._cfg = dataset
         self.dataset: Any = DATASETS.build(dataset)
+        if isinstance(self.dataset, IterableDataset):
+            raise ValueError(
+                f'{type(self.dataset).__name__} is streamed, so its images have no '
+                'places by which they could be seen again: take a data set that is '
+                'read by the image, such as mmvitkd.HuggingFaceImages'
+            )
         self.dataset.full_init()
         self.seed = seed
         self.mixing = mixing

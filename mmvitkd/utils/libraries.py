@@ -6,6 +6,7 @@ from contextlib import contextmanager
 # what they are imported as, and what pip calls them; see the extras in pyproject.toml
 LIBRARIES = {
     'PIL': 'pillow',
+    'datasets': 'mmvitkd[readers]',
     'huggingface_hub': 'huggingface_hub',
     'jinja2': 'jinja2',
     'markupsafe': 'markupsafe',
@@ -21,6 +22,7 @@ LIBRARIES = {
     'tabulate': 'tabulate',
     'timm': 'timm',
     'transformers': 'transformers<5',
+    'webdataset': 'mmvitkd[readers]',
 }
 
 

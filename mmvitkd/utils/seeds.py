@@ -15,9 +15,11 @@ class Stream(IntEnum):
     STEP = 2  # all else: masks, dropped paths, Mixup
 
 
-def derive_seed(seed: int, stream: Stream, iteration: int, rank: int) -> int:
-    """Mix four numbers into one seed, below 2**31 for NumPy and the workers."""
-    mixed = np.random.SeedSequence((seed, stream, iteration, rank))
+def derive_seed(
+    seed: int, stream: Stream, iteration: int, rank: int, *more: int
+) -> int:
+    """Mix numbers into one seed, below 2**31 for NumPy and the workers."""
+    mixed = np.random.SeedSequence((seed, stream, iteration, rank, *more))
     return int(mixed.generate_state(1)[0] >> 1)
 
 

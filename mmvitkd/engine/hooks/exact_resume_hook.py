@@ -9,6 +9,7 @@ from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from torch.utils.data import DataLoader, IterableDataset, Sampler
 
 from mmvitkd.datasets.seeded_batches import SeededBatches
+from mmvitkd.datasets.streamed_images import StreamedImages
 from mmvitkd.registry import HOOKS
 from mmvitkd.utils.seeds import Stream, derive_seed, seed_all
 
@@ -18,6 +19,7 @@ from .gradients import GRADIENTS, accumulation, is_accumulating
 IN_EPOCH = 'batches_in_epoch'
 LENGTH = 'epoch_length'
 PROCESSES = 'processes'
+STREAM = 'stream'
 STOPPING = 'early_stopping'
 
 
@@ -29,9 +31,9 @@ class ExactResumeHook(Hook):
     process's rank: the order of the images, their augmentations, Mixup, masks and
     dropped paths (:class:`SeededBatches`). A resumed run begins with the next batch,
     also inside an epoch and in a loop by iterations, without reading the images before
-    it. The state of early stopping is kept. Gradients that wait for an update are
-    kept by :class:`SafeCheckpointHook`. An epoch's workers are started anew, since
-    transforms may remember what they saw.
+    it (of :class:`StreamedImages`, without decoding them). The state of early stopping
+    is kept. Gradients that wait for an update are kept by :class:`SafeCheckpointHook`.
+    An epoch's workers are started anew, since transforms may remember what they saw.
 
     What can't go on exactly is named at the start, and refused when it is resumed.
 
@@ -65,9 +67,11 @@ class ExactResumeHook(Hook):
         """
         hub, loop = runner.message_hub, runner.train_loop
         processes = hub.get_info(PROCESSES, get_world_size())
+        stream = _stream_settings(runner.train_dataloader)
         doubts = list(_doubts(runner))
         if self._resumed:
             doubts += [*self._find_place(runner), *self._lacking(runner)]
+            doubts += _changed_stream(runner, stream)
             self._restore_stopping(runner)
             if processes != get_world_size():
                 runner.logger.warning(
@@ -78,6 +82,8 @@ class ExactResumeHook(Hook):
             doubts += _losing_gradients(runner)
         hub.update_info(PROCESSES, get_world_size())
         hub.update_info(LENGTH, len(runner.train_dataloader))
+        if stream:
+            hub.update_info(STREAM, stream)
         self._install(runner, loop)
         if not doubts:
             return
@@ -134,9 +140,16 @@ class ExactResumeHook(Hook):
     def _install(self, runner: Any, loop: Any) -> None:
         """Let the loader's batches carry seeds, and begin at the right one."""
         loader = runner.train_dataloader
+        endless = isinstance(loop, IterBasedTrainLoop)
+        if isinstance(loader.dataset, StreamedImages):
+            loader.dataset.check_workers(loader.num_workers)
+            if endless:
+                begun = _begun_before(loop)
+                epochs = _Epochs(loader, begun, runner.seed, loop.iter)
+                loop.dataloader_iterator = epochs
+            return
         if not _has_batches(loader):
             return
-        endless = isinstance(loop, IterBasedTrainLoop)
         if endless:
             _forget_iterator(runner, loop, loader)
         batches = SeededBatches(
@@ -154,6 +167,7 @@ class ExactResumeHook(Hook):
             return
         if self._batches is not None:
             self._batches.begin(runner.iter - self._skip, self._skip)
+        begin_epoch(runner.train_dataloader, runner.seed, runner.epoch, self._skip)
         _renew_workers(runner)
         self._before, self._skip = self._skip, 0
 
@@ -199,6 +213,10 @@ class _EndlessIterator:
         if self.begun_before:
             self.begun_before -= 1
             return None
+        return self.next_batch()
+
+    def next_batch(self) -> Any:
+        """Load a batch."""
         if self._iterator is None:
             self._iterator = iter(self.loader)
         return next(self._iterator)
@@ -207,11 +225,36 @@ class _EndlessIterator:
         """Do nothing: the batches are skipped already."""
 
 
+class _Epochs(_EndlessIterator):
+    """The same over a stream, whose epochs follow each other as in a loop by epochs."""
+
+    def __init__(
+        self, loader: DataLoader, begun_before: int, seed: int, done: int
+    ) -> None:
+        super().__init__(loader, begun_before)
+        self.seed = seed
+        self.done = done
+
+    def next_batch(self) -> Any:
+        """Read a batch."""
+        epoch, place = divmod(self.done, len(self.loader))
+        if self._iterator is None or not place:
+            begin_epoch(self.loader, self.seed, epoch, place)
+            self.loader._iterator = self._iterator = None  # ends persistent workers
+        self.done += 1
+        return super().next_batch()
+
+
+def begin_epoch(loader: DataLoader, seed: int, epoch: int, done: int) -> None:
+    """Tell a loader's stream, if it has one, where the next pass begins."""
+    if isinstance(loader.dataset, StreamedImages):
+        loader.dataset.begin(seed, epoch, done, loader.batch_size or 1)
+
+
 def _forget_iterator(runner: Any, loop: Any, loader: DataLoader) -> None:
     """Replace the loop's iterator by one that begins where the batch sampler does."""
     old = loop.dataloader_iterator
-    skips = hasattr(old, 'skip_iter')  # else the loop asks for every batch again
-    loop.dataloader_iterator = _EndlessIterator(loader, 0 if skips else loop.iter)
+    loop.dataloader_iterator = _EndlessIterator(loader, _begun_before(loop))
     loader._iterator = None
     if getattr(old, '_iterator', None) is None or not loader.num_workers:
         return
@@ -223,6 +266,11 @@ def _forget_iterator(runner: Any, loop: Any, loader: DataLoader) -> None:
     )
     object.__setattr__(loader, 'sampler', fresh)
     loader.batch_sampler.sampler = fresh  # type: ignore[union-attr]
+
+
+def _begun_before(loop: Any) -> int:
+    """Return how many batches of a resumed run a loop asks for again."""
+    return 0 if hasattr(loop.dataloader_iterator, 'skip_iter') else loop.iter
 
 
 def _renew_workers(runner: Any) -> None:
@@ -250,7 +298,8 @@ def _doubts(runner: Any) -> Iterator[str]:
     loop, loader = runner.train_loop, runner.train_dataloader
     if not isinstance(loop, (EpochBasedTrainLoop, IterBasedTrainLoop)):
         yield f'the loop {type(loop).__name__} is not one of MMEngine'
-    if not _has_batches(loader):
+    streamed = isinstance(loader.dataset, StreamedImages)
+    if not streamed and not _has_batches(loader):
         yield (
             f'{type(loader.dataset).__name__} is iterated, so its place in the data is '
             'not known'
@@ -262,6 +311,27 @@ def _doubts(runner: Any) -> Iterator[str]:
     fresh = loader.num_workers and isinstance(loop, EpochBasedTrainLoop)
     if remembering and not fresh:
         yield f'{", ".join(remembering)} mixes in images of earlier batches'
+
+
+def _stream_settings(loader: DataLoader) -> dict[str, Any]:
+    """Return what the images of a stream depend on, besides the seed and the place."""
+    if not isinstance(loader.dataset, StreamedImages):
+        return {}
+    return {
+        'images an epoch': loader.dataset.num_samples,
+        'processes': get_world_size(),
+        'workers': max(loader.num_workers, 1),
+        'images a batch': loader.batch_size,
+    }
+
+
+def _changed_stream(runner: Any, now: dict[str, Any]) -> Iterator[str]:
+    """Say whether other images now come from a stream than would have."""
+    before = runner.message_hub.get_info(STREAM, now)
+    changed = [f'{before[k]} {k}, now {n}' for k, n in now.items() if before[k] != n]
+    if changed:
+        name = type(runner.train_dataloader.dataset).__name__
+        yield f'{name} was read with {", ".join(changed)}'
 
 
 def _losing_gradients(runner: Any) -> Iterator[str]:

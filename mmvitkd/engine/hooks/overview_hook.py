@@ -70,7 +70,8 @@ def _data(runner: Any) -> str:
 
 def _length(dataset: Any) -> str:
     try:
-        return f'{len(dataset):,}'
+        # of a stream, whose length is this process's part
+        return f'{getattr(dataset, "num_samples", len(dataset)):,}'
     except TypeError:  # of one that is iterated
         return 'countless'
 
