@@ -12,6 +12,7 @@ LIBRARIES = {
     'onnx': 'mmvitkd[export]',
     'onnxruntime': 'mmvitkd[export]',
     'onnxscript': 'mmvitkd[export]',
+    'optuna': 'optuna>=5',
     'pandas': 'pandas',
     'safetensors': 'mmvitkd[export]',
     'scipy': 'scipy>=1.15',
