@@ -29,6 +29,32 @@ def test_every_arm_has_as_many_tries_and_no_test_split(name):
         assert (not setting.teachers) == (name == 'student')
 
 
+def test_a_file_may_have_ranges_and_the_command_line_more(tmp_path):
+    student, teacher = CONFIGS / 'digits' / 'vitkd_digits.py', 'digits_teacher.py'
+    (tmp_path / 'file.py').write_text(
+        f'config = {str(student)!r}\n'
+        f'teacher = {str(student.with_name(teacher))!r}\n'
+        "search = {'terms.gen.loss.loss_weight': 'log(1e-6,1e-2)', 'a.b': 'int(1,2)'}\n"
+    )
+    options = {'train_cfg.val_interval': 5}
+    given = {'teacher': None, 'max_epochs': 3, 'cfg_options': options}
+    source = read(
+        Namespace(file=tmp_path / 'file.py', search=['a.b=int(1,3)'], **given)
+    )
+    assert [*source.search.values()] == ['log(1e-6,1e-2)', 'int(1,3)']
+    setting = source.setting('', {'model.terms.gen.loss.loss_weight': 0.5})
+    assert setting.cfg.train_cfg == {
+        'by_epoch': True,
+        'max_epochs': 3,
+        'val_interval': 3,
+    }
+    assert setting.cfg.model.terms.gen.loss.loss_weight == 0.5
+    assert setting.teachers['teacher'].name == 'teacher digits_teacher'
+    given['teacher'] = str(student.with_name(teacher))
+    alone = read(Namespace(file=student, search=['a.b=int(1,3)'], **given))
+    assert alone.setting('', {}).teachers == setting.teachers
+
+
 def write_tries(folder):
     """Write two tries of the student, small enough to run."""
     small = Config.fromfile(write_dataset(folder / 'tiny.py'))

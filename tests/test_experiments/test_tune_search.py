@@ -299,6 +299,9 @@ def test_what_can_not_be_searched_is_one_line(tmp_path, monkeypatch):
         code, said = tune(tmp_path, *args)
         assert (code, message in said) == (2, True), said
         assert not (tmp_path / 'work' / 'studies.db').exists()
+    weight = ['--search', 'terms.gen.loss.loss_weight=log(1e-6,1e-2)', '--gpus', '0']
+    _, said = call('tune', tmp_path, DIGITS / 'vitkd_digits.py', *weight)
+    assert "its teacher 'work_dirs/digits_teacher/epoch_40.pth' is not there" in said
     for name in [name for name in sys.modules if name.partition('.')[0] == 'optuna']:
         monkeypatch.delitem(sys.modules, name)
     for name in ('search', 'searcher', 'space', 'study'):
