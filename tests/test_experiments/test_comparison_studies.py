@@ -59,6 +59,7 @@ def studies(folder):
 
 
 def test_studies_change_no_run_and_no_choice(comparison, tmp_path):
+    (tmp_path / 'True').mkdir()  # as the lock of a call does
     plans = {
         kept: Plan(comparison, None, 2, 2, tmp_path / str(kept), studies=kept)
         for kept in (False, True)
