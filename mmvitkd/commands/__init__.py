@@ -30,7 +30,7 @@ COMMANDS = {
     'ablate': 'run tables of ablations, and write them with their statistics',
     'compare': 'tune methods by equal tries, test them, and compare them',
     'claims': "tell which of papers' claims the measured tables bear out",
-    'tune': 'try settings of a config on the validation split',
+    'tune': 'tune settings of a config by the validation split',
     'benchmark': 'time distillation steps, side by side',
     'latency': 'time what models cost to run, side by side',
     'quickstart': 'distil on real images, from nothing to a table and a report',

@@ -124,4 +124,7 @@ class _Submitted:
 
     def stop(self) -> None:
         if not self.keep:
-            self.job.cancel()
+            self.cancel()
+
+    def cancel(self) -> None:
+        self.job.cancel()

@@ -138,6 +138,20 @@ class Run:
             return 'failed'
         return 'begun' if any(self.folder.glob('*.pth')) else 'new'
 
+    def validations(self, metric: str) -> dict[int, float]:
+        """Return what its validations measured, by epoch, or iteration, by its log."""
+        found = {}
+        for log in sorted(self.folder.glob('*/vis_data/scalars.json')):
+            for line in log.read_bytes().splitlines():
+                if metric.encode() not in line:
+                    continue
+                try:
+                    values = json.loads(line)
+                    found[int(values['step'])] = float(values[metric])
+                except (ValueError, KeyError, TypeError):  # cut off
+                    continue
+        return found
+
     def progress(self) -> float:
         """Return the share of its training that is done, by its log."""
         unit, count = self.length

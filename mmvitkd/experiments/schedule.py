@@ -32,7 +32,10 @@ class Job(Protocol):
         """Tell how it ended, should it have left neither result nor failure."""
 
     def stop(self) -> None:
-        """End it now."""
+        """End it with this call, which the next one goes on from."""
+
+    def cancel(self) -> None:
+        """End it for good."""
 
 
 class Launcher(Protocol):
@@ -111,6 +114,9 @@ class _Fork:
         self.process.terminate()
         self.process.join()
 
+    def cancel(self) -> None:
+        self.stop()
+
 
 def _child(run: Run, gpus: int, slot: tuple[str, ...], test: Test) -> None:
     """Work in this process, whose output goes to the run's folder."""
@@ -136,7 +142,15 @@ def _end_with(parent: Any) -> None:
 
 
 class Watcher:
-    """Is told how the runs go; this one says nothing."""
+    """Is told how the runs go, and may change what is run; this one does nothing."""
+
+    def more(self) -> Sequence[Run]:
+        """Return runs to do beside those that are waiting or in hand."""
+        return ()
+
+    def unwanted(self) -> Sequence[Run]:
+        """Return runs in hand to end for good."""
+        return ()
 
     def at(self, active: Sequence[Run]) -> None:
         """Be told, now and then, which runs are in hand."""
@@ -159,17 +173,18 @@ def run_all(
     Args:
         runs: In their order of preference, teachers included.
         launcher: What they are done by.
-        watcher: Is told how they go. Defaults to None.
+        watcher: Is told how they go, and may add and end some. Defaults to None.
         test: Called in a run's process when it is trained, with the run and its GPUs;
             returns what it measures. Defaults to the test of a classifier.
     """
     watcher = watcher or Watcher()
-    waiting = [run for run in runs if not run.result()]
-    for run in waiting:
-        run.forget_failure()
+    waiting = _to_do(runs)
     active: dict[Run, Job] = {}
     try:
-        while waiting or active:
+        while True:
+            waiting += _to_do(watcher.more())
+            if not waiting and not active:
+                break
             ready = [run for run in waiting if run.is_ready()][: launcher.free()]
             waiting = [run for run in waiting if run not in ready]
             active.update(zip(ready, launcher.start(ready, test), strict=True))
@@ -182,11 +197,21 @@ def run_all(
                 waiting.remove(run)
                 watcher.ended(run, [*waiting, *active])
             watcher.at(list(active))
+            for run in watcher.unwanted():
+                active.pop(run).cancel()
             if active:
                 time.sleep(POLL)
     finally:
         for job in active.values():
             job.stop()
+
+
+def _to_do(runs: Sequence[Run]) -> list[Run]:
+    """List those that are not finished, to be tried again."""
+    left = [run for run in runs if not run.result()]
+    for run in left:
+        run.forget_failure()
+    return left
 
 
 def _lacks_teacher(run: Run) -> bool:

@@ -51,7 +51,7 @@ def _arguments(function: Any) -> set[str]:
         return set()
 
 
-def _all_arguments(cls: type) -> set[str]:
+def all_arguments(cls: type) -> set[str]:
     """Return the arguments of a class's constructor, and of those it inherits from."""
     made = [vars(base)['__init__'] for base in cls.__mro__ if '__init__' in vars(base)]
     return set().union(*map(_arguments, made))
@@ -167,7 +167,7 @@ def _unread_hooks(cfg: Config) -> Iterator[Unread]:
     saver = _find((saving or {}).get('type', 'CheckpointHook'), HOOKS, 'mmengine')
     if isinstance(saver, type) and issubclass(saver, CheckpointHook):
         # what it does not know it hands on to save_checkpoint(), at the first one
-        keys = {'type'} | _all_arguments(saver) | _arguments(Runner.save_checkpoint)
+        keys = {'type'} | all_arguments(saver) | _arguments(Runner.save_checkpoint)
         yield from _unknown('default_hooks.checkpoint', saving, keys)
 
 
@@ -195,7 +195,7 @@ def _unread_options(place: str, wrapper: Any, scope: str) -> Iterator[Unread]:
     )
     optimizer = _optimizer(wrapper['optimizer'], scope)
     if optimizer is not None:  # before its constructor misses what is misspelt
-        known = _all_arguments(optimizer) | {'type', '_scope_'}
+        known = all_arguments(optimizer) | {'type', '_scope_'}
         yield from _unknown(f'{place}.optimizer', wrapper['optimizer'], known)
     given = wrapper.get('paramwise_cfg')
     kind = wrapper.get('constructor', 'DefaultOptimWrapperConstructor')
@@ -210,7 +210,7 @@ def _unread_options(place: str, wrapper: Any, scope: str) -> Iterator[Unread]:
             f'{place}.paramwise_cfg.custom_keys must be a dict, got {keys!r}'
         )
     if optimizer is not None:
-        known = MULTIPLIERS | _all_arguments(optimizer) | keys_read(optimizer, 'group')
+        known = MULTIPLIERS | all_arguments(optimizer) | keys_read(optimizer, 'group')
         for name, options in keys.items():
             inner = f"{place}.paramwise_cfg.custom_keys['{name}']"
             yield from _unknown(inner, options, known)
@@ -234,7 +234,7 @@ def _unread_by_metrics(place: str, given: Any, scope: str) -> Iterator[Unread]:
         metric = _find(part.get('type'), METRICS, scope)
         if isinstance(metric, type) and _swallows(metric):
             yield from _unknown(
-                place, part, _all_arguments(metric) | {'type', '_scope_'}
+                place, part, all_arguments(metric) | {'type', '_scope_'}
             )
 
 
@@ -259,7 +259,7 @@ def _unread_by_policies(
     kinds = [p for _, p in _dicts(list(policies), '') if 'type' in p]
     found = [_find(policy['type'], TRANSFORMS, scope) for policy in kinds]
     classes = [kind for kind in found if isinstance(kind, type)]
-    known = set().union(*map(_all_arguments, classes))
+    known = set().union(*map(all_arguments, classes))
     if known:
         yield from _unknown(f'{place}.hparams', given, known)
 

@@ -15,6 +15,7 @@ LIBRARIES = {
     'onnxruntime': 'mmvitkd[export]',
     'onnxscript': 'mmvitkd[export]',
     'openvino': 'mmvitkd[export]',
+    'optuna': 'optuna>=5',
     'pandas': 'pandas',
     'safetensors': 'mmvitkd[export]',
     'scipy': 'scipy>=1.15',

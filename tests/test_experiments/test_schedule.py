@@ -111,6 +111,39 @@ def test_one_that_fails_or_dies_does_not_stop_the_others(tmp_path):
     assert ends.runs[-1][2] == 0
 
 
+class Steers(Ends):
+    """Adds runs when it is first asked, and ends those that never would."""
+
+    def __init__(self, runs):
+        super().__init__()
+        self.to_add, self.active = runs, []
+
+    def more(self):
+        runs, self.to_add = self.to_add, []
+        return runs
+
+    def at(self, active):
+        self.active = active
+
+    def unwanted(self):
+        return [run for run in self.active if run.setting.name == 'endless']
+
+
+def endless(run: Run, gpus: int) -> dict:
+    if run.setting.name == 'endless':
+        time.sleep(600)
+    return {}
+
+
+def test_a_watcher_adds_runs_and_ends_others(tmp_path):
+    runs = [begun(name, 0, tmp_path) for name in ('endless', 'next', 'last')]
+    steers = Steers(runs)
+    run_all([], Local(0, 1), steers, test=endless)
+    assert [name for name, *_ in steers.runs] == ['next, seed 0', 'last, seed 0']
+    assert runs[0].result() is runs[0].failure() is None
+    assert runs[0].state() == 'begun'
+
+
 def student(folder: Path, name: str, **changes: Any) -> Run:
     """Describe a training of one epoch."""
     cfg = Config.fromfile(config(folder, name, **changes))

@@ -1,13 +1,16 @@
-"""``python -m mmvitkd tune``: tries that are run for real."""
+"""``python -m mmvitkd tune`` with a list of tries, which are run for real."""
 
 import csv
 import json
+import sys
+from argparse import Namespace
 
 import pytest
 from mmengine.config import Config
 
 from mmvitkd.commands import main
-from mmvitkd.experiments.tuning import read
+from mmvitkd.experiments.tuning.source import read
+from mmvitkd.experiments.tuning.tries import list_tries
 from tests.shrink import CONFIGS
 from tests.test_experiments.tiny import write_dataset
 
@@ -16,12 +19,40 @@ TUNING = CONFIGS / 'tuning'
 
 @pytest.mark.parametrize('name', ['student', 'vitkd', 'vitkd-nkd'])
 def test_every_arm_has_as_many_tries_and_no_test_split(name):
-    settings = read(TUNING / f'digits-{name}.py', None, None)
+    file = TUNING / f'digits-{name}.py'
+    given = dict.fromkeys(('teacher', 'max_epochs', 'cfg_options', 'search'))
+    settings = list_tries(read(Namespace(file=file, **given)))
     assert len({setting.folder for setting in settings}) == 16
     for setting in settings:
         assert setting.cfg.test_dataloader == setting.cfg.val_dataloader
         assert setting.cfg.test_dataloader.dataset.split == 'val'
         assert (not setting.teachers) == (name == 'student')
+
+
+def test_a_file_may_have_ranges_and_the_command_line_more(tmp_path):
+    student, teacher = CONFIGS / 'digits' / 'vitkd_digits.py', 'digits_teacher.py'
+    (tmp_path / 'file.py').write_text(
+        f'config = {str(student)!r}\n'
+        f'teacher = {str(student.with_name(teacher))!r}\n'
+        "search = {'terms.gen.loss.loss_weight': 'log(1e-6,1e-2)', 'a.b': 'int(1,2)'}\n"
+    )
+    options = {'train_cfg.val_interval': 5}
+    given = {'teacher': None, 'max_epochs': 3, 'cfg_options': options}
+    source = read(
+        Namespace(file=tmp_path / 'file.py', search=['a.b=int(1,3)'], **given)
+    )
+    assert [*source.search.values()] == ['log(1e-6,1e-2)', 'int(1,3)']
+    setting = source.setting('', {'model.terms.gen.loss.loss_weight': 0.5})
+    assert setting.cfg.train_cfg == {
+        'by_epoch': True,
+        'max_epochs': 3,
+        'val_interval': 3,
+    }
+    assert setting.cfg.model.terms.gen.loss.loss_weight == 0.5
+    assert setting.teachers['teacher'].name == 'teacher digits_teacher'
+    given['teacher'] = str(student.with_name(teacher))
+    alone = read(Namespace(file=student, search=['a.b=int(1,3)'], **given))
+    assert alone.setting('', {}).teachers == setting.teachers
 
 
 def write_tries(folder):
@@ -35,7 +66,8 @@ def write_tries(folder):
     return path
 
 
-def test_tries_are_run_once_and_ordered(tmp_path, capsys):
+def test_tries_are_run_once_and_ordered(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'optuna', None)  # which a list does without
     arguments = [str(write_tries(tmp_path)), '--seeds', '7', '8', '--gpus', '0']
     arguments += ['--work-dir', str(tmp_path / 'work'), '--max-epochs', '1']
     with pytest.raises(SystemExit) as end:
@@ -62,9 +94,13 @@ def test_tries_are_run_once_and_ordered(tmp_path, capsys):
     assert '0 of 4 runs to do' in capsys.readouterr().out
 
 
-def test_a_file_without_tries_is_refused(tmp_path):
+def test_what_has_nothing_to_tune_is_refused(tmp_path):
     (tmp_path / 'empty.py').write_text('config = "a.py"\ntries = []')
     with pytest.raises(SystemExit, match='must give config and a list of tries'):
         main('tune', [str(tmp_path / 'empty.py'), '--gpus', '0'])
     with pytest.raises(SystemExit, match='no file of tries'):
         main('tune', [str(tmp_path / 'no.py'), '--gpus', '0'])
+    tries = TUNING / 'digits-student.py'
+    for option in (['--trials', '3'], ['--sampler', 'tpe'], ['--no-pruning']):
+        with pytest.raises(SystemExit, match=f'{option[0]} belongs to a search, but'):
+            main('tune', [str(tries), '--gpus', '0', *option])

@@ -28,7 +28,10 @@ def compare(args: argparse.Namespace) -> bool:
     launcher = choose_launcher(args)
     path = find(args.methods)
     comparison = read(path, args.max_epochs, args.config)
-    plan = Plan(comparison, args.only, args.seeds, args.tuning_seeds, args.work_dir)
+    runs = not (args.dry_run or args.report_only)
+    plan = Plan(
+        comparison, args.only, args.seeds, args.tuning_seeds, args.work_dir, runs
+    )
 
     def write(runs: Sequence[Run]) -> None:
         _write(plan, _with_costs(plan, path, args), runs, path, args)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from pathlib import Path
 from statistics import mean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mmvitkd.utils.statistics import Difference
 
@@ -15,6 +15,9 @@ from ..progress import Group
 from ..results import Measured, compare_with, measure
 from ..run import Run, in_order
 from .methods import Comparison, Method
+
+if TYPE_CHECKING:
+    from .studies import Studies
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,8 @@ class Plan:
         seeds: How many the test has.
         tuning_seeds: How many every try has.
         root: The folder of the runs.
+        studies: Whether what is tried is kept there as Optuna's studies, a study for
+            each method. Defaults to False: nothing is written.
 
     Raises:
         ValueError: If a method is unknown, or a seed would both tune and test.
@@ -70,6 +75,7 @@ class Plan:
         seeds: int,
         tuning_seeds: int,
         root: Path,
+        studies: bool = False,
     ) -> None:
         first = comparison.first_tuning_seed
         if seeds > first:
@@ -82,6 +88,11 @@ class Plan:
         self.seeds = range(seeds)
         self.tuning_seeds = range(first, first + tuning_seeds)
         self.root = root
+        self.studies: Studies | None = None
+        if studies:
+            from .studies import Studies  # whose library reports do without
+
+            self.studies = Studies(root, self.tuning_seeds)
 
     def factors(self, method: Method) -> tuple[float, ...]:
         """Return a method's tries: the same for all that have terms.
@@ -102,7 +113,14 @@ class Plan:
 
     def stages(self) -> tuple[Callable[[], list[Run]], ...]:
         """List what is to run, each when what is before it is finished."""
-        return (*[self.tuning] * (1 + self.comparison.widenings), self.test)
+        return (*[self._try] * (1 + self.comparison.widenings), self.test)
+
+    def _try(self) -> list[Run]:
+        """List the tries that follow from what is finished, and tell the studies."""
+        if self.studies is not None:
+            for method in self.methods:
+                self.studies.try_all(method, self.factors(method))
+        return self.tuning()
 
     def tuning_of(self, method: Method) -> list[Run]:
         """List the runs that tune a method."""
