@@ -18,6 +18,7 @@ LIBRARIES = {
     'submitit': 'submitit',
     'tabulate': 'tabulate',
     'timm': 'timm',
+    'torchao': 'mmvitkd[quantisation]',
     'transformers': 'transformers<5',
 }
 
