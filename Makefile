@@ -33,5 +33,5 @@ lock:
 	    --override requirements/overrides.txt \
 	    --output-file requirements/constraints.txt \
 	    pyproject.toml requirements/onedl*.txt requirements/official*.txt \
-	    requirements/digits.txt requirements/export.txt requirements/report.txt requirements/hubs.txt \
+	    requirements/digits.txt requirements/export.txt requirements/quantisation.txt requirements/report.txt requirements/hubs.txt \
 	    requirements/readers.txt requirements/experiments.txt requirements/docs.txt requirements/tests.txt requirements/*-build.txt -

@@ -63,7 +63,7 @@ case $profile in
     ;;
   dev)
     venv=.venv-dev stack=onedl time='2 minutes' venv_gb=7 cache_gb=7
-    requirements='onedl onedl-downstream digits report experiments export docs hubs readers tests onedl-dev'
+    requirements='onedl onedl-downstream digits report experiments export quantisation docs hubs readers tests onedl-dev'
     modules='cv2 torch torchvision mmengine mmcv mmpretrain.models sklearn matplotlib
              pandas tabulate onnx onnxruntime onnxscript safetensors submitit sphinx
              myst_parser mmcv.ops mmdet mmseg mmpose.datasets deepspeed timm transformers datasets webdataset mim
@@ -72,7 +72,7 @@ case $profile in
     ;;
   official)
     venv=.venv-official stack=official time='1 minute' venv_gb=6 cache_gb=6
-    requirements='official digits report experiments export docs hubs readers tests official-dev'
+    requirements='official digits report experiments export quantisation docs hubs readers tests official-dev'
     modules='cv2 torch torchvision mmengine mmcv mmpretrain.models sklearn matplotlib
              pandas tabulate onnx onnxruntime onnxscript safetensors submitit sphinx
              myst_parser timm transformers datasets webdataset mim pytest pytest_timeout xdist setuptools pip

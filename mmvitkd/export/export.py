@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mmvitkd.models.classifiers.image_shape import Shape
 from mmvitkd.utils.errors import ConfigError
 from mmvitkd.utils.export import replace_file
 
@@ -20,11 +21,14 @@ from . import FOLDERS, SUFFIXES, formats, hubs
 from .card import model_card
 from .graph import Deployed, trace
 from .images import check_images
-from .int8 import quantise
+from .int8 import accuracies, open_test_set, quantise
+from .quantised import as_integers, is_quantised, restore_quantisers
 from .student import Student, describe, known_classes, load_student, takes_bgr
 
 TRACED = 2  # images; compared at other sizes of a batch
 TOLERANCE = 1e-4
+# of INT8: a value between two integers may be rounded to the other one
+ROUNDING = 0.05
 UINT8, FLOAT32 = 'uint8', 'float32'
 GRAPHS = ('onnx', 'torch-export')
 
@@ -58,7 +62,7 @@ def export(
     normalises: bool = True,
     input_type: str = UINT8,
     dynamic_size: bool = False,
-    tolerance: float = TOLERANCE,
+    tolerance: float | None = None,
     licence: str | None = None,
     calibration_images: int = 0,
 ) -> tuple[Path, list[str]]:
@@ -80,10 +84,11 @@ def export(
             ``'uint8'``.
         dynamic_size: Whether images of any size may come. Defaults to False.
         tolerance: The largest error that is written, of the largest logit. Defaults to
-            1e-4.
+            None: 1e-4, or 0.05 in INT8 by the ranges of the training.
         licence: Of the student, for the model card of a folder. Defaults to None: the
             card names none.
-        calibration_images: Of INT8, for ONNX; 0 leaves it in float32. Defaults to 0.
+        calibration_images: Of INT8, for ONNX; 0 leaves it in float32. A student that
+            was quantised in training has its ranges from there. Defaults to 0.
 
     Returns:
         ``out``, and lines that tell what was compared.
@@ -96,6 +101,12 @@ def export(
     if kind == 'onnx':
         formats.require_onnx()
     student = load_student(checkpoint, config, ema, drop_dist_token)
+    traced, quantised = student, bool(calibration_images) and is_quantised(student)
+    if quantised:
+        restore_quantisers(student, checkpoint, ema)
+        traced = as_integers(student)
+    if tolerance is None:
+        tolerance = ROUNDING if quantised else TOLERANCE
     shape = student.image_shape()
     shown, what, classes = check_images(student, shape, images)
     metadata = describe(student, shape, _classes(student, shown, classes))
@@ -106,7 +117,7 @@ def export(
         metadata |= {'dynamic_size': dynamic_size}
     with TemporaryDirectory() as scratch:
         folder = Path(scratch) / 'student'
-        data, predict = _make(student, kind, shown, metadata, takes, folder)
+        data, predict = _make(traced, kind, shown, metadata, takes, folder)
         error = _compare(student, predict, _batches(student, shown, takes), takes)
         lines = [
             f'compared with PyTorch on {what}, in batches of 1 and {len(shown) - 1}: '
@@ -115,7 +126,9 @@ def export(
         if not error <= tolerance:  # NaN is no less
             raise ConfigError(f'{lines[0]}, above {tolerance:g}: nothing was written')
         lines += _unknown(metadata)
-        if calibration_images:
+        if quantised:
+            lines += _told_int8(student, data, shape)
+        elif calibration_images:
             data, told = quantise(data, student, shape, calibration_images)
             lines += told
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -135,6 +148,17 @@ def _classes(
     classes = known_classes(student) or of_test_set
     fits = len(classes) == student.predict(shown[:1]).shape[1]
     return classes if fits else ()
+
+
+def _told_int8(student: Student, data: bytes, shape: Shape) -> list[str]:
+    """Tell of a student that was quantised in training, and of its file."""
+    models = [student.predict, formats.from_onnx(data)]
+    before, after, images = accuracies(models, open_test_set(student), shape)
+    return [
+        f'INT8, by the ranges of its training: {len(data) / 1e6:.2f} MB',
+        f'top-1 on the {images} images of the test set: {before:.2f} in PyTorch, '
+        f'rounded as in training, {after:.2f} in INT8',
+    ]
 
 
 def _unknown(metadata: dict[str, Any]) -> list[str]:

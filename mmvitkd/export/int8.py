@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from mmvitkd.utils.export import PARENT
 from mmvitkd.utils.libraries import optional_libraries
 from mmvitkd.utils.needs import check_data
 
-from .formats import INPUT, from_onnx
+from .formats import INPUT, Predict, from_onnx
 from .graph import quiet
 from .images import fit
 from .student import Student
@@ -52,18 +52,32 @@ def quantise(
     Raises:
         ConfigError: If a data set is not there, or its classes are not the student's.
     """
-    with optional_libraries():
-        import onnx
-        from onnxruntime import quantization
-        from onnxruntime.quantization.shape_inference import quant_pre_process
     data = _open(student, _training(student), count, 'training')
-    test = _open(student, student.cfg, 10**9, 'test')
+    test = open_test_set(student)
     classes = [set(one.classes) for one in (data, test)]
     if all(classes) and classes[0] != classes[1]:
         raise ConfigError(
             'the calibration images, of the training set, have other classes than the '
             f'test set: {sorted(classes[0] ^ classes[1])[:3]}'
         )
+    small = _quantise_static(graph, data, shape)
+    before, after, images = accuracies(
+        [from_onnx(graph), from_onnx(small)], test, shape
+    )
+    return small, [
+        f'INT8, calibrated by {len(data)} images of the training set: '
+        f'{len(small) / 1e6:.2f} MB instead of {len(graph) / 1e6:.2f}',
+        f'top-1 on the {images} images of the test set: {before:.2f} in float32, '
+        f'{after:.2f} in INT8',
+    ]
+
+
+def _quantise_static(graph: bytes, data: ImageData, shape: Shape) -> bytes:
+    """Quantise a graph, calibrated by images; its metadata tell how many."""
+    with optional_libraries():
+        import onnx
+        from onnxruntime import quantization
+        from onnxruntime.quantization.shape_inference import quant_pre_process
 
     class Reader(quantization.CalibrationDataReader):
         def __init__(self) -> None:
@@ -96,14 +110,16 @@ def quantise(
         prop.key: prop.value for prop in onnx.load_from_string(graph).metadata_props
     }
     onnx.helper.set_model_props(model, {**props, 'calibration_images': str(len(data))})
-    small = model.SerializeToString()
-    before, after, images = _accuracies(graph, small, test, shape)
-    return small, [
-        f'INT8, calibrated by {len(data)} images of the training set: '
-        f'{len(small) / 1e6:.2f} MB instead of {len(graph) / 1e6:.2f}',
-        f'top-1 on the {images} images of the test set: {before:.2f} in float32, '
-        f'{after:.2f} in INT8',
-    ]
+    return model.SerializeToString()
+
+
+def open_test_set(student: Student) -> ImageData:
+    """Open the whole test set of a student's config.
+
+    Raises:
+        ConfigError: If it has none, or it can't be read.
+    """
+    return _open(student, student.cfg, 10**9, 'test')
 
 
 def _training(student: Student) -> Config:
@@ -144,11 +160,19 @@ def _batches(data: ImageData, shape: Shape) -> Iterator[tuple[np.ndarray, list[A
         yield images.numpy(), [image.label for image in some]
 
 
-def _accuracies(
-    graph: bytes, small: bytes, test: ImageData, shape: Shape
+def accuracies(
+    models: Sequence[Predict], test: ImageData, shape: Shape
 ) -> tuple[float, float, int]:
-    """Return the top-1 accuracies of both, in percent, and on how many images."""
-    models = [from_onnx(data) for data in (graph, small)]
+    """Return two models' top-1 accuracies, in percent, and on how many images.
+
+    Args:
+        models: Both.
+        test: Images with labels.
+        shape: ``(C, H, W)`` that they shall have.
+
+    Raises:
+        ConfigError: If an image has not one label.
+    """
     right, images = [0, 0], 0
     for batch, labels in _batches(test, shape):
         if None in labels:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from statistics import mean
 
 from mmvitkd.utils import load_checkpoint, weights_of
+from mmvitkd.utils.quantisers import is_quantiser
 from mmvitkd.utils.statistics import (
     LEVEL,
     Difference,
@@ -140,7 +141,9 @@ def parameters(group: Group) -> tuple[int, int]:
     sizes = {
         key: value.numel()
         for key, value in weights.items()
-        if not key.endswith(BUFFERS) and not key.startswith('data_preprocessor.')
+        if not key.endswith(BUFFERS)
+        and not key.startswith('data_preprocessor.')
+        and not is_quantiser(key)
     }
     terms = sum(n for key, n in sizes.items() if key.startswith('terms.'))
     return sum(sizes.values()) - terms, terms

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from .download import download
 from .pickle_contents import read_contents
+from .quantisers import is_quantiser
 
 SHOWN = 5  # names in a message
 # torch's own variables, for all that does not say by itself how it wants to load
@@ -212,7 +213,8 @@ def weights_of(checkpoint: dict[str, Any], prefix: str = '') -> dict[str, Tensor
         checkpoint: As :func:`load_checkpoint` returns it: MMEngine's, timm's
             (``model``), DeepSpeed's (``module``), or the bare weights.
         prefix: Take only the weights below it, and strip it, such as
-            ``'student.'`` of a distillation checkpoint. Defaults to ``''``.
+            ``'student.'`` of a distillation checkpoint; the ranges of a student that
+            was quantised in training stay behind. Defaults to ``''``.
 
     Raises:
         ValueError: If no weight has the prefix; the message tells what there is.
@@ -227,7 +229,9 @@ def weights_of(checkpoint: dict[str, Any], prefix: str = '') -> dict[str, Tensor
         if isinstance(value, Tensor)
     }
     found = {
-        k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)
+        k.removeprefix(prefix): v
+        for k, v in weights.items()
+        if k.startswith(prefix) and not (prefix and is_quantiser(k))
     }
     if not found:
         tops = sorted({key.split('.')[0] + '.' for key in weights})

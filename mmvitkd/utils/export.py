@@ -18,6 +18,7 @@ from .config_file import open_named, require_model
 from .errors import ConfigError
 from .finite import require_finite
 from .pruned_widths import kept_widths, make_narrower, slice_blocks
+from .quantisers import is_quantiser
 from .skipped_blocks import kept_blocks, make_shallower, without_skipped
 
 PREFIX = 'student.'
@@ -143,17 +144,36 @@ def student_weights(
     Raises:
         ValueError: If there are no such weights.
     """
+    weights = weights_of(_averaged_or_raw(checkpoint, ema), prefix)
+    return {k: v for k, v in weights.items() if not k.startswith('data_preprocessor.')}
+
+
+def student_quantisers(
+    checkpoint: dict[str, Any], ema: bool | None = None
+) -> dict[str, Tensor]:
+    """Take the ranges of a student's inputs that it was quantised by in training.
+
+    Args:
+        checkpoint: As ``load_checkpoint`` returns it.
+        ema: As for :func:`export_student`.
+
+    Returns:
+        By names in the student; empty if it was not quantised.
+    """
+    state = weights_of(_averaged_or_raw(checkpoint, ema))
+    return {k.removeprefix(PREFIX): v for k, v in state.items() if is_quantiser(k)}
+
+
+def _averaged_or_raw(checkpoint: dict[str, Any], ema: bool | None) -> dict[str, Any]:
     averaged = 'ema_state_dict' in checkpoint
     if ema and not averaged:
         raise ValueError(
             'the checkpoint has no averaged weights: its run had no EMAHook'
         )
-    source = checkpoint
     if averaged and ema is False:
         raw = checkpoint['ema_state_dict']
-        source = {'state_dict': {k: v for k, v in raw.items() if k != 'steps'}}
-    weights = weights_of(source, prefix)
-    return {k: v for k, v in weights.items() if not k.startswith('data_preprocessor.')}
+        return {'state_dict': {k: v for k, v in raw.items() if k != 'steps'}}
+    return checkpoint
 
 
 def without_dist_token(

@@ -6,17 +6,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .quantisers import is_quantiser
+
 
 def nonfinite_weights(weights: Mapping[str, Any]) -> list[str]:
     """Name the weights and running statistics that hold NaN or infinity.
 
     Integers hold neither, and a mask of attention, of zeros and minus infinity, is
-    meant to be so.
+    meant to be so. The range of a quantised layer that is never run is empty, from
+    infinity to minus infinity.
     """
     tensors = {
         name: value.detach()
         for name, value in weights.items()
-        if isinstance(value, Tensor) and value.is_floating_point() and value.numel()
+        if isinstance(value, Tensor)
+        and value.is_floating_point()
+        and value.numel()
+        and not is_quantiser(name)
     }
     if not tensors:
         return []

@@ -30,6 +30,8 @@ WATCHING = {
     'check': 'mmvitkd.DistillationCheckHook',
     'monitor': 'mmvitkd.DistillationMonitorHook',
 }
+# and that of a student that is quantised in training
+QUANTISING = {'quantisation': 'mmvitkd.QuantisationHook'}
 
 
 def complete_hooks(cfg: Config) -> None:
@@ -45,7 +47,10 @@ def complete_hooks(cfg: Config) -> None:
     if isinstance(terms, dict):
         terms = [term for term in terms.values() if term is not None]
     ours = ALWAYS | WATCHING if terms else ALWAYS
-    settings = {name: given.pop(name, {}) for name in (*ALWAYS, *WATCHING)}
+    if cfg.model.get('quantisation') is not None:
+        ours = ours | QUANTISING
+    every = ALWAYS | WATCHING | QUANTISING
+    settings = {name: given.pop(name, {}) for name in every}
     hooks: dict[str, Any] = {}
     for name, hook in given.items():
         if hook is None or hook is False:

@@ -22,6 +22,7 @@ LIBRARIES = {
     'submitit': 'submitit',
     'tabulate': 'tabulate',
     'timm': 'timm',
+    'torchao': 'mmvitkd[quantisation]',
     'transformers': 'transformers<5',
     'webdataset': 'mmvitkd[readers]',
 }

@@ -9,6 +9,7 @@ from .feature_probe_hook import FeatureProbeHook
 from .image_check_hook import ImageCheckHook
 from .label_check_hook import LabelCheckHook
 from .overview_hook import OverviewHook
+from .quantisation_hook import QuantisationHook
 from .rehearsal_hook import RehearsalHook
 from .resume_optim_hook import ResumeOptimHook
 from .safe_checkpoint_hook import SafeCheckpointHook
@@ -28,6 +29,7 @@ __all__ = [
     'ImageCheckHook',
     'LabelCheckHook',
     'OverviewHook',
+    'QuantisationHook',
     'RehearsalHook',
     'ResumeOptimHook',
     'SafeCheckpointHook',

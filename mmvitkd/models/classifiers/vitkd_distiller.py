@@ -12,6 +12,7 @@ from mmvitkd.registry import MODELS, SCOPE
 
 from .classes import is_headless, labels_of
 from .dry_run import build_terms
+from .fake_quantisation import quantise_layers
 from .finite import check_finite
 from .layer_depth import layer_depth
 from .partial_labels import feature_of, labelled_places, outputs_of_part, zero_loss
@@ -69,6 +70,10 @@ class ViTKDDistiller(BaseClassifier):
         data_preprocessor: As for ``ImageClassifier``. Defaults to the student's.
         input_size: ``(H, W)`` of the student's images. Defaults to None: the
             training pipeline's, or the model's own.
+        quantisation: Train, validate and test the student with the rounding of INT8:
+            ``dict()``, or ``dict(weight_bits=...)`` of 2 to 8 for its weights, but for
+            the first and the last layer's. It begins with the weights of a trained
+            one. Defaults to None.
         init_cfg: MMEngine's initialisation config. Defaults to None.
 
     Attributes:
@@ -98,6 +103,7 @@ class ViTKDDistiller(BaseClassifier):
         train_cfg: dict | None = None,
         data_preprocessor: dict | nn.Module | None = None,
         input_size: int | tuple[int, int] | None = None,
+        quantisation: dict[str, Any] | None = None,
         init_cfg: dict | None = None,
     ) -> None:
         student_cfg = student_config(student)
@@ -123,6 +129,8 @@ class ViTKDDistiller(BaseClassifier):
             )
             self.student.data_preprocessor = self.data_preprocessor
             keep_names(self.student)
+            if quantisation is not None:
+                quantise_layers(self.student, **quantisation)
             if self.task_weight and is_headless(self.student):
                 raise ValueError(
                     f'task_weight={self.task_weight:g}, but the student '
