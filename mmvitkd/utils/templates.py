@@ -13,7 +13,7 @@ from .own_configs import PREFIX, own_configs
 from .spelling import suggest
 
 # what no run begins with: parts of configs, tables, methods, tries
-OTHERS = {'_base_', 'ablations', 'comparison', 'tuning'}
+OTHERS = {'_base_', 'ablations', 'claims', 'comparison', 'tuning'}
 FIRST = 'own_data'
 
 
