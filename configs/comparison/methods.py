@@ -275,7 +275,7 @@ excluded = {
     ),
     'vanilla-kd': 'as KD, long schedule, with more epochs',
     **dict.fromkeys(
-        ('lightly-v3', 'lightly-v3-finetune', 'proteus', 'proteus-finetune'),
+        ('lightly-v3', 'lightly-v3-finetune', 'proteus', 'proteus-finetune', 'unic'),
         'its student has no head until it is fine-tuned: docs/without_labels.md',
     ),
     'mini-deit': 'MiniViT, for a student of 50,330 parameters instead of 83,370',

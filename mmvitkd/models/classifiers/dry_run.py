@@ -15,6 +15,7 @@ from .teacher_protocol import TeacherProtocol
 from .term import DistillTerm, Part, TermSpec
 from .token_order import check_order, dotted_images
 
+TRIED = 2  # images of the four, by every term
 ProbeFeatures = dict[str, tuple[TermSpec, Feature, Feature]]
 # by which the libraries switch activation checkpointing on
 CHECKPOINTING = ('with_cp', 'grad_checkpointing', 'gradient_checkpointing')
@@ -57,7 +58,7 @@ def build_terms(
     shape = find_image_shape(student, input_size)
     inputs = dotted_images(shape[0], shape[1:])
     seen = probe_student(student, inputs, student_taps)
-    require_gradient(student, inputs[:2], specs)
+    require_gradient(student, inputs[:TRIED], specs)
     outputs = forward_teachers(inputs, None)
     outputs |= forward_teachers(inputs, None, student_features=seen)
     made: dict[str, Tensor] = {}  # by terms, for those that query them
@@ -69,7 +70,7 @@ def build_terms(
             part = find_part(spec, teachers[spec.teacher_name])
             terms[spec.name] = term = build_term(spec, ours, theirs, part, made)
             if term.view is not None:
-                _try_view(term.view, student, inputs[:2], spec)
+                _try_view(term.view, student, inputs[:TRIED], spec)
             check_exclusive(student, teachers[spec.teacher_name], term.loss)
         sides = _without_content(ours), _without_content(theirs)
         probe_features[spec.name] = spec, *sides
@@ -241,6 +242,14 @@ def _try(
         forget: Any = getattr(term.loss, 'forget', None)  # what it keeps of images
         if forget is not None:
             forget()
+        if getattr(term.loss, 'per_image', False):
+            if loss.shape != (TRIED,):
+                raise ValueError(
+                    f"{type(term.loss).__name__} with reduction='none' must return a "
+                    f'number of each of {TRIED} images, got {tuple(loss.shape)}; the '
+                    'windows of an attention are no images'
+                )
+            loss = loss.mean()
         if not isinstance(loss, Tensor) or loss.ndim != 0:
             shape = tuple(loss.shape) if isinstance(loss, Tensor) else ''
             raise ValueError(

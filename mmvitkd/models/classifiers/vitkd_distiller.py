@@ -20,6 +20,7 @@ from .preprocessing import find_preprocessing
 from .student import build_preprocessor, keep_names, one_of
 from .tap import Feature, Tap, record
 from .teacher import student_config
+from .teacher_dropping import check_dropping, drop_teachers
 from .teacher_protocol import TeacherProtocol, build_teachers
 from .term import (
     NONE_GIVEN,
@@ -65,6 +66,9 @@ class ViTKDDistiller(BaseClassifier):
         task_weight: Factor of the student's own losses; at 0 no label is read for
             them. Where only some images of a batch have labels, they are the mean over
             those. Defaults to 1.0.
+        teacher_dropping: By which probability a teacher is left out of an image, but
+            never the one whose terms are largest there; for several teachers, and terms
+            whose losses have ``reduction='none'``. Defaults to 0.
         train_cfg: Batch augments (Mixup, CutMix), as ``ImageClassifier`` takes
             them. Defaults to the student's own.
         data_preprocessor: As for ``ImageClassifier``. Defaults to the student's.
@@ -100,6 +104,7 @@ class ViTKDDistiller(BaseClassifier):
         terms: dict[str, dict] | None = NONE_GIVEN,
         teachers: dict[str, dict] | None = None,
         task_weight: float = 1.0,
+        teacher_dropping: float = 0.0,
         train_cfg: dict | None = None,
         data_preprocessor: dict | nn.Module | None = None,
         input_size: int | tuple[int, int] | None = None,
@@ -147,6 +152,9 @@ class ViTKDDistiller(BaseClassifier):
                 self._specs = parse_terms(terms, tuple(self._teachers))
                 built = self._build_terms(input_size)
                 self.terms, self.probe_features, self.image_shape = built
+        self.teacher_dropping = teacher_dropping
+        if teacher_dropping and terms is not None:
+            check_dropping(teacher_dropping, self._specs, self.terms)
 
     def _build_terms(self, input_size: Any) -> tuple:
         """List the taps of both sides, and build the terms by a dry run."""
@@ -306,10 +314,19 @@ class ViTKDDistiller(BaseClassifier):
             else:
                 loss = zero_loss(student.value, *term.parameters())
             losses[f'loss_{spec.name}'] = loss
+        losses |= self._over_images(losses)
         check_finite(losses, outputs, features)
         for observer in self.observers:
             observer(losses, outputs, target)
         return losses
+
+    def _over_images(self, losses: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Take losses of each image together, ``(B, )``, of some teachers each."""
+        teachers = {f'loss_{spec.name}': spec.teacher_name for spec in self._specs}
+        each = {k: v for k, v in losses.items() if k in teachers and v.ndim == 1}
+        if self.teacher_dropping and each:
+            return drop_teachers(each, teachers, self.teacher_dropping)
+        return {name: values.mean() for name, values in each.items()}
 
     def _labelled_places(
         self, data_samples: list[DataSample] | None

@@ -24,6 +24,7 @@ from .relation_kl_loss import RelationKLLoss
 from .rkd_loss import RKDLoss
 from .smooth_l1_loss import SmoothL1Loss
 from .spectral_loss import SpectralLoss
+from .unic_loss import UNICLoss
 from .vitkd_gen_loss import ViTKDGenLoss
 from .vitkd_mimic_loss import ViTKDMimicLoss
 
@@ -54,6 +55,7 @@ __all__ = [
     'RelationKLLoss',
     'SmoothL1Loss',
     'SpectralLoss',
+    'UNICLoss',
     'ViTKDGenLoss',
     'ViTKDMimicLoss',
 ]

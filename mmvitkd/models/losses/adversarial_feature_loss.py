@@ -24,10 +24,16 @@ class AdversarialFeatureLoss(DistillLoss):
     Args:
         adversarial: :math:`\lambda`. Defaults to 1.0.
         loss_weight: Factor of the whole. Defaults to 1.0.
+        reduction: As for :class:`DistillLoss`.
     """
 
-    def __init__(self, adversarial: float = 1.0, loss_weight: float = 1.0) -> None:
-        super().__init__(loss_weight)
+    def __init__(
+        self,
+        adversarial: float = 1.0,
+        loss_weight: float = 1.0,
+        reduction: str | None = None,
+    ) -> None:
+        super().__init__(loss_weight, reduction)
         self.adversarial = check_weight('adversarial', adversarial)
 
     def equation(self, student: Tensor, teacher: Tensor) -> Tensor:

@@ -32,12 +32,18 @@ class CSKDLoss(DistillLoss):
     Args:
         global_share: :math:`r` without that hook. Defaults to 0.0.
         loss_weight: Factor of the whole. Defaults to 1.0, as released.
+        reduction: As for :class:`DistillLoss`.
     """
 
     exclusive = True  # classes are
 
-    def __init__(self, global_share: float = 0.0, loss_weight: float = 1.0) -> None:
-        super().__init__(loss_weight)
+    def __init__(
+        self,
+        global_share: float = 0.0,
+        loss_weight: float = 1.0,
+        reduction: str | None = None,
+    ) -> None:
+        super().__init__(loss_weight, reduction)
         self.global_share = float(check_share('global_share', global_share))
 
     def equation(self, student: Tensor, teacher: Tensor) -> Tensor:

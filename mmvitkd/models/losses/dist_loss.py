@@ -38,6 +38,8 @@ class DISTLoss(LogitLoss):
             beside 1 for the labels.
     """
 
+    of_images = False
+
     def __init__(
         self,
         beta: float = 1.0,

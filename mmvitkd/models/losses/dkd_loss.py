@@ -31,6 +31,7 @@ class DKDLoss(LogitLoss):
         beta: Weight of NCKD. Defaults to 0.5.
         temperature: :math:`T`. Defaults to 1.0.
         loss_weight: Factor of the whole. Defaults to 1.0.
+        reduction: As for :class:`DistillLoss`.
     """
 
     needs_labels = True
@@ -41,8 +42,9 @@ class DKDLoss(LogitLoss):
         beta: float = 0.5,
         temperature: float = 1.0,
         loss_weight: float = 1.0,
+        reduction: str | None = None,
     ) -> None:
-        super().__init__(loss_weight)
+        super().__init__(loss_weight, reduction)
         self.alpha = check_weight('alpha', alpha)
         self.beta = check_weight('beta', beta)
         self.temperature = check_positive('temperature', temperature)

@@ -27,12 +27,18 @@ class HiddenRelationLoss(DistillLoss):
         window_area: :math:`w`. Defaults to 49, as released, of Swin's 7x7 windows; it
             is 49 for blocks of any grid.
         loss_weight: Factor of the whole. Defaults to 0.1, as released.
+        reduction: As for :class:`DistillLoss`.
     """
 
     check_shapes = staticmethod(check_same_tokens)
 
-    def __init__(self, window_area: float = 49.0, loss_weight: float = 0.1) -> None:
-        super().__init__(loss_weight)
+    def __init__(
+        self,
+        window_area: float = 49.0,
+        loss_weight: float = 0.1,
+        reduction: str | None = None,
+    ) -> None:
+        super().__init__(loss_weight, reduction)
         self.window_area = check_positive('window_area', window_area)
 
     def equation(self, student: Tensor, teacher: Tensor) -> Tensor:

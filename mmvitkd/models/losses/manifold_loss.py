@@ -48,6 +48,7 @@ class ManifoldLoss(DistillLoss):
             56x56 patches, too many to relate, 4 makes 14x14. Defaults to 1.
     """
 
+    of_images = False
     check_shapes = staticmethod(check_same_tokens)
     reductions = ('mean', 'frobenius')
     takes_grid = True

@@ -26,14 +26,19 @@ class NKDLoss(LogitLoss):
         temperature: :math:`\lambda`, of the other classes. Defaults to 1.0.
         gamma: Weight of the other classes. Defaults to 1.5.
         loss_weight: Factor of the whole. Defaults to 1.0.
+        reduction: As for :class:`DistillLoss`.
     """
 
     needs_labels = True
 
     def __init__(
-        self, temperature: float = 1.0, gamma: float = 1.5, loss_weight: float = 1.0
+        self,
+        temperature: float = 1.0,
+        gamma: float = 1.5,
+        loss_weight: float = 1.0,
+        reduction: str | None = None,
     ) -> None:
-        super().__init__(loss_weight)
+        super().__init__(loss_weight, reduction)
         self.temperature = check_positive('temperature', temperature)
         self.gamma = check_weight('gamma', gamma)
 

@@ -30,6 +30,7 @@ class NoiseAdaptedCELoss(LogitLoss):
         teacher_accuracy: :math:`a`, between 0 and 1, on images that the teacher was not
             trained with.
         loss_weight: Factor of the whole. Defaults to 1.0.
+        reduction: As for :class:`DistillLoss`.
 
     Raises:
         ValueError: If there are fewer than two classes, or the accuracy is no share
@@ -40,9 +41,13 @@ class NoiseAdaptedCELoss(LogitLoss):
     """
 
     def __init__(
-        self, num_classes: int, teacher_accuracy: float, loss_weight: float = 1.0
+        self,
+        num_classes: int,
+        teacher_accuracy: float,
+        loss_weight: float = 1.0,
+        reduction: str | None = None,
     ) -> None:
-        super().__init__(loss_weight)
+        super().__init__(loss_weight, reduction)
         if check_count('num_classes', num_classes) < 2:
             raise ValueError(f'num_classes must be at least 2, got {num_classes}')
         self.log_accuracy, self.log_error = _log_shares(teacher_accuracy)

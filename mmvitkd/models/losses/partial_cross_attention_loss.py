@@ -22,12 +22,17 @@ class PartialCrossAttentionLoss(DistillLoss):
     Args:
         attention, values: :math:`a, v`. Default to 1.0, as in the paper.
         loss_weight: Factor of the whole. Defaults to 1.0.
+        reduction: As for :class:`DistillLoss`.
     """
 
     def __init__(
-        self, attention: float = 1.0, values: float = 1.0, loss_weight: float = 1.0
+        self,
+        attention: float = 1.0,
+        values: float = 1.0,
+        loss_weight: float = 1.0,
+        reduction: str | None = None,
     ) -> None:
-        super().__init__(loss_weight)
+        super().__init__(loss_weight, reduction)
         self.attention = check_weight('attention', attention)
         self.values = check_weight('values', values)
 

@@ -24,13 +24,14 @@ class ProbeLoss(DistillLoss):
     Args:
         loss_weight: Factor of the whole. Defaults to 0.8, as released, of the mean over
             the blocks.
+        reduction: As for :class:`DistillLoss`.
     """
 
     check_shapes = staticmethod(check_same_tokens)
     takes_grid = True
 
-    def __init__(self, loss_weight: float = 0.8) -> None:
-        super().__init__(loss_weight)
+    def __init__(self, loss_weight: float = 0.8, reduction: str | None = None) -> None:
+        super().__init__(loss_weight, reduction)
 
     def equation(
         self, student: Tensor, teacher: Tensor, hw: tuple[int, int] | None = None

@@ -30,6 +30,8 @@ class ProjectorLoss(DistillLoss):
             each, with ``1 / pairs`` of the weight. Defaults to the authors' 0.2.
     """
 
+    of_images = False
+
     def __init__(self, loss_weight: float = 0.2) -> None:
         super().__init__(loss_weight)
 

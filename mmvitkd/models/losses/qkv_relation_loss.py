@@ -44,6 +44,7 @@ class QKVRelationLoss(DistillLoss):
         relations: Which of the nine; :math:`1 / 9` is one over their number. Defaults
             to all of them.
         loss_weight: Factor of the whole. Defaults to 1.0, as released.
+        reduction: As for :class:`DistillLoss`.
     """
 
     check_shapes = staticmethod(check_same_tokens)
@@ -53,8 +54,9 @@ class QKVRelationLoss(DistillLoss):
         relation_heads: int = 1,
         loss_weight: float = 1.0,
         relations: Sequence[str] = EVERY,
+        reduction: str | None = None,
     ) -> None:
-        super().__init__(loss_weight)
+        super().__init__(loss_weight, reduction)
         self.relation_heads = check_count('relation_heads', relation_heads)
         self.relations = [check_choice('relations', one, EVERY) for one in relations]
         if not 0 < len(set(self.relations)) == len(self.relations):
@@ -70,6 +72,11 @@ class QKVRelationLoss(DistillLoss):
         """
         sides = self._split(student), self._split(teacher)
         return _MeanDivergence.apply(*sides, self.relations)
+
+    def of_each(self, student: Tensor, teacher: Tensor, **extra: Any) -> Tensor:
+        """Compare image by image: the gradient is none that vmap knows."""
+        sides = zip(student.split(1), teacher.split(1), strict=True)
+        return torch.stack([self.equation(s, t) for s, t in sides])
 
     def _split(self, qkv: Tensor) -> Tensor:
         """Cut ``(B, N, 3 * C)`` into ``(3, B, A_r, N, C / A_r)``."""

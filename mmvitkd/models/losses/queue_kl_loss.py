@@ -1,3 +1,5 @@
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -33,15 +35,20 @@ class QueueKLLoss(DistillLoss):
             for 50 images, at most 8,192. Defaults to 8192.
         temperature: :math:`\tau`. Defaults to 0.07, as released.
         loss_weight: Factor of the whole. Defaults to 1.0.
+        reduction: As for :class:`DistillLoss`.
     """
 
     queue: Tensor
     count: Tensor
 
     def __init__(
-        self, size: int = 8192, temperature: float = 0.07, loss_weight: float = 1.0
+        self,
+        size: int = 8192,
+        temperature: float = 0.07,
+        loss_weight: float = 1.0,
+        reduction: str | None = None,
     ) -> None:
-        super().__init__(loss_weight)
+        super().__init__(loss_weight, reduction)
         self.size = check_count('size', size)
         self.temperature = check_positive('temperature', temperature)
         # the width is known with the first batch, in the dry run
@@ -55,16 +62,25 @@ class QueueKLLoss(DistillLoss):
 
     def equation(self, student: Tensor, teacher: Tensor) -> Tensor:
         """Compare similarities of ``(B, C)``, or of the means of ``(B, N, C)``."""
+        sides = self._log_similarities(student, teacher)
+        return F.kl_div(*sides, reduction='batchmean', log_target=True)
+
+    def of_each(self, student: Tensor, teacher: Tensor, **extra: Any) -> Tensor:
+        """Compare them with a queue into which the whole batch has entered."""
+        sides = self._log_similarities(student, teacher)
+        return F.kl_div(*sides, reduction='none', log_target=True).sum(1)
+
+    def _log_similarities(
+        self, student: Tensor, teacher: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return ``(B, size)`` of either side."""
         s, t = (x.mean(1) if x.ndim == 3 else x for x in (student, teacher))
         s, t = unit_length(s), unit_length(t)
         queue, count = self._enter(t)
         empty = torch.arange(self.size, device=s.device) >= count
         logits = ((x @ queue.to(x).T / self.temperature) for x in (s, t))
-        ours, theirs = (x.masked_fill(empty, NEVER) for x in logits)  # (B, size)
-        return F.kl_div(
-            ours.log_softmax(1), theirs.log_softmax(1), reduction='batchmean',
-            log_target=True,
-        )  # fmt: skip
+        ours, theirs = (x.masked_fill(empty, NEVER) for x in logits)
+        return ours.log_softmax(1), theirs.log_softmax(1)
 
     @torch.no_grad()
     def _enter(self, teacher: Tensor) -> tuple[Tensor, Tensor]:

@@ -24,12 +24,18 @@ class RelationKLLoss(DistillLoss):
     Args:
         temperature: :math:`\tau`. Defaults to 0.07, as released.
         loss_weight: Factor of the whole. Defaults to 1.0, as released.
+        reduction: As for :class:`DistillLoss`.
     """
 
     check_shapes = staticmethod(check_same_tokens)
 
-    def __init__(self, temperature: float = 0.07, loss_weight: float = 1.0) -> None:
-        super().__init__(loss_weight)
+    def __init__(
+        self,
+        temperature: float = 0.07,
+        loss_weight: float = 1.0,
+        reduction: str | None = None,
+    ) -> None:
+        super().__init__(loss_weight, reduction)
         self.temperature = check_positive('temperature', temperature)
 
     def equation(self, student: Tensor, teacher: Tensor) -> Tensor:

@@ -36,6 +36,8 @@ class RKDLoss(DistillLoss):
         loss_weight: Factor of the whole. Defaults to 1.0.
     """
 
+    of_images = False
+
     def __init__(
         self, distance: float = 25.0, angle: float = 50.0, loss_weight: float = 1.0
     ) -> None:

@@ -26,10 +26,16 @@ class SmoothL1Loss(DistillLoss):
         teacher_norm: ``'layer'``, or ``'none'`` to take the teacher as it is. Defaults
             to ``'layer'``.
         loss_weight: Factor of the whole. Defaults to 1.0.
+        reduction: As for :class:`DistillLoss`.
     """
 
-    def __init__(self, teacher_norm: str = 'layer', loss_weight: float = 1.0) -> None:
-        super().__init__(loss_weight)
+    def __init__(
+        self,
+        teacher_norm: str = 'layer',
+        loss_weight: float = 1.0,
+        reduction: str | None = None,
+    ) -> None:
+        super().__init__(loss_weight, reduction)
         norms = ('layer', 'none')
         self.teacher_norm = check_choice('teacher_norm', teacher_norm, norms)
 

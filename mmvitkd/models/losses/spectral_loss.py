@@ -32,13 +32,14 @@ class SpectralLoss(DistillLoss):
     Args:
         loss_weight: Factor of the whole; a mean over several pairs of layers is a term
             each, with ``1 / pairs`` of the weight. Defaults to the authors' 0.2.
+        reduction: As for :class:`DistillLoss`.
     """
 
     check_shapes = staticmethod(check_same_tokens)
     takes_grid = True
 
-    def __init__(self, loss_weight: float = 0.2) -> None:
-        super().__init__(loss_weight)
+    def __init__(self, loss_weight: float = 0.2, reduction: str | None = None) -> None:
+        super().__init__(loss_weight, reduction)
 
     def equation(
         self, student: Tensor, teacher: Tensor, hw: tuple[int, int] | None = None

@@ -10,6 +10,7 @@ from .grid_pooler import GridPooler
 from .groupwise_linear_neck import GroupwiseLinearNeck
 from .linear_projector import LinearProjector
 from .mgd_projector import MGDProjector
+from .mlp_projector import MLPProjector
 from .norm_projector import NormProjector
 from .orthogonal_projector import OrthogonalProjector
 from .partial_cross_attention_neck import PartialCrossAttentionNeck
@@ -33,6 +34,7 @@ __all__ = [
     'GroupwiseLinearNeck',
     'LinearProjector',
     'MGDProjector',
+    'MLPProjector',
     'NormProjector',
     'OrthogonalProjector',
     'PartialCrossAttentionNeck',

@@ -13,6 +13,7 @@ from tests.helpers import GEN, MIMIC, NKD, build, distiller, samples, vit
 
 EVERY = [name for name in losses.__all__ if name in MODELS.module_dict]
 LOGITS = [name for name in EVERY if issubclass(getattr(losses, name), LogitLoss)]
+OF_IMAGES = [name for name in EVERY if getattr(losses, name).of_images]
 EXCLUSIVE = [name for name in LOGITS if getattr(losses, name).exclusive]
 TOKENS = [name for name in EVERY if name not in LOGITS]
 SHAPE, GRID = (3, 6, 12), (2, 3)  # the width is that of queries, keys and values
@@ -20,6 +21,7 @@ SHAPE, GRID = (3, 6, 12), (2, 3)  # the width is that of queries, keys and value
 REQUIRED = {
     'NoiseAdaptedCELoss': {'num_classes': 5, 'teacher_accuracy': 0.9},
     'QueueKLLoss': {'size': 3},  # a batch, so that it always holds the same
+    'UNICLoss': {'momentum': 0.0},  # so that its statistics stay
 }
 DIRECTIONS = ('QueueKLLoss',)  # of means, which are all alike where entries are
 CLASS_TOKEN = ('ProbeLoss',)  # compared with; the tokens have no grid then
@@ -90,7 +92,48 @@ def test_a_number_below_its_range_is_named(name):
 def test_a_reduction_is_one_of_its_choices(name):
     """By name; where there is none to choose, the argument is refused."""
     with pytest.raises((ValueError, TypeError), match='reduction'):
+        make(name, reduction='median')
+
+
+@pytest.mark.parametrize('name', OF_IMAGES)
+def test_of_each_image_a_number_whose_mean_is_the_loss(name):
+    """Of a class with several reductions the first; a number is of its image alone."""
+    student, teacher = sides(name, torch.float64)
+    student.requires_grad_()
+    extra = {}
+    if make(name).takes_mask:  # two tokens of each image
+        extra['mask'] = torch.eye(6, dtype=torch.bool)[:3].logical_or(
+            torch.eye(6, dtype=torch.bool)[3:]
+        )
+    whole = value(make(name, loss_weight=0.5), student, teacher, **extra)
+    each = value(
+        make(name, loss_weight=0.5, reduction='none'), student, teacher, **extra
+    )
+    assert each.shape == (3,)
+    assert len(each.unique()) == 3
+    torch.testing.assert_close(each.mean(), whole)
+    of_whole, of_mean, of_first = (
+        torch.autograd.grad(y, student, retain_graph=True)[0]
+        for y in (whole, each.mean(), each[0])
+    )
+    torch.testing.assert_close(of_mean, of_whole)
+    torch.testing.assert_close(of_first[0], 3 * of_whole[0])
+    assert not of_first[1:].any()
+
+
+@pytest.mark.parametrize('name', sorted({*EVERY} - {*OF_IMAGES}))
+def test_what_relates_images_has_no_number_of_each(name):
+    """Of some other images, that of the first is another."""
+    with pytest.raises((ValueError, TypeError), match='reduction'):
         make(name, reduction='none')
+    student, teacher = sides(name, torch.float64)
+    student.requires_grad_()
+    loss = make(name, loss_weight=1.0)
+    gradients = [
+        torch.autograd.grad(value(loss, student, t), student)[0][0]
+        for t in (teacher, torch.cat([teacher[:1], teacher[1:].flip(0)]))
+    ]
+    assert not torch.allclose(*gradients)
 
 
 @pytest.mark.parametrize('name', EVERY)
