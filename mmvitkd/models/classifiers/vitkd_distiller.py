@@ -10,15 +10,16 @@ from torch import Tensor, nn
 from mmvitkd.models.utils import check_weight
 from mmvitkd.registry import MODELS, SCOPE
 
-from .classes import is_headless, labels_of
+from .classes import is_headless
 from .dry_run import build_terms
-from .finite import check_finite
+from .finite import check_finite, parts_of
 from .layer_depth import layer_depth
-from .partial_labels import feature_of, labelled_places, outputs_of_part, zero_loss
+from .partial_labels import feature_of, outputs_of_part, zero_loss
 from .preprocessing import find_preprocessing
-from .student import build_preprocessor, keep_names, one_of
+from .student import build_preprocessor, keep_names, one_of, take_augments
 from .tap import Feature, Tap, record
-from .teacher import student_config
+from .tasks import task_of
+from .teacher import student_config, task_of_config
 from .teacher_protocol import TeacherProtocol, build_teachers
 from .term import (
     NONE_GIVEN,
@@ -34,7 +35,10 @@ Observer = Callable[[dict[str, Tensor], TeacherOutputs, Tensor | None], None]
 
 @MODELS.register_module()
 class ViTKDDistiller(BaseClassifier):
-    """Train a student classifier under frozen teachers, by a sum of terms.
+    """Train a student under frozen teachers, by a sum of terms.
+
+    The student is a classifier, or a detector of mmdet, a segmentor of mmseg, a pose
+    estimator of mmpose.
 
     .. code:: python
 
@@ -53,7 +57,8 @@ class ViTKDDistiller(BaseClassifier):
     ``student.*`` and ``terms.*``; predicting, testing and exporting need no teacher.
 
     Args:
-        student: An ordinary MMPretrain classifier.
+        student: An ordinary model, of MMPretrain or another framework, built in the
+            scope of that.
         teacher: ``dict(cfg=..., checkpoint=...)``, see :class:`Teacher`.
         terms: ``name=dict(student=tap, teacher=tap, neck=..., loss=...)``, and, of
             ScaleKD's kind, ``through`` and ``query``. The log shows ``loss_<name>``.
@@ -65,13 +70,15 @@ class ViTKDDistiller(BaseClassifier):
             them. Where only some images of a batch have labels, they are the mean over
             those. Defaults to 1.0.
         train_cfg: Batch augments (Mixup, CutMix), as ``ImageClassifier`` takes
-            them. Defaults to the student's own.
-        data_preprocessor: As for ``ImageClassifier``. Defaults to the student's.
+            them. Defaults to the student's own. The ``train_cfg`` of a detector stays
+            with the student.
+        data_preprocessor: As for the student. Defaults to the student's.
         input_size: ``(H, W)`` of the student's images. Defaults to None: the
-            training pipeline's, or the model's own.
+            training pipeline's, or the model's own, or one that will do.
         init_cfg: MMEngine's initialisation config. Defaults to None.
 
     Attributes:
+        task: What kind of model the student is.
         image_shape: ``(C, H, W)`` of the dry run's images; None without terms.
         observers: Called with the losses of a step, the teachers' outputs and the
             labels, before the backward pass; a hook adds itself.
@@ -101,16 +108,24 @@ class ViTKDDistiller(BaseClassifier):
         init_cfg: dict | None = None,
     ) -> None:
         student_cfg = student_config(student)
-        train_cfg = one_of('train_cfg', train_cfg, student_cfg.pop('train_cfg', None))
+        built = isinstance(student, nn.Module)
+        task = task_of(student) if built else task_of_config(student_cfg)
+        train_cfg = take_augments(train_cfg, student_cfg, task)
         data_preprocessor = one_of(
             'data_preprocessor',
             data_preprocessor,
             student_cfg.pop('data_preprocessor', None),
         )
+        if built and data_preprocessor is None and not task.augments:
+            data_preprocessor = student.data_preprocessor
+        scope = student_cfg.get('_scope_')
         super().__init__(
             init_cfg=init_cfg,
-            data_preprocessor=build_preprocessor(data_preprocessor, train_cfg),
+            data_preprocessor=build_preprocessor(
+                data_preprocessor, train_cfg, task, scope
+            ),
         )
+        self.task = task
         self.task_weight = check_weight('task_weight', task_weight)
         if terms is None:  # the student alone, whatever taught it
             self.task_weight, teacher, teachers = 1.0, None, None
@@ -274,8 +289,9 @@ class ViTKDDistiller(BaseClassifier):
             losses = self._task_losses(inputs, data_samples, labelled)
         outputs |= self.forward_teachers(inputs, data_samples, running, features)
         target = None
-        if labelled is None:
-            target = labels_of(data_samples, self.student)
+        if labelled is None and (self.task.classifies or self.observers):
+            target = self.task.labels(self.student, data_samples)
+        labels = target if self.task.classifies else None
         made: dict[str, Tensor] = {}  # by terms, for those that query them
         for spec in self._specs:
             term, student = self.terms[spec.name], features[spec.student]
@@ -286,7 +302,7 @@ class ViTKDDistiller(BaseClassifier):
                         self.student, inputs, spec.student
                     )
                     teacher = feature_of(teacher, seen)
-                    loss = term(student, teacher, target, made, hidden)
+                    loss = term(student, teacher, labels, made, hidden)
                 elif labelled is not None and getattr(term.loss, 'needs_labels', False):
                     assert data_samples is not None  # of which some have labels
                     samples = [data_samples[i] for i in labelled]
@@ -294,7 +310,7 @@ class ViTKDDistiller(BaseClassifier):
                         term, student, teacher, samples, labelled
                     )
                 else:
-                    loss = term(student, teacher, target, made)
+                    loss = term(student, teacher, labels, made)
             else:
                 loss = zero_loss(student.value, *term.parameters())
             losses[f'loss_{spec.name}'] = loss
@@ -314,8 +330,8 @@ class ViTKDDistiller(BaseClassifier):
         Raises:
             ValueError: If labels are to be learnt, and there are none.
         """
-        places = labelled_places(data_samples)
-        if data_samples is None or len(places) == len(data_samples):
+        places = self.task.labelled_places(data_samples)
+        if places is None:
             return None
         self.partly_labelled |= bool(places)
         if self.partly_labelled:
@@ -338,7 +354,7 @@ class ViTKDDistiller(BaseClassifier):
         """Compute a term that needs labels of those images that have one."""
         if not places:
             return zero_loss(student.value, *term.parameters())
-        target = labels_of(data_samples, self.student)
+        target = self.task.labels(self.student, data_samples)
         return term(feature_of(student, places), feature_of(teacher, places), target)
 
     def _task_losses(
@@ -348,7 +364,7 @@ class ViTKDDistiller(BaseClassifier):
         labelled: list[int] | None,
     ) -> dict[str, Tensor]:
         if self.task_weight == 0:
-            self.student(inputs)
+            self.task.run(self.student, inputs, data_samples)
             return {}
         if labelled is None or data_samples is None:
             losses = self.student.loss(inputs, data_samples)
@@ -365,9 +381,14 @@ class ViTKDDistiller(BaseClassifier):
                 f'{sorted(losses)}: rename them'
             )
         return {
-            key: value * self.task_weight if 'loss' in key else value
+            key: self._weigh(value) if 'loss' in key else value
             for key, value in losses.items()
         }
+
+    def _weigh(self, loss: Any) -> Any:
+        """Weigh one of the student's own losses, which may be several, by level."""
+        weighed = [part * self.task_weight for part in parts_of(loss)]
+        return weighed if isinstance(loss, (list, tuple)) else weighed[0]
 
     def get_layer_depth(self, param_name: str) -> tuple[int, int]:
         """Return a parameter's depth and the number of depths; necks are the last."""
