@@ -16,7 +16,7 @@ from tests.shrink import CONFIGS
 from tests.test_downstream.coco import coco, one_epoch, shrink_loader
 from tests.test_downstream.dense import save_teacher
 
-pytestmark = pytest.mark.onedl_only
+pytestmark = [pytest.mark.onedl_only, pytest.mark.slow]
 
 (DETECTOR,) = (CONFIGS / 'detection').glob('*.py')
 (SEGMENTOR,) = (CONFIGS / 'segmentation').glob('*.py')

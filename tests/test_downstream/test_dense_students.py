@@ -78,6 +78,7 @@ def segmentor(scenes: Path, folder: Path, **changes) -> Config:
 
 
 MODELS_OF = {'mask-rcnn': mask_rcnn, 'retinanet': retinanet, 'segmentor': segmentor}
+LIGHT = ('retinanet', 'segmentor')
 SCORES = {
     'mask-rcnn': 'coco/segm_mAP',
     'retinanet': 'coco/bbox_mAP',
@@ -96,7 +97,10 @@ def dump(cfg: Config, folder: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize('kind', MODELS_OF)
+@pytest.mark.parametrize(
+    'kind',
+    [pytest.param('retinanet', marks=pytest.mark.slow), 'mask-rcnn', 'segmentor'],
+)
 def test_commands_train_test_and_export(kind, scenes, tmp_path, capsys):
     """As those of classifiers; upstream's model loads what is exported."""
     cfg = MODELS_OF[kind](scenes, tmp_path)
@@ -142,6 +146,7 @@ def weights_after(cfg: Config) -> dict[str, torch.Tensor]:
     return runner.model.state_dict()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('kind', ['mask-rcnn', 'segmentor'])
 def test_without_terms_it_is_the_students_own_training(kind, scenes, tmp_path):
     """Bit by bit, from the same random weights; its train_cfg is its own."""
@@ -194,7 +199,9 @@ def losses_of(cfg: Config) -> tuple[Any, dict, dict]:
     return model, data, model.loss(**data)
 
 
-@pytest.mark.parametrize('kind', MODELS_OF)
+@pytest.mark.parametrize(
+    'kind', ['mask-rcnn', *(pytest.param(k, marks=pytest.mark.slow) for k in LIGHT)]
+)
 def test_at_weight_0_no_label_is_read(kind, scenes, tmp_path):
     """Two stages run without proposals then."""
     cfg = MODELS_OF[kind](scenes, tmp_path, task_weight=0)
