@@ -108,16 +108,16 @@ class ViTKDDistiller(BaseClassifier):
         init_cfg: dict | None = None,
     ) -> None:
         student_cfg = student_config(student)
-        built = isinstance(student, nn.Module)
-        task = task_of(student) if built else task_of_config(student_cfg)
+        whole = student if isinstance(student, nn.Module) else None
+        task = task_of_config(student_cfg) if whole is None else task_of(whole)
         train_cfg = take_augments(train_cfg, student_cfg, task)
         data_preprocessor = one_of(
             'data_preprocessor',
             data_preprocessor,
             student_cfg.pop('data_preprocessor', None),
         )
-        if built and data_preprocessor is None and not task.augments:
-            data_preprocessor = student.data_preprocessor
+        if data_preprocessor is None and not task.augments:
+            data_preprocessor = getattr(whole, 'data_preprocessor', None)
         scope = student_cfg.get('_scope_')
         super().__init__(
             init_cfg=init_cfg,

@@ -1,4 +1,3 @@
-from collections.abc import Sequence
 from typing import Any
 
 from .classifier import Classifier
@@ -17,6 +16,6 @@ class AnyModel(Classifier):
         """Whether it is one: always."""
         return True
 
-    def labelled_places(self, data_samples: Sequence[Any] | None) -> list[int] | None:
+    def labelled_places(self, data_samples: list[Any] | None) -> list[int] | None:
         """List which images have labels; None where all have, or none has."""
         return super().labelled_places(data_samples) or None

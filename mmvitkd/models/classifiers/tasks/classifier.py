@@ -1,4 +1,3 @@
-from collections.abc import Sequence
 from typing import Any
 
 from mmengine.model import BaseModel
@@ -22,19 +21,19 @@ class Classifier(Task):
         return super().suits(kind) or not issubclass(kind, BaseModel)
 
     def run(
-        self, model: Any, inputs: Tensor, data_samples: Sequence[Any] | None = None
+        self, model: Any, inputs: Tensor, data_samples: list[Any] | None = None
     ) -> Any:
         """Run it on images ``(B, C, H, W)`` alone."""
         return model(inputs)
 
-    def labelled_places(self, data_samples: Sequence[Any] | None) -> list[int] | None:
+    def labelled_places(self, data_samples: list[Any] | None) -> list[int] | None:
         """List which images have labels; None where all have."""
         places = labelled_places(data_samples)
         if data_samples is None or len(places) == len(data_samples):
             return None
         return places
 
-    def labels(self, model: Any, data_samples: Sequence[Any] | None) -> Tensor | None:
+    def labels(self, model: Any, data_samples: list[Any] | None) -> Tensor | None:
         """Return indices ``(B,)`` or scores ``(B, K)``; None without any."""
         return labels_of(data_samples, model)
 

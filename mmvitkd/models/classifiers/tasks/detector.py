@@ -1,4 +1,3 @@
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -18,7 +17,7 @@ class Detector(Task):
     several_labels = True
 
     def run(
-        self, model: Any, inputs: Tensor, data_samples: Sequence[Any] | None = None
+        self, model: Any, inputs: Tensor, data_samples: list[Any] | None = None
     ) -> Any:
         """Run it as far as it goes without proposals.
 

@@ -1,4 +1,3 @@
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -15,7 +14,7 @@ class Segmentor(Task):
     scope = 'mmseg'
     sides = (256, 224, 384, 512)
 
-    def labels(self, model: Any, data_samples: Sequence[Any] | None) -> Tensor | None:
+    def labels(self, model: Any, data_samples: list[Any] | None) -> Tensor | None:
         """Return the label maps, ``(B, H, W)``; what is no class is -1."""
         if not data_samples or not all('gt_sem_seg' in s for s in data_samples):
             return None

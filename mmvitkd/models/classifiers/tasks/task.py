@@ -1,4 +1,3 @@
-from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor
@@ -35,7 +34,7 @@ class Task:
         return any(f'{c.__module__}.{c.__name__}' == cls.base for c in kind.__mro__)
 
     def run(
-        self, model: Any, inputs: Tensor, data_samples: Sequence[Any] | None = None
+        self, model: Any, inputs: Tensor, data_samples: list[Any] | None = None
     ) -> Any:
         """Run a model without labels, so that its taps fire.
 
@@ -75,11 +74,11 @@ class Task:
                 'on features'
             )
 
-    def labelled_places(self, data_samples: Sequence[Any] | None) -> list[int] | None:
+    def labelled_places(self, data_samples: list[Any] | None) -> list[int] | None:
         """List which images have labels; None where all have, or it is not asked."""
         return None
 
-    def labels(self, model: Any, data_samples: Sequence[Any] | None) -> Tensor | None:
+    def labels(self, model: Any, data_samples: list[Any] | None) -> Tensor | None:
         """Return the labels of a batch that terms and hooks look at; None without."""
         return None
 
