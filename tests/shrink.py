@@ -24,7 +24,16 @@ from tests.helpers import save_weights
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
 # what `train` takes; tables are for `ablate`, methods for `compare`, tries for `tune`
-OTHERS = {'_base_', 'ablations', 'claims', 'comparison', 'downstream', 'tuning'}
+OTHERS = {
+    '_base_',
+    'ablations',
+    'claims',
+    'comparison',
+    'detection',
+    'downstream',
+    'segmentation',
+    'tuning',
+}
 RUNNABLE = [
     path
     for path in sorted(CONFIGS.rglob('*.py'))

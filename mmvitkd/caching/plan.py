@@ -113,6 +113,11 @@ def read_source(cfg: Config, seed: int | None, device: torch.device) -> Source:
     dataset_cfg = _replayed(cfg, seed)
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope', SCOPE)):
         model = MODELS.build(_with_preprocessor(cfg))
+    if not model.task.classifies:
+        raise ValueError(
+            f'the outputs of teachers of classifiers alone can be stored, and the '
+            f'student is a {type(model.student).__name__}'
+        )
     teachers = _teachers(cfg, model)
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope', SCOPE)):
         dataset = DATASETS.build(deepcopy(dataset_cfg))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from mmengine.config import Config
 from mmengine.device import get_device
@@ -32,6 +33,12 @@ def check_training(cfg: Config) -> None:
     _check_masks(cfg)
 
 
+def student_of(cfg: Config) -> tuple[str, Any]:
+    """Return a run's detector and its place in the config: a distiller's student."""
+    student = cfg.model.get('student')
+    return ('model', cfg.model) if student is None else ('model.student', student)
+
+
 def trains_in_bfloat16(cfg: Config) -> bool:
     """Whether it does, by our wrapper: so ``--amp`` has it on CPUs."""
     wrapper = cfg.get('optim_wrapper') or {}
@@ -46,8 +53,8 @@ def check_bfloat16(cfg: Config) -> None:
     """
     if get_device() != 'cpu':
         return
-    roi_head = cfg.model.get('roi_head')
-    for place, value in walk(roi_head, 'model.roi_head'):
+    path, model = student_of(cfg)
+    for place, value in walk(model.get('roi_head'), f'{path}.roi_head'):
         if place.endswith('.type') and name_of(value) == 'RoIAlign':
             raise ConfigError(f"{place}: mmcv's RoIAlign takes no bfloat16, {ADVICE}")
 
@@ -78,9 +85,10 @@ def _check_masks(cfg: Config) -> None:
     Its assigner takes whatever masks there are as tensors, into which only RTMDet-Ins
     turns them.
     """
-    train_cfg = cfg.model.get('train_cfg') or {}
+    _, model = student_of(cfg)
+    train_cfg = model.get('train_cfg') or {}
     assigner = (train_cfg.get('assigner') or {}).get('type', '')
-    head = name_of((cfg.model.get('bbox_head') or {}).get('type', ''))
+    head = name_of((model.get('bbox_head') or {}).get('type', ''))
     if name_of(assigner) != 'DynamicSoftLabelAssigner' or head.startswith('RTMDetIns'):
         return
     for name in ('train_dataloader', 'custom_hooks'):  # which may switch pipelines

@@ -10,7 +10,7 @@ from mmengine.config import Config
 
 from mmvitkd.utils.types import name_of
 
-from .downstream_checks import check_bfloat16
+from .downstream_checks import check_bfloat16, student_of
 
 HOOKS = {
     'mmdet': 'DetVisualizationHook',
@@ -106,7 +106,8 @@ def augment_test(cfg: Config, scope: str) -> None:
     while 'dataset' in dataset:
         dataset = dataset.dataset
     if scope == 'mmdet':
-        parts = (cfg.model, cfg.model.get('roi_head') or {})
+        _, model = student_of(cfg)
+        parts = (model, model.get('roi_head') or {})
         if any(part.get('mask_head') for part in parts):
             raise ValueError(
                 '--tta: mmdet merges boxes, not masks, and this model predicts both'

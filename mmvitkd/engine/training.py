@@ -10,6 +10,7 @@ from mmengine.optim import AmpOptimWrapper, OptimWrapper
 
 from mmvitkd.datasets.pipeline_size import pipeline_size
 from mmvitkd.models import ViTKDDistiller
+from mmvitkd.models.classifiers.teacher import task_of_config
 from mmvitkd.registry import MODELS, OPTIM_WRAPPERS, SCOPE
 from mmvitkd.utils import cli
 from mmvitkd.utils.cli import (
@@ -94,10 +95,14 @@ def set_input_size(cfg: Config) -> None:
         return
     if 'input_size' not in inspect.signature(kind).parameters:  # of a user's own
         return
+    scope = cfg.get('default_scope', SCOPE)
+    student = cfg.model.get('student')
+    if isinstance(student, dict) and task_of_config(student, scope).sides:
+        return  # any size will do
     dataset = (cfg.get('train_dataloader') or {}).get('dataset')
     if dataset is None or cfg.model.get('input_size') is not None:
         return
-    size = pipeline_size(dataset, cfg.get('default_scope', SCOPE))
+    size = pipeline_size(dataset, scope)
     if size is not None:
         cfg.model.input_size = size
 

@@ -19,6 +19,7 @@ from mmvitkd.models.classifiers.cached_feature_spec import (
     record_dtype,
 )
 from mmvitkd.models.classifiers.tap import Tap, record
+from mmvitkd.models.classifiers.teacher import task_of_config
 from mmvitkd.registry import DATASETS, MODELS, SCOPE
 from mmvitkd.utils.cli import random_teachers
 from mmvitkd.utils.config_file import open_named, require_model
@@ -121,11 +122,17 @@ def estimate(cfg: Config, images: int = IMAGENET, gpus: int = 1) -> Cost:
         gpus: How many share the work, each with the config's batch. Defaults to 1.
 
     Raises:
-        ValueError: If the config is of no distiller.
+        ValueError: If the config is of no distiller, or of no classifier.
     """
     require_model(cfg)
     if 'student' not in cfg.model:
         raise ValueError(f"config '{cfg.filename}' has no student: it distils nothing")
+    student = cfg.model.student
+    if not task_of_config(student, cfg.get('default_scope')).classifies:
+        raise ValueError(
+            'what a training costs is estimated of classifiers, and the student is a '
+            f'{student.get("type")}: python -m mmvitkd train --try times a few steps'
+        )
     set_input_size(cfg)
     preprocessor = cfg.get('data_preprocessor')
     for teacher in random_teachers(cfg.model):

@@ -1,4 +1,4 @@
-"""From a distillation checkpoint to an ordinary MMPretrain one."""
+"""From a distillation checkpoint to an ordinary one of its student's framework."""
 
 import os
 from collections.abc import Callable
@@ -23,6 +23,7 @@ from .skipped_blocks import kept_blocks, make_shallower, without_skipped
 
 PREFIX = 'student.'
 PARENT = 'mmpretrain'
+FRAMEWORKS = ('mmdet', 'mmseg', 'mmpose')  # whose scope a student's may be instead
 # of MMPretrain's distilled DeiT
 DIST_TOKEN = 'backbone.dist_token'
 DIST_HEAD = 'head.layers.head_dist.'
@@ -37,7 +38,7 @@ def export_student(
     force: bool = False,
     drop_dist_token: bool = False,
 ) -> Path:
-    """Write the student of a distillation checkpoint as MMPretrain knows it.
+    """Write the student of a distillation checkpoint as its framework knows it.
 
     Upstream's configs load it unchanged: the keys are without ``student.``, the
     terms are dropped, the classes are kept. A student with a distillation token is
@@ -215,8 +216,9 @@ def exported_meta(checkpoint: dict[str, Any]) -> dict[str, Any]:
 def plain_config(cfg: Config, alone: bool = False) -> Config:
     """Make the config of only the student, for testing and inference.
 
-    It stands in MMPretrain's scope; types of this package are named in full, or as
-    what MMPretrain has of the same weights, if the type's ``upstream`` knows that.
+    It stands in MMPretrain's scope, or that of the student's own framework; types of
+    this package are named in full, or as what MMPretrain has of the same weights, if
+    the type's ``upstream`` knows that.
 
     Args:
         cfg: Of a run.
@@ -231,7 +233,12 @@ def plain_config(cfg: Config, alone: bool = False) -> Config:
     if not distilled and not alone:
         raise ValueError(f"config '{cfg.filename}' has no model.student")
     model = (cfg.model.student if distilled else cfg.model).to_dict()
-    model.pop('train_cfg', None)  # augments that only training has
+    scope, prefix = framework_of(cfg), str(model.get('type')).partition('.')[0]
+    if prefix in FRAMEWORKS:
+        model.setdefault('_scope_', prefix)
+    classifies = scope == PARENT and prefix not in FRAMEWORKS
+    if classifies:
+        model.pop('train_cfg', None)  # augments that only training has
     model = _without_downloads(model)
     preprocessor = cfg.model.get('data_preprocessor')
     if preprocessor is not None:
@@ -241,11 +248,17 @@ def plain_config(cfg: Config, alone: bool = False) -> Config:
         if cfg.get(key) is not None:
             value = cfg[key]
             plain[key] = value.to_dict() if hasattr(value, 'to_dict') else value
-    scope = cfg.get('default_scope')
-    named = _name_in_full(plain, _own_types() if scope == registry.SCOPE else {})
-    if distilled:  # whose scope is ours
+    ours = cfg.get('default_scope') == registry.SCOPE
+    named = _name_in_full(plain, _own_types() if ours else {})
+    if distilled and classifies:  # whose scope is ours
         named['model'] = _name_in_full(named['model'], _own_types())
-    return Config({'default_scope': PARENT, **named})
+    return Config({'default_scope': scope, **named})
+
+
+def framework_of(cfg: Config) -> str:
+    """Return the scope in which a run's student is built without this package."""
+    scope = cfg.get('default_scope')
+    return scope if scope in FRAMEWORKS else PARENT
 
 
 def _without_downloads(value: Any) -> Any:
@@ -309,7 +322,7 @@ def build_student(cfg: Config, weights: dict[str, Tensor], what: str) -> nn.Modu
     Raises:
         ConfigError: If they don't fit.
     """
-    with DefaultScope.overwrite_default_scope(PARENT):
+    with DefaultScope.overwrite_default_scope(framework_of(cfg)):
         model = registry.MODELS.build(cfg.model)
     problems = load_strictly(model, weights)
     if problems:

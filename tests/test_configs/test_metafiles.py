@@ -7,7 +7,8 @@ from tests.shrink import CONFIGS, RUNNABLE
 ROOT = CONFIGS.parent
 DOWNSTREAM = [
     path
-    for path in CONFIGS.glob('downstream/**/*.py')
+    for folder in ('detection', 'downstream', 'segmentation')
+    for path in CONFIGS.glob(f'{folder}/**/*.py')
     if '_base_' not in path.relative_to(CONFIGS).parts
 ]
 EVERY = {str(path.relative_to(ROOT)) for path in [*RUNNABLE, *DOWNSTREAM]}

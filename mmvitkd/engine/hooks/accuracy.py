@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from mmvitkd.models.classifiers.classes import logits_module
+from mmvitkd.models.classifiers.tasks import task_of
 from mmvitkd.models.utils import hard_labels
 
 STUDENT = 'student'
@@ -18,27 +18,32 @@ RISK = 1e-3  # of calling a teacher that is just above that near chance
 
 @contextmanager
 def watch_logits(model: Any) -> Iterator[dict[str, Tensor]]:
-    """Collect the logits ``(B, K)`` of the forwards inside, by student and teachers.
+    """Collect the logits of the forwards inside, by student and teachers.
 
-    Teachers run to their heads in there, whatever is tapped. Of stored outputs see
-    :func:`stored_logits`.
+    Those of classifiers are ``(B, K)``; a teacher of another task than the student's
+    has none. Teachers run to their heads in there, whatever is tapped. Of stored
+    outputs see :func:`stored_logits`.
     """
     seen: dict[str, Tensor] = {}
 
     def keep(name: str) -> Any:
         def hook(_: nn.Module, __: tuple, output: Any) -> None:
-            value = getattr(output, 'logits', output)  # HuggingFace's has them inside
-            if isinstance(value, Tensor) and value.ndim == 2:
+            if (value := task.logits(output)) is not None:
                 seen[name] = value.detach()
 
         return hook
 
     # of stored outputs there is no model
-    online = {n: t for n, t in model.teachers.items() if t.model is not None}
+    task = task_of(model.student)
+    online = {
+        n: t
+        for n, t in model.teachers.items()
+        if t.model is not None and task_of(t.model).scope == task.scope
+    }
     models = {STUDENT: model.student, **{n: t.model for n, t in online.items()}}
     with ExitStack() as undo:
-        for name, classifier in models.items():
-            if (module := logits_module(classifier)) is not None:
+        for name, one in models.items():
+            if (module := task.logits_module(one)) is not None:
                 undo.enter_context(module.register_forward_hook(keep(name)))
         for teacher in online.values():
             undo.callback(setattr, teacher, 'stop_early', teacher.stop_early)

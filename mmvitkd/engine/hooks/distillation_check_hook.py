@@ -1,10 +1,13 @@
+from collections.abc import Iterator
 from typing import Any
 
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from torch import Tensor, nn
 from torch.utils.data import IterableDataset
 
 from mmvitkd.models.classifiers.tap import Feature, Grid, Tap
+from mmvitkd.models.classifiers.tasks import task_of
 from mmvitkd.registry import HOOKS
 from mmvitkd.utils.class_names import compare_classes, dataset_classes
 from mmvitkd.utils.cli import unwrap
@@ -22,10 +25,10 @@ class DistillationCheckHook(Hook):
     teachers' accuracy on some training images, as augmented and mixed as in training
     (a ``MaskedTeacher``'s on whole ones), and of every term the taps, their shapes and
     grids, the neck, the loss and its weight. Teachers of other classes than the
-    student's are not tried. It warns of a teacher that predicts one class only, of one
-    whose images are normalised to another scale, of one whose classes are named
-    otherwise than the data set's, and of a term without weight. Training is the same
-    with and without it, bit by bit.
+    student's are not tried, nor are any but classifiers. It warns of a teacher that
+    predicts one class only, of one whose images are normalised to another scale, of
+    one whose classes are named otherwise than the data set's, and of a term without
+    weight. Training is the same with and without it, bit by bit.
 
     Args:
         num_images: How many training images the teachers are tried on, by all
@@ -180,19 +183,44 @@ def measure_models(model: Any) -> dict[str, list[str]]:
 
 
 def measure_model(model: Any, size: Grid) -> list[str]:
-    """Tell what a classifier costs."""
+    """Tell what a model costs."""
     told = [f'{count_parameters(model) / 1e6:.3g} M parameters']
     training = model.training
     model.eval()
     try:
-        flops = count_flops(model, size) / 1e9
-    except (RuntimeError, TypeError, ValueError) as error:
+        flops = count_flops(run_alone(model), size) / 1e9
+    except (RuntimeError, TypeError, ValueError, AttributeError) as error:
         # a model that can not be traced is still one that can be trained
         told.append(f'multiply-adds not counted ({type(error).__name__})')
     else:
         told.append(f'{flops:.3g} G multiply-adds at {size[0]}x{size[1]}')
     model.train(training)
     return told
+
+
+def run_alone(model: Any) -> nn.Module:
+    """Return a module that runs a model on images alone, and yields tensors."""
+    return model if task_of(model).classifies else _Alone(model)
+
+
+class _Alone(nn.Module):
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, inputs: Tensor) -> tuple[Tensor, ...]:
+        return tuple(_tensors(task_of(self.model).run(self.model, inputs)))
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    """List the tensors of nested lists and dicts."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, (list, tuple)):
+        for one in value:
+            yield from _tensors(one)
+    elif isinstance(value, dict):
+        yield from _tensors(list(value.values()))
 
 
 def describe_kind(model: Any, name: str) -> str:

@@ -45,7 +45,8 @@ class DistillationMonitorHook(Hook):
     - ``distill/accuracy/student`` and ``distill/accuracy/<teacher>`` on the batch as
       it is trained on, ``distill/agreement/<teacher>`` of the two. Of mixed labels
       the class of the largest share counts; without labels there is no accuracy, and
-      of images with several classes neither.
+      of images with several classes neither. Segmentors' is that of pixels, on the grid
+      of the logits; detectors and pose estimators have none.
 
     Over several processes they are those of the joint batch. Training is the same
     with and without it, bit by bit. FSDP, DeepSpeed and torch's reentrant activation
@@ -149,6 +150,7 @@ class DistillationMonitorHook(Hook):
                 self._gradients = self._take_gradients(parts, scale)
             if is_multi_label(self._model.student):
                 logits = {}  # no class of an image is the right one
+            logits, target = self._model.task.rows(logits, target)
             if STUDENT in logits:
                 images, classes = logits[STUDENT].shape
                 self._batch = images * get_world_size(), classes

@@ -7,6 +7,7 @@ from mmpretrain.models import BaseClassifier
 
 from mmvitkd.datasets.labels import count_labelled, count_labels
 from mmvitkd.models.classifiers.classes import count_classes
+from mmvitkd.models.classifiers.tasks import task_of
 from mmvitkd.registry import HOOKS
 from mmvitkd.utils.class_names import dataset_classes, find_moved
 from mmvitkd.utils.cli import unwrap
@@ -33,13 +34,15 @@ class LabelCheckHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Look at the labels of the training and the validation data."""
         model: Any = unwrap(runner.model)
-        if not isinstance(model, BaseClassifier):  # a detector's labels are others
+        student = getattr(model, 'student', model)
+        # a detector's labels are others
+        if not isinstance(model, BaseClassifier) or not task_of(student).classifies:
             return
         train = runner.train_dataloader.dataset
         counts = count_labels(train)
         if counts is not None and counts.total() != len(train):
             self._say_how_many(runner, model)
-        classes = count_classes(getattr(model, 'student', model))
+        classes = count_classes(student)
         if not classes:
             return
         names = dataset_classes(train)

@@ -11,6 +11,7 @@ from mmpretrain.models import BaseClassifier
 from torch.utils.data import IterableDataset
 
 from mmvitkd.datasets.replayed_dataset import ReplayedDataset, seeded
+from mmvitkd.models.classifiers.tasks import task_of
 from mmvitkd.registry import HOOKS
 from mmvitkd.utils.cli import unwrap
 from mmvitkd.utils.errors import ConfigError
@@ -92,7 +93,11 @@ def rehearse(model: Any, loop: Any, which: str) -> dict[str, Any] | None:
         The metrics; None if some can't be known, or the model is no classifier.
     """
     samples = samples_of(loop.dataloader, which)
-    if not samples or not isinstance(unwrap(model), BaseClassifier):
+    inner: Any = unwrap(model)
+    if not samples or not isinstance(inner, BaseClassifier):
+        return None
+    # a distiller is a classifier, whatever its student
+    if not task_of(getattr(inner, 'student', inner)).classifies:
         return None
     training = model.training
     model.eval()

@@ -18,6 +18,7 @@ from mmvitkd.models.classifiers.classes import (
     logits_module,
 )
 from mmvitkd.models.classifiers.partial_labels import labelled_places
+from mmvitkd.models.classifiers.tasks import task_of
 from mmvitkd.models.utils import hard_labels
 
 from .accuracy import stored_logits, watch_logits
@@ -51,6 +52,8 @@ class Trial(NamedTuple):
 def find_untried(model: Any) -> dict[str, str]:
     """Tell of which teachers no prediction can be counted, and why."""
     classes = count_classes(model.student)
+    if not task_of(model.student).classifies:
+        return dict.fromkeys(model.teacher_taps, 'not tried, as only classifiers are')
     if is_multi_label(model.student):
         reason = 'not tried, as an image may have several classes'
         return dict.fromkeys(model.teacher_taps, reason)
@@ -79,12 +82,17 @@ def find_untried(model: Any) -> dict[str, str]:
 def logit_terms(model: Any, teacher: str) -> list[str]:
     """List the terms that tap a teacher's logits of the student's classes."""
     classes = count_classes(model.student)
+    classifies = task_of(model.student).classifies
     return [
         name
         for name, (spec, _, tapped) in model.probe_features.items()
         if spec.teacher_name == teacher
         and spec.teacher.tokens == 'patch'
-        and tapped.value.shape[1:] == (classes,)
+        and (
+            tapped.value.shape[1:] == (classes,)
+            if classifies  # else those of every place, which a loss says
+            else hasattr(model.terms[name].loss, 'exclusive')
+        )
     ]
 
 

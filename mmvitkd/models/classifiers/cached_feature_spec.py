@@ -135,6 +135,7 @@ class CachedFeatureSpec(NamedTuple):
                 setting.get('grid'),
                 setting.get('output'),
                 setting.get('through'),
+                setting.get('call'),
             ),
             tuple(setting['shape']),
             None if hw is None else (hw[0], hw[1]),

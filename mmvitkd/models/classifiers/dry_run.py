@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from .classes import check_exclusive, check_logits_of
 from .image_shape import Shape, find_image_shape
 from .tap import Feature, Tap, find_module, record
+from .tasks import task_of
 from .teacher_protocol import TeacherProtocol
 from .term import DistillTerm, Part, TermSpec
 from .token_order import check_order, dotted_images
@@ -50,9 +51,11 @@ def build_terms(
     probe_features: ProbeFeatures = {}
     if not specs:
         return terms, probe_features, None
+    task = task_of(student)
     for spec in specs:
         with _in_context(f"term '{spec.name}', student"):
             find_module(student, spec.student.path)
+            task.check_tap(student, spec.student)
         with _in_context(f"term '{spec.name}', teacher"):
             teachers[spec.teacher_name].check(spec.teacher)
     shape = find_image_shape(student, input_size)
@@ -68,7 +71,9 @@ def build_terms(
             if spec.neck is None and spec.teacher.tokens == 'patch':
                 check_logits_of(teachers[spec.teacher_name], spec.loss)
             part = find_part(spec, teachers[spec.teacher_name])
-            terms[spec.name] = term = build_term(spec, ours, theirs, part, made)
+            terms[spec.name] = term = build_term(
+                spec, ours, theirs, part, made, student
+            )
             if term.view is not None:
                 _try_view(term.view, student, inputs[:TRIED], spec)
             check_exclusive(student, teachers[spec.teacher_name], term.loss)
@@ -104,7 +109,7 @@ def probe_student(
     training = student.training
     student.eval()
     with record(student, taps) as seen:
-        student(inputs)
+        task_of(student).run(student, inputs)
     student.train(training)
     return seen
 
@@ -126,8 +131,11 @@ def require_gradient(student: Any, inputs: Tensor, specs: list[TermSpec]) -> Non
     training = student.training
     buffers = {name: buffer.clone() for name, buffer in student.named_buffers()}
     student.train()  # some libraries checkpoint in training only
+    for module in student.modules():
+        if isinstance(module, nn.SyncBatchNorm):  # which trains on GPUs alone
+            module.eval()
     with torch.enable_grad(), record(student, [spec.student for spec in specs]) as seen:
-        student(inputs)
+        task_of(student).run(student, inputs)
     student.train(training)
     with torch.no_grad():
         for name, buffer in student.named_buffers():
@@ -185,6 +193,7 @@ def build_term(
     teacher: Feature,
     part: Part | None = None,
     made: dict[str, Tensor] | None = None,
+    model: nn.Module | None = None,
 ) -> DistillTerm:
     """Build a term, and call it once as training will.
 
@@ -194,6 +203,7 @@ def build_term(
         teacher: What the teacher's tap yields of them.
         part: As for :class:`DistillTerm`.
         made: What the terms before have made of half of them; this one's is added.
+        model: The student. Defaults to None: a classifier.
 
     Raises:
         ValueError: If its tokens lie in another order than their grid's, or neck or
@@ -202,8 +212,13 @@ def build_term(
     check_order(spec.student, student)
     check_order(spec.teacher, teacher)
     student, teacher = _first_half(student), _first_half(teacher)
-    term = DistillTerm(spec, student, teacher, part)
-    _try(term, student, teacher, {} if made is None else made)
+    task = task_of(model)
+    term = DistillTerm(spec, student, teacher, part, by_place=not task.classifies)
+    task.check_loss(model, term.loss)
+    labels = None
+    if task.classifies:
+        labels = torch.zeros(len(student.value), dtype=torch.long)
+    _try(term, student, teacher, {} if made is None else made, labels)
     return term
 
 
@@ -222,19 +237,22 @@ def _try_view(view: Any, student: nn.Module, inputs: Tensor, spec: TermSpec) -> 
 
 
 def _try(
-    term: DistillTerm, student: Feature, teacher: Feature, made: dict[str, Tensor]
+    term: DistillTerm,
+    student: Feature,
+    teacher: Feature,
+    made: dict[str, Tensor],
+    labels: Tensor | None,
 ) -> None:
     """Call a term once.
 
     Raises:
         ValueError: If it does not give one number that depends on the student.
     """
-    labels = torch.zeros(len(student.value), dtype=torch.long)
     with torch.enable_grad():
         leaf = student.value.detach().requires_grad_()
         hidden = None
         if term.view is not None:
-            hidden = labels.new_ones(leaf.shape[:2], dtype=torch.bool)
+            hidden = leaf.new_ones(leaf.shape[:2], dtype=torch.bool)
         ours = Feature(leaf.clone(), student.hw)
         loss = term(ours, teacher, labels, made, hidden)
         if isinstance(made[term.name], Tensor):  # a neck of the user's may differ

@@ -1,5 +1,7 @@
 """Whose numbers are to blame when a loss is not finite."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -7,14 +9,14 @@ from .tap import Feature, Tap
 
 
 def check_finite(
-    losses: dict[str, Tensor],
+    losses: dict[str, Any],
     outputs: dict[str, dict[Tap, Feature]],
     features: dict[Tap, Feature],
 ) -> None:
     """Stop at a loss that is NaN or infinite.
 
     Args:
-        losses: Of a step, by name.
+        losses: Of a step, by name; detectors have lists of them, one a level.
         outputs: The teachers', by name.
         features: The student's.
 
@@ -22,7 +24,11 @@ def check_finite(
         FloatingPointError: If one is; it tells which, and on which side the features
             or logits were not finite.
     """
-    values = {key: loss.detach() for key, loss in losses.items() if 'loss' in key}
+    values = {
+        key: torch.stack([part.detach().mean() for part in parts_of(loss)]).sum()
+        for key, loss in losses.items()
+        if 'loss' in key
+    }
     if not values or bool(torch.stack(list(values.values())).isfinite().all()):
         return
     bad = {key: float(value) for key, value in values.items() if not value.isfinite()}
@@ -30,6 +36,11 @@ def check_finite(
     raise FloatingPointError(
         f'not finite: {bad}; the others: {good}. {_blame(outputs, features)}'
     )
+
+
+def parts_of(loss: Any) -> list[Tensor]:
+    """List the parts of a loss, which may be one tensor, or one for each level."""
+    return [*loss] if isinstance(loss, (list, tuple)) else [loss]
 
 
 def _blame(outputs: dict[str, dict[Tap, Feature]], features: dict[Tap, Feature]) -> str:

@@ -10,6 +10,7 @@ from mmvitkd.utils.blocks import input_channels
 
 from .grids import Grid
 from .tap import find_patch_embed
+from .tasks import task_of
 
 Shape = tuple[int, int, int]  # (C, H, W)
 
@@ -42,7 +43,7 @@ def find_image_shape(student: nn.Module, size: Any = None) -> Shape:
     """Find images that a student takes, by trying.
 
     Args:
-        student: A classifier with its data preprocessor.
+        student: A model with its data preprocessor.
         size: ``(H, W)``, or one side. Defaults to None: the model's own, or the first
             of the usual ones.
 
@@ -73,9 +74,10 @@ def _candidates(student: Any, size: Any) -> Iterator[Shape]:
     # one mean may be meant for all channels
     means = None if mean is None else mean.numel()
     channels = dict.fromkeys((input_channels(student), means, 3))
-    natural = natural_input_size(student)
+    sides = task_of(student).sides  # of which any will do, so a small one
+    natural = None if sides else natural_input_size(student)
     sizes = [natural] if natural else []
-    sizes += [(side, side) for side in SIDES]
+    sizes += [(side, side) for side in sides or SIDES]
     for hw in sizes if size is None else [pair(size)]:
         for number in channels:
             if number is not None:
@@ -87,6 +89,6 @@ def _run(student: nn.Module, images: Tensor) -> None:
     training = student.training
     student.eval()
     try:
-        student(images)
+        task_of(student).run(student, images)
     finally:
         student.train(training)

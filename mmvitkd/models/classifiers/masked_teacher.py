@@ -11,6 +11,7 @@ from mmvitkd.utils.blocks import find_blocks
 from ..utils import check_choice, check_number
 from .grids import MAX_EXTRA_TOKENS
 from .tap import Feature, Tap, find_module
+from .tasks import task_of
 from .teacher import Teacher
 
 
@@ -81,8 +82,14 @@ class MaskedTeacher(Teacher):
         """Ask to see the queries and keys of the student's attention.
 
         Raises:
-            ValueError: If there are none at ``saliency``.
+            ValueError: If there are none at ``saliency``, or it is no classifier.
         """
+        if not task_of(student).classifies:
+            raise ValueError(
+                'a MaskedTeacher sees the patches to which the class token of the '
+                f'student attends, and a {type(student).__name__} has none that labels '
+                "teach: take type='Teacher'"
+            )
         path = self.saliency or _last_attention(student)
         attention = find_module(student, path)
         self._heads = getattr(attention, 'num_heads', 0)

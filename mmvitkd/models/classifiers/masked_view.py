@@ -8,6 +8,7 @@ from mmvitkd.registry import MODELS
 
 from ..utils import check_positive, check_ratio, random_mask
 from .tap import Feature, Tap, find_patch_embed, record
+from .tasks import task_of
 
 
 @MODELS.register_module()
@@ -86,7 +87,7 @@ class MaskedView(BaseModule):
         handle = embedding.register_forward_hook(hide)
         try:
             with record(student, [tap]) as seen:
-                student(inputs[:count])
+                task_of(student).run(student, inputs[:count])
         finally:
             handle.remove()
         return seen[tap], masks[0], list(range(count))

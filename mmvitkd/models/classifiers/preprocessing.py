@@ -1,6 +1,7 @@
 """How a model wants its pixels: who says it, and from one to another."""
 
 import logging
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -108,7 +109,9 @@ def is_same(one: nn.Module, other: nn.Module) -> bool:
 
 def is_rgb(preprocessor: nn.Module) -> bool:
     """Whether it turns BGR images into RGB."""
-    return bool(getattr(preprocessor, 'to_rgb', False))
+    # the second is MMEngine's, of detectors, the third mmseg's
+    names = ('to_rgb', '_channel_conversion', 'channel_conversion')
+    return any(bool(getattr(preprocessor, name, False)) for name in names)
 
 
 def describe(preprocessor: nn.Module) -> str:
@@ -137,6 +140,23 @@ def renormalise(x: Tensor, given: nn.Module, wanted: nn.Module) -> Tensor:
     if x.shape[1] == 3 and is_rgb(given) != is_rgb(wanted):
         x = x.flip(1)
     return normalise(x, wanted)
+
+
+def blank_padding(x: Tensor, data_samples: Sequence[Any]) -> Tensor:
+    """Set to 0 what images ``(B, C, H, W)`` were padded by, as frameworks pad them.
+
+    Another normalisation had made something else of it.
+
+    Args:
+        x: Changed in place.
+        data_samples: Which tell how large an image was before, or nothing is done.
+    """
+    for image, sample in zip(x, data_samples, strict=True):
+        if getattr(sample, 'pad_shape', None) is not None:
+            height, width = sample.img_shape[:2]
+            image[:, height:] = 0
+            image[:, :, width:] = 0
+    return x
 
 
 def denormalise(x: Tensor, preprocessor: Any) -> Tensor:

@@ -1,4 +1,4 @@
-"""What an ordinary classifier needs to become the student of a distiller."""
+"""What an ordinary model needs to become the student of a distiller."""
 
 import copy
 from typing import Any
@@ -8,6 +8,8 @@ from mmpretrain.models import HuggingFaceClassifier, TimmClassifier
 from torch import nn
 
 from mmvitkd.registry import MODELS, SCOPE
+
+from .tasks import Task
 
 
 def keep_names(student: nn.Module) -> None:
@@ -36,10 +38,43 @@ def one_of(name: str, given: Any, students: Any) -> Any:
     return students if given is None else given
 
 
-def build_preprocessor(cfg: dict | nn.Module | None, train_cfg: dict | None) -> Any:
-    """Build the data preprocessor, with the batch augments of ``train_cfg``."""
+def take_augments(train_cfg: Any, student_cfg: dict, student: Task) -> Any:
+    """Take the batch augments out of a student's config, if that is what it has.
+
+    Args:
+        train_cfg: The distiller's, or None.
+        student_cfg: Changed in place; a detector's ``train_cfg`` stays there.
+        student: Its task.
+
+    Raises:
+        ValueError: If the student takes none, or both are given and differ.
+    """
+    if student.augments:
+        return one_of('train_cfg', train_cfg, student_cfg.pop('train_cfg', None))
+    if train_cfg is not None:
+        raise ValueError(
+            'the train_cfg of a distiller are batch augments (Mixup, CutMix) of '
+            f'classifiers, got {train_cfg!r}: a {type(student).__name__.lower()} takes '
+            'none; what its own loss needs is student.train_cfg'
+        )
+    return None
+
+
+def build_preprocessor(
+    cfg: dict | nn.Module | None, train_cfg: dict | None, student: Task, scope: Any
+) -> Any:
+    """Build the data preprocessor, with the batch augments of ``train_cfg``.
+
+    Args:
+        cfg: Its config; a built one is returned.
+        train_cfg: The augments, of a student that has such.
+        student: Its task.
+        scope: In which a student is built that has none.
+    """
     if isinstance(cfg, nn.Module):
         return cfg
+    if not student.augments:  # its own, as its framework has it
+        return cfg if cfg is None else MODELS.build({'_scope_': scope, **cfg})
     # a copy: MMPretrain adds to the list of probabilities, and a run writes its config
     augments = copy.deepcopy(train_cfg)
     kind = 'PartlyLabelledDataPreprocessor'

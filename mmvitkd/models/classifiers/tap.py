@@ -13,7 +13,7 @@ from .grids import MAX_EXTRA_TOKENS, Grid, fitting_grid, has_channels_last
 from .module_hints import near_paths
 
 TOKENS = ('patch', 'cls', 'all', 'mean')
-KEYS = ('path', 'tokens', 'grid', 'output', 'through')
+KEYS = ('path', 'tokens', 'grid', 'output', 'through', 'call')
 PATCH_EMBEDDINGS = ('patch_embed', 'patch_embeddings', 'patch_embedding')
 
 
@@ -47,6 +47,9 @@ class Tap:
         through: Path of another module of the model, to which what was taken is given:
             a classifier makes logits ``(B, N, K)`` of every place of a CNN's map.
             Defaults to None.
+        call: Which run of a module that runs several times a forward, as a head that
+            all levels of a feature pyramid share, from 1 on. Defaults to None: it runs
+            once.
 
     Raises:
         ValueError: If one of them is out of range.
@@ -57,6 +60,7 @@ class Tap:
     grid: Grid | None = None
     output: int | None = None
     through: str | None = None
+    call: int | None = None
 
     def __post_init__(self) -> None:
         if self.tokens not in TOKENS:
@@ -72,27 +76,36 @@ class Tap:
                 )
             # a config has lists, which can't be keys
             object.__setattr__(self, 'grid', tuple(self.grid))
-        whole = isinstance(self.output, int) and not isinstance(self.output, bool)
-        if self.output is not None and not whole:
+        if self.output is not None and not _is_whole(self.output):
             raise ValueError(
                 f"tap '{self.path}': output must be the number of a tensor, from 0 on, "
                 f'got {self.output!r}'
+            )
+        if self.call is not None and not (_is_whole(self.call) and self.call > 0):
+            raise ValueError(
+                f"tap '{self.path}': call must be the number of a run, from 1 on, got "
+                f'{self.call!r}'
             )
 
     @classmethod
     def parse(cls, spec: Any) -> 'Tap':
         """Make a tap of a path, or of ``dict(path=..., tokens=...)``.
 
+        ``index`` is another name of ``output``.
+
         Raises:
             ValueError: If it is neither, or has other keys.
         """
         if isinstance(spec, str):
             return cls(spec)
+        if isinstance(spec, dict) and 'index' in spec and 'output' not in spec:
+            spec = {'output' if k == 'index' else k: v for k, v in spec.items()}
         if isinstance(spec, dict) and 'path' in spec and set(spec) <= set(KEYS):
             return cls(**spec)
         raise ValueError(
             f'a tap is a module path or dict(path=..., tokens={TOKENS}, grid=(H, W), '
-            f"output=number, through='path'), all but the path optional, got {spec!r}"
+            f"output=number, through='path', call=number), all but the path optional, "
+            f'got {spec!r}'
         )
 
 
@@ -147,16 +160,14 @@ def record(
     """
     taps = list(dict.fromkeys(taps))
     seen: dict[Tap, Feature] = {}
-    forward = _Forward(model, [tap.path for tap in taps], stop)
+    forward = _Forward(model, taps, stop)
     try:
         yield seen
     except _AllFired:
         pass
     finally:
         forward.remove_hooks()
-    silent = [path for path in forward.modules if path not in forward.outputs]
-    if silent:
-        raise ValueError(f'these taps did not fire in the forward: {silent}')
+    forward.require_all()
     for tap in taps:
         seen[tap] = forward.feature(tap)
 
@@ -166,20 +177,25 @@ class _Forward:
 
     Args:
         model: Whose hooks they are.
-        paths: Of the modules whose outputs are kept.
+        taps: Of the modules whose outputs are kept.
         stop: End the forward as soon as all is seen.
 
     Attributes:
-        outputs: What the modules yield, and the grids among their inputs, by path.
+        outputs: What the modules yield, and the grids among their inputs, by path and
+            number of the run.
         images: How many there are, and their size.
         patches: The grid that the patch embedding yields, if there is one.
     """
 
-    def __init__(self, model: nn.Module, paths: list[str], stop: bool) -> None:
+    def __init__(self, model: nn.Module, taps: list[Tap], stop: bool) -> None:
         self.model = model
-        self.modules = {path: find_module(model, path) for path in paths}
+        self.modules = {tap.path: find_module(model, tap.path) for tap in taps}
         self.stop = stop
-        self.outputs: dict[str, tuple[Any, list[Grid]]] = {}
+        self.wanted = {(tap.path, tap.call or 1) for tap in taps}
+        # whose modules run once, or it is an error
+        self.single = {tap.path for tap in taps if tap.call is None}
+        self.calls = dict.fromkeys(self.modules, 0)
+        self.outputs: dict[tuple[str, int], tuple[Any, list[Grid]]] = {}
         self.images: tuple[int, Grid] | None = None
         self.patches: list[Grid] = []
         patch_embed = find_patch_embed(model)
@@ -213,19 +229,39 @@ class _Forward:
     def _keep(
         self, path: str, _: nn.Module, args: tuple, kwargs: dict, output: Any
     ) -> None:
-        if path in self.outputs:
+        self.calls[path] += 1
+        if self.calls[path] > 1 and path in self.single:
             raise ValueError(
                 f"tap '{path}' fired twice in one forward: tap a module that "
-                'runs once, such as the block around it'
+                'runs once, such as the block around it, or choose a run, as of a head '
+                f"that all levels share, by dict(path='{path}', call=1)"
             )
-        self.outputs[path] = output, _grids_in((*args, *kwargs.values()))
-        every = len(self.outputs) == len(self.modules)
+        call = path, self.calls[path]
+        if call in self.wanted:
+            self.outputs[call] = output, _grids_in((*args, *kwargs.values()))
+        every = len(self.outputs) == len(self.wanted)
         if self.stop and every and (self.patches or not self.convs):
             raise _AllFired
 
+    def require_all(self) -> None:
+        """Refuse a forward in which a tap did not fire.
+
+        Raises:
+            ValueError: If there was one.
+        """
+        silent = [path for path, calls in self.calls.items() if not calls]
+        if silent:
+            raise ValueError(f'these taps did not fire in the forward: {silent}')
+        for path, call in self.wanted:
+            if (path, call) not in self.outputs:
+                raise ValueError(
+                    f"tap '{path}' has no call {call}: it ran {self.calls[path]} times "
+                    'in the forward, numbered from 1 on'
+                )
+
     def feature(self, tap: Tap) -> Feature:
         """Read the tap's tokens or logits, when the forward is over."""
-        output, handed = self.outputs[tap.path]
+        output, handed = self.outputs[tap.path, tap.call or 1]
         number, size = self.images or (None, None)
         tensor = _tensor_of(tap, output)
         one_each = number in (None, len(tensor))
@@ -259,6 +295,10 @@ class _Forward:
                 f"tap '{tap.path}', through='{tap.through}': the "
                 f'{type(module).__name__} does not take {tuple(value.shape)}: {error}'
             ) from error
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _is_grid(value: Any) -> bool:

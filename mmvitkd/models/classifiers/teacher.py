@@ -1,5 +1,6 @@
 import inspect
 import logging
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,18 +20,20 @@ from mmvitkd.utils.blocks import find_blocks, input_channels
 from mmvitkd.utils.class_names import checkpoint_classes, model_classes
 from mmvitkd.utils.config_file import find_config, open_config
 from mmvitkd.utils.teacher_weights import find_constants, find_wrong_numbers, require
+from mmvitkd.utils.types import class_of
 
 from .image_shape import natural_input_size, pair
 from .positions import interpolate_when_run, resize_positions
+from .preprocessing import blank_padding, find_preprocessing, renormalise
 from .preprocessing import describe as describe_normalisation
-from .preprocessing import find_preprocessing, renormalise
 from .tap import Feature, Grid, Tap, find_module, record
+from .tasks import TASKS, Task, task_of
 from .teacher_protocol import TeacherProtocol
 
 
 @MODELS.register_module()
 class Teacher(TeacherProtocol):
-    """A frozen classifier that no student can reach by accident.
+    """A frozen model, mostly a classifier, that no student can reach by accident.
 
     It is not a module: it stays out of the student's ``train()``, parameters,
     ``state_dict``, EMA copies (which share it) and gradient buckets. Its weights
@@ -46,8 +49,8 @@ class Teacher(TeacherProtocol):
         prefix: Take only the weights below it, e.g. ``'student.'`` of a
             distillation checkpoint. Defaults to ``''``.
         input_size: Resize the images to this, as ``(H, W)`` or one side.
-            ``'same'`` leaves them as the student gets them; None asks the model.
-            Defaults to None.
+            ``'same'`` leaves them as the student gets them; None asks the model, if
+            it is a classifier. Defaults to None.
         weights_only: Refuse checkpoints that could run code. Defaults to True.
         dtype: Precision of its weights and its forward, e.g. ``'bfloat16'``, which
             takes less time and half of the memory, and changes its answers slightly.
@@ -90,6 +93,7 @@ class Teacher(TeacherProtocol):
         self.weights_only = weights_only
         with DefaultScope.overwrite_default_scope(SCOPE):
             self.model: nn.Module = MODELS.build(model_cfg)
+        self.task = task_of(self.model)
         self.model.requires_grad_(False)
         self.model.eval()
         own = find_preprocessing(
@@ -101,6 +105,8 @@ class Teacher(TeacherProtocol):
             self.model.data_preprocessor = own.preprocessor
             what = describe_normalisation(own.preprocessor)
             self._normalised = f'normalised by {what}, from {own.source}'
+        if input_size is None and not self.task.classifies:
+            input_size = 'same'  # boxes and masks have the proportions of the image
         self.input_size = _input_size(self.model, input_size)
         if input_size is not None:
             interpolate_when_run(self.model)
@@ -160,6 +166,7 @@ class Teacher(TeacherProtocol):
         """
         for path in filter(None, (tap.path, tap.through)):
             find_module(self.model, path)
+        self.task.check_tap(self.model, tap)
 
     def apply(self, fn: Callable) -> None:
         """Move the model by a function of tensors, as ``nn.Module._apply`` takes."""
@@ -181,14 +188,16 @@ class Teacher(TeacherProtocol):
                 CutMix included; of one channel, a teacher of three gets grey ones.
             preprocessor: The student's, whose normalisation is taken back.
             taps: What to record.
-            data_samples: For teachers whose outputs are stored; this one looks.
+            data_samples: Which tell what is padding in images of several sizes.
             student_features: For teachers that require some; this one does not.
 
         Returns:
             What every tap yields.
         """
         taps = tuple(taps)
-        inputs = self.prepare(inputs, preprocessor)
+        given, inputs = inputs, self.prepare(inputs, preprocessor)
+        if data_samples and inputs is not given and inputs.shape == given.shape:
+            inputs = blank_padding(inputs, data_samples)
         stop = self.stop_early and frozenset(taps) in self._checked
         with ExitStack() as contexts:
             seen = contexts.enter_context(record(self.model, taps, stop))
@@ -197,7 +206,7 @@ class Teacher(TeacherProtocol):
                     torch.autocast(inputs.device.type, enabled=False)
                 )
                 inputs = inputs.to(self.dtype)
-            self.model(inputs)
+            self.task.run(self.model, inputs, data_samples)
         if self.compile and not self._checked:
             self._compile_blocks(taps)
         self._checked.add(frozenset(taps))
@@ -297,14 +306,17 @@ def model_cfg_of(cfg: str | Path | dict) -> ConfigDict:
             "a 'type'"
         )
     model = ConfigDict(model.copy())
+    if whole.get('default_scope') not in (None, SCOPE, MODELS.parent.scope):
+        model.setdefault('_scope_', whole['default_scope'])
     if 'data_preprocessor' in whole:
         model.setdefault('data_preprocessor', whole['data_preprocessor'])
-    model.pop('train_cfg', None)  # its batch augments, which the student's replace
-    return in_our_scope(model)
+    if task_of_config(model).augments:  # which the student's replace
+        model.pop('train_cfg', None)
+    return in_own_scope(model)
 
 
 def student_config(student: Any) -> dict:
-    """Return a student's config in our scope; empty if it is built already.
+    """Return a student's config in its own scope; empty if it is built already.
 
     Raises:
         ValueError: If it is neither a config nor a module.
@@ -314,28 +326,64 @@ def student_config(student: Any) -> dict:
             "student must be a classifier's config, dict(type='ImageClassifier', ...), "
             f'got {student!r}'
         )
-    return in_our_scope(dict(student)) if isinstance(student, dict) else {}
+    return in_own_scope(dict(student)) if isinstance(student, dict) else {}
 
 
-def in_our_scope(cfg: dict) -> dict:
+def in_own_scope(cfg: dict) -> dict:
+    """Have a model built in the scope of its framework, which for classifiers is ours.
+
+    It is that of the class that ``type`` names in our scope, or, if there is none, in
+    that of the run or of another framework that is in use; for a class of the user's,
+    that of the class it derives from.
+    """
+    scope = task_of_config(cfg).scope
+    if scope is None:
+        return in_our_scope(cfg)
+    found = in_our_scope(cfg, keep=True)
+    if found.get('_scope_') in (None, SCOPE):
+        found['_scope_'] = scope
+    return found
+
+
+def task_of_config(cfg: dict, scope: str | None = None) -> Task:
+    """Return the task of a model that is not yet built; by default a classifier's.
+
+    Args:
+        cfg: Of the model.
+        scope: Of the run. Defaults to None: the one in force.
+    """
+    kind, run = cfg.get('type'), DefaultScope.get_current_instance()
+    # a student's framework is a teacher's, too
+    imported = [task.scope for task in TASKS if task.scope in sys.modules]
+    scopes = [cfg.get('_scope_'), scope, run and run.scope_name, *imported]
+    names = [f'{scope}.{kind}' for scope in scopes if scope and isinstance(kind, str)]
+    found = (class_of(name, MODELS) for name in (kind, *names))
+    kind = next((one for one in found if one is not None), None)
+    return task_of(kind if isinstance(kind, type) else nn.Module)
+
+
+def in_our_scope(cfg: dict, keep: bool = False) -> dict:
     """Have a model built in our scope, where the corrected types come first.
 
-    Drops MMPretrain's scope, which a config inherited from ``mmpretrain::`` names, and
-    replaces the types of MMPretrain that ours correct, however they are named: with
-    the scope, or as a class. The log says so.
+    Drops MMPretrain's scope, which a config inherited from ``mmpretrain::`` names, or
+    puts ours in its place, to ``keep`` what stands in another framework's. It replaces
+    the types of MMPretrain that ours correct, however they are named: with the scope,
+    or as a class. The log says so.
     """
-    found = ConfigDict({k: _ours(v) for k, v in cfg.items()})
+    found = ConfigDict({k: _ours(v, keep) for k, v in cfg.items()})
     if found.get('_scope_') == MODELS.parent.scope:
-        del found['_scope_']
+        found['_scope_'] = SCOPE
+        if not keep:
+            del found['_scope_']
     if 'type' in found:
         found.type = _our_type(found.type)
     return found
 
 
-def _ours(value: Any) -> Any:
+def _ours(value: Any, keep: bool) -> Any:
     if isinstance(value, dict):
-        return in_our_scope(value)
-    return [_ours(v) for v in value] if isinstance(value, list) else value
+        return in_our_scope(value, keep)
+    return [_ours(v, keep) for v in value] if isinstance(value, list) else value
 
 
 def _our_type(kind: Any) -> Any:

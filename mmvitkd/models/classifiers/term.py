@@ -181,6 +181,8 @@ class DistillTerm(BaseModule):
         teacher: What the teacher's tap yields, for its width.
         part: ``part(x, hw) -> (x, hw)`` runs tokens through what the term's ``through``
             names. Defaults to None, of a term without.
+        by_place: Whether a loss on logits gets those of every place, ``(B * N, K)``, of
+            what yields a map of them. Defaults to False.
 
     Raises:
         ValueError: If a width is given wrong, the windows of the two sides hold other
@@ -204,11 +206,13 @@ class DistillTerm(BaseModule):
         student: Feature,
         teacher: Feature,
         part: Part | None = None,
+        by_place: bool = False,
     ) -> None:
         super().__init__()
         _check_same_shift(student, teacher)
         self.neck: Any = None
         self.name, self.query, self.part = spec.name, spec.query, part
+        self.by_place = by_place
         if spec.neck is not None:
             widths = {
                 'in_channels': student.value.shape[-1],
@@ -288,6 +292,9 @@ class DistillTerm(BaseModule):
         extra = {'hw': hw} if getattr(self.loss, 'takes_grid', False) else {}
         if getattr(self.loss, 'takes_mask_ratio', False):
             extra['mask_ratio'] = getattr(self.neck, 'mask_ratio', None)
+        # those on logits say whether classes exclude each other
+        if self.by_place and x.ndim == y.ndim == 3 and hasattr(self.loss, 'exclusive'):
+            x, y = x.flatten(0, 1), y.flatten(0, 1)  # (B * N, K)
         return self.loss(x, y, target=target, mask=mask, **extra)
 
     def _project(

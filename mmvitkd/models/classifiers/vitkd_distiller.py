@@ -10,16 +10,17 @@ from torch import Tensor, nn
 from mmvitkd.models.utils import check_weight
 from mmvitkd.registry import MODELS, SCOPE
 
-from .classes import is_headless, labels_of
+from .classes import is_headless
 from .dry_run import build_terms
 from .fake_quantisation import quantise_layers
-from .finite import check_finite
+from .finite import check_finite, parts_of
 from .layer_depth import layer_depth
-from .partial_labels import feature_of, labelled_places, outputs_of_part, zero_loss
+from .partial_labels import feature_of, outputs_of_part, zero_loss
 from .preprocessing import find_preprocessing
-from .student import build_preprocessor, keep_names, one_of
+from .student import build_preprocessor, keep_names, one_of, take_augments
 from .tap import Feature, Tap, record
-from .teacher import student_config
+from .tasks import task_of
+from .teacher import student_config, task_of_config
 from .teacher_dropping import check_dropping, drop_teachers
 from .teacher_protocol import TeacherProtocol, build_teachers
 from .term import (
@@ -36,7 +37,10 @@ Observer = Callable[[dict[str, Tensor], TeacherOutputs, Tensor | None], None]
 
 @MODELS.register_module()
 class ViTKDDistiller(BaseClassifier):
-    """Train a student classifier under frozen teachers, by a sum of terms.
+    """Train a student under frozen teachers, by a sum of terms.
+
+    The student is a classifier, or a detector of mmdet, a segmentor of mmseg, a pose
+    estimator of mmpose.
 
     .. code:: python
 
@@ -55,7 +59,8 @@ class ViTKDDistiller(BaseClassifier):
     ``student.*`` and ``terms.*``; predicting, testing and exporting need no teacher.
 
     Args:
-        student: An ordinary MMPretrain classifier.
+        student: An ordinary model, of MMPretrain or another framework, built in the
+            scope of that.
         teacher: ``dict(cfg=..., checkpoint=...)``, see :class:`Teacher`.
         terms: ``name=dict(student=tap, teacher=tap, neck=..., loss=...)``, and, of
             ScaleKD's kind, ``through`` and ``query``. The log shows ``loss_<name>``.
@@ -70,10 +75,11 @@ class ViTKDDistiller(BaseClassifier):
             never the one whose terms are largest there; for several teachers, and terms
             whose losses have ``reduction='none'``. Defaults to 0.
         train_cfg: Batch augments (Mixup, CutMix), as ``ImageClassifier`` takes
-            them. Defaults to the student's own.
-        data_preprocessor: As for ``ImageClassifier``. Defaults to the student's.
+            them. Defaults to the student's own. The ``train_cfg`` of a detector stays
+            with the student.
+        data_preprocessor: As for the student. Defaults to the student's.
         input_size: ``(H, W)`` of the student's images. Defaults to None: the
-            training pipeline's, or the model's own.
+            training pipeline's, or the model's own, or one that will do.
         quantisation: Train, validate and test the student with the rounding of INT8:
             ``dict()``, or ``dict(weight_bits=...)`` of 2 to 8 for its weights, but for
             the first and the last layer's. It begins with the weights of a trained
@@ -81,6 +87,7 @@ class ViTKDDistiller(BaseClassifier):
         init_cfg: MMEngine's initialisation config. Defaults to None.
 
     Attributes:
+        task: What kind of model the student is.
         image_shape: ``(C, H, W)`` of the dry run's images; None without terms.
         observers: Called with the losses of a step, the teachers' outputs and the
             labels, before the backward pass; a hook adds itself.
@@ -112,16 +119,24 @@ class ViTKDDistiller(BaseClassifier):
         init_cfg: dict | None = None,
     ) -> None:
         student_cfg = student_config(student)
-        train_cfg = one_of('train_cfg', train_cfg, student_cfg.pop('train_cfg', None))
+        whole = student if isinstance(student, nn.Module) else None
+        task = task_of_config(student_cfg) if whole is None else task_of(whole)
+        train_cfg = take_augments(train_cfg, student_cfg, task)
         data_preprocessor = one_of(
             'data_preprocessor',
             data_preprocessor,
             student_cfg.pop('data_preprocessor', None),
         )
+        if data_preprocessor is None and not task.augments:
+            data_preprocessor = getattr(whole, 'data_preprocessor', None)
+        scope = student_cfg.get('_scope_')
         super().__init__(
             init_cfg=init_cfg,
-            data_preprocessor=build_preprocessor(data_preprocessor, train_cfg),
+            data_preprocessor=build_preprocessor(
+                data_preprocessor, train_cfg, task, scope
+            ),
         )
+        self.task = task
         self.task_weight = check_weight('task_weight', task_weight)
         if terms is None:  # the student alone, whatever taught it
             self.task_weight, teacher, teachers = 1.0, None, None
@@ -290,8 +305,9 @@ class ViTKDDistiller(BaseClassifier):
             losses = self._task_losses(inputs, data_samples, labelled)
         outputs |= self.forward_teachers(inputs, data_samples, running, features)
         target = None
-        if labelled is None:
-            target = labels_of(data_samples, self.student)
+        if labelled is None and (self.task.classifies or self.observers):
+            target = self.task.labels(self.student, data_samples)
+        labels = target if self.task.classifies else None
         made: dict[str, Tensor] = {}  # by terms, for those that query them
         for spec in self._specs:
             term, student = self.terms[spec.name], features[spec.student]
@@ -302,7 +318,7 @@ class ViTKDDistiller(BaseClassifier):
                         self.student, inputs, spec.student
                     )
                     teacher = feature_of(teacher, seen)
-                    loss = term(student, teacher, target, made, hidden)
+                    loss = term(student, teacher, labels, made, hidden)
                 elif labelled is not None and getattr(term.loss, 'needs_labels', False):
                     assert data_samples is not None  # of which some have labels
                     samples = [data_samples[i] for i in labelled]
@@ -310,7 +326,7 @@ class ViTKDDistiller(BaseClassifier):
                         term, student, teacher, samples, labelled
                     )
                 else:
-                    loss = term(student, teacher, target, made)
+                    loss = term(student, teacher, labels, made)
             else:
                 loss = zero_loss(student.value, *term.parameters())
             losses[f'loss_{spec.name}'] = loss
@@ -339,8 +355,8 @@ class ViTKDDistiller(BaseClassifier):
         Raises:
             ValueError: If labels are to be learnt, and there are none.
         """
-        places = labelled_places(data_samples)
-        if data_samples is None or len(places) == len(data_samples):
+        places = self.task.labelled_places(data_samples)
+        if places is None:
             return None
         self.partly_labelled |= bool(places)
         if self.partly_labelled:
@@ -363,7 +379,7 @@ class ViTKDDistiller(BaseClassifier):
         """Compute a term that needs labels of those images that have one."""
         if not places:
             return zero_loss(student.value, *term.parameters())
-        target = labels_of(data_samples, self.student)
+        target = self.task.labels(self.student, data_samples)
         return term(feature_of(student, places), feature_of(teacher, places), target)
 
     def _task_losses(
@@ -373,7 +389,7 @@ class ViTKDDistiller(BaseClassifier):
         labelled: list[int] | None,
     ) -> dict[str, Tensor]:
         if self.task_weight == 0:
-            self.student(inputs)
+            self.task.run(self.student, inputs, data_samples)
             return {}
         if labelled is None or data_samples is None:
             losses = self.student.loss(inputs, data_samples)
@@ -390,9 +406,14 @@ class ViTKDDistiller(BaseClassifier):
                 f'{sorted(losses)}: rename them'
             )
         return {
-            key: value * self.task_weight if 'loss' in key else value
+            key: self._weigh(value) if 'loss' in key else value
             for key, value in losses.items()
         }
+
+    def _weigh(self, loss: Any) -> Any:
+        """Weigh one of the student's own losses, which may be several, by level."""
+        weighed = [part * self.task_weight for part in parts_of(loss)]
+        return weighed if isinstance(loss, (list, tuple)) else weighed[0]
 
     def get_layer_depth(self, param_name: str) -> tuple[int, int]:
         """Return a parameter's depth and the number of depths; necks are the last."""

@@ -2,6 +2,7 @@ from .adversarial_feature_loss import AdversarialFeatureLoss
 from .correlation_loss import CorrelationLoss
 from .cosine_loss import CosineLoss
 from .cskd_loss import CSKDLoss
+from .cwd_loss import CWDLoss
 from .dist_loss import DISTLoss
 from .distill_loss import DistillLoss
 from .dkd_loss import DKDLoss
@@ -33,6 +34,7 @@ __all__ = [
     'CSKDLoss',
     'CorrelationLoss',
     'CosineLoss',
+    'CWDLoss',
     'DISTLoss',
     'DKDLoss',
     'DistillLoss',

@@ -1,0 +1,66 @@
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .task import Task
+
+
+class Segmentor(Task):
+    """mmseg's semantic segmentors, which tell a class of every pixel."""
+
+    base = 'mmseg.models.segmentors.base.BaseSegmentor'
+    scope = 'mmseg'
+    sides = (256, 224, 384, 512)
+
+    def labels(self, model: Any, data_samples: list[Any] | None) -> Tensor | None:
+        """Return the label maps, ``(B, H, W)``; what is no class is -1."""
+        if not data_samples or not all('gt_sem_seg' in s for s in data_samples):
+            return None
+        maps = [sample.gt_sem_seg.data.squeeze(0) for sample in data_samples]
+        if len({tuple(one.shape) for one in maps}) > 1:
+            return None
+        found = torch.stack(maps).long()
+        head = _last_head(model)
+        classes = getattr(head, 'num_classes', None)
+        outside = found == getattr(head, 'ignore_index', 255)
+        if classes is not None:
+            outside |= found >= classes
+        return found.masked_fill(outside, -1)
+
+    def logits_module(self, model: Any) -> Any:
+        """Return the last layer of the last decode head, whose forward has no hooks."""
+        return getattr(_last_head(model), 'conv_seg', None)
+
+    def logits(self, output: Any) -> Tensor | None:
+        """Read ``(B, K, h, w)``."""
+        return output if isinstance(output, Tensor) and output.ndim == 4 else None
+
+    def count_classes(self, model: Any) -> int | None:
+        """Return the number of classes that a pixel may have."""
+        return getattr(_last_head(model), 'num_classes', None)
+
+    def rows(
+        self, logits: dict[str, Tensor], labels: Tensor | None
+    ) -> tuple[dict[str, Tensor], Tensor | None]:
+        """Take the pixels one by one, on the coarsest of the grids.
+
+        What is labelled as no class is left out. Returns nothing without labels.
+        """
+        if labels is None or not logits:
+            return {}, None
+        size = min((tuple(v.shape[-2:]) for v in logits.values()), key=lambda s: s[0])
+        target = F.interpolate(labels[:, None].float(), size)[:, 0].long()
+        seen = target >= 0
+        maps = {
+            name: F.interpolate(value.float(), size, mode='bilinear')
+            for name, value in logits.items()
+        }
+        rows = {name: value.movedim(1, -1)[seen] for name, value in maps.items()}
+        return rows, target[seen]
+
+
+def _last_head(model: Any) -> Any:
+    head = getattr(model, 'decode_head', None)
+    return head[-1] if isinstance(head, nn.ModuleList) else head
