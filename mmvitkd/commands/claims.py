@@ -1,6 +1,6 @@
 """Hold what papers claim against the tables of ``ablate`` and ``compare``.
 
-    python -m mmvitkd claims configs/claims/fashion-mnist.py \\
+    python -m mmvitkd claims configs/claims/fashion-mnist-claims.py \\
         --results results/fashion-mnist --out results/fashion-mnist/claims.md
 
 A file of configs/claims lists the claims, each as the difference of two rows of a

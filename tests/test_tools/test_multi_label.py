@@ -13,8 +13,8 @@ from mmvitkd.models.classifiers.classes import (
     count_classes,
     has_one_label,
     is_multi_label,
+    labels_of,
 )
-from mmvitkd.models.classifiers.vitkd_distiller import labels_of
 from tests.helpers import MIMIC, build, samples, vit
 from tests.test_tools.runs import PIPELINE, config, run
 

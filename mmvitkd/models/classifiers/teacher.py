@@ -82,7 +82,7 @@ class Teacher(TeacherProtocol):
         stop_early: bool = True,
         compile: bool = False,
     ) -> None:
-        model_cfg = model_cfg_of(cfg)
+        model_cfg = _own_model_cfg(cfg)
         if checkpoint is None and not model_cfg.get('pretrained', False):
             raise ValueError(
                 'a teacher without weights teaches noise: give checkpoint=<file or '
@@ -283,7 +283,27 @@ class Teacher(TeacherProtocol):
 
 
 def model_cfg_of(cfg: str | Path | dict) -> ConfigDict:
-    """Return the model's config, with the data preprocessor that belongs to it."""
+    """Return a classifier's config, with the data preprocessor that belongs to it.
+
+    Nothing that it names is imported.
+    """
+    _, model = _read(cfg)
+    model.pop('train_cfg', None)  # its batch augments, which the student's replace
+    return in_our_scope(model)
+
+
+def _own_model_cfg(cfg: str | Path | dict) -> ConfigDict:
+    """Return the config of any framework's model, in its own scope."""
+    scope, model = _read(cfg)
+    if scope not in (None, SCOPE, MODELS.parent.scope):
+        model.setdefault('_scope_', scope)
+    if task_of_config(model).augments:  # which the student's replace
+        model.pop('train_cfg', None)
+    return in_own_scope(model)
+
+
+def _read(cfg: str | Path | dict) -> tuple[str | None, ConfigDict]:
+    """Return the scope of a config, and its model with the data preprocessor."""
     name = 'the given dict'
     if isinstance(cfg, (str, Path)):
         name = f"'{cfg}'"
@@ -306,13 +326,9 @@ def model_cfg_of(cfg: str | Path | dict) -> ConfigDict:
             "a 'type'"
         )
     model = ConfigDict(model.copy())
-    if whole.get('default_scope') not in (None, SCOPE, MODELS.parent.scope):
-        model.setdefault('_scope_', whole['default_scope'])
     if 'data_preprocessor' in whole:
         model.setdefault('data_preprocessor', whole['data_preprocessor'])
-    if task_of_config(model).augments:  # which the student's replace
-        model.pop('train_cfg', None)
-    return in_own_scope(model)
+    return whole.get('default_scope'), model
 
 
 def student_config(student: Any) -> dict:
@@ -329,7 +345,7 @@ def student_config(student: Any) -> dict:
     return in_own_scope(dict(student)) if isinstance(student, dict) else {}
 
 
-def in_own_scope(cfg: dict) -> dict:
+def in_own_scope(cfg: dict) -> ConfigDict:
     """Have a model built in the scope of its framework, which for classifiers is ours.
 
     It is that of the class that ``type`` names in our scope, or, if there is none, in
@@ -362,7 +378,7 @@ def task_of_config(cfg: dict, scope: str | None = None) -> Task:
     return task_of(kind if isinstance(kind, type) else nn.Module)
 
 
-def in_our_scope(cfg: dict, keep: bool = False) -> dict:
+def in_our_scope(cfg: dict, keep: bool = False) -> ConfigDict:
     """Have a model built in our scope, where the corrected types come first.
 
     Drops MMPretrain's scope, which a config inherited from ``mmpretrain::`` names, or

@@ -25,10 +25,16 @@ class CWDLoss(DistillLoss):
         temperature: :math:`T`. Defaults to 1.0.
         loss_weight: Factor of the whole. Defaults to 5.0, mmrazor's for the logits of
             PSPNet.
+        reduction: None, or ``'none'`` for a value of each image. Defaults to None.
     """
 
-    def __init__(self, temperature: float = 1.0, loss_weight: float = 5.0) -> None:
-        super().__init__(loss_weight)
+    def __init__(
+        self,
+        temperature: float = 1.0,
+        loss_weight: float = 5.0,
+        reduction: str | None = None,
+    ) -> None:
+        super().__init__(loss_weight, reduction)
         self.temperature = check_positive('temperature', temperature)
 
     def equation(self, student: Tensor, teacher: Tensor) -> Tensor:

@@ -313,8 +313,10 @@ def test_normalised_mse_refuses_another_width():
 
 
 def test_bad_arguments():
-    with pytest.raises(ValueError, match=r"one of \('sum', 'mean'\), got 'none'"):
-        CorrelationLoss(reduction='none')
+    with pytest.raises(
+        ValueError, match=r"one of \('sum', 'mean', 'none'\), got 'max'"
+    ):
+        CorrelationLoss(reduction='max')
     with pytest.raises(ValueError, match=r"'frobenius'\), got 'sum'"):
         ManifoldLoss(reduction='sum')
     with pytest.raises(ValueError, match='num_samples must be above 0, got 0'):

@@ -1,5 +1,5 @@
 # What the papers claim, held against the tables of Fashion-MNIST.
-#   python -m mmvitkd claims configs/claims/fashion-mnist.py \
+#   python -m mmvitkd claims configs/claims/fashion-mnist-claims.py \
 #       --results results/fashion-mnist --out results/fashion-mnist/claims.md
 title = 'Fashion-MNIST: what the papers claim, and what is seen'
 smallest = 0.5  # points; what the protocol's seeds are to tell
