@@ -58,6 +58,7 @@ def studies(folder):
     }
 
 
+@pytest.mark.slow
 def test_studies_change_no_run_and_no_choice(comparison, tmp_path):
     (tmp_path / 'True').mkdir()  # as the lock of a call does
     plans = {

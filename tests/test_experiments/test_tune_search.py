@@ -243,6 +243,7 @@ def tune(folder: Path, *args: str, **env: str):
     return call('tune', folder, 'student.py', *options, *args, **env)
 
 
+@pytest.mark.slow
 def test_a_search_is_killed_gone_on_with_added_to_and_written(tmp_path):
     write_student(tmp_path)
     searched = [

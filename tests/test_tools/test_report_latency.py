@@ -48,6 +48,7 @@ def test_the_models_are_the_runs_and_their_accuracies(runs, timed, tmp_path):
     assert 'accuracy/top1 against the milliseconds of one image, one thread' in text
 
 
+@pytest.mark.slow
 def test_a_file_in_a_work_dir_is_found_and_a_broken_one_is_told(runs, timed, tmp_path):
     """One that is named and broken is refused; in a work dir it is a remark."""
     work_dir = tmp_path / 'runs'
