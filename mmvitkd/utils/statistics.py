@@ -169,8 +169,8 @@ def compare_pairs(
         One a pair, in their order.
     """
     each = LEVEL / max(len(pairs), 1)
-    found, ps = [], {}
-    for i, (table, name, other) in enumerate(pairs):
+    found = []
+    for table, name, other in pairs:
         groups = tables[table]
         seeds = sorted(set.intersection(*(set(values) for values in groups.values())))
         values = np.array([[one[seed] for seed in seeds] for one in groups.values()])
@@ -180,14 +180,12 @@ def compare_pairs(
         value = mean(mine) - mean(theirs)
         if not error:
             found.append(_certain(value))
-            ps[i] = found[i].p or 0.0
             continue
-        ps[i] = 2 * float(t.sf(abs(value) / error, freedom))
         critical = float(t.isf(each / 2, freedom))
         found.append(
             Difference(
                 value,
-                ps[i],
+                2 * float(t.sf(abs(value) / error, freedom)),
                 value - critical * error,
                 value + critical * error,
                 hedges_g(mine, theirs),
@@ -195,7 +193,8 @@ def compare_pairs(
                 PAIRS,
             )
         )
-    adjusted = holm({str(i): p for i, p in ps.items()})
+    ps = {str(i): one.p for i, one in enumerate(found) if one.p is not None}
+    adjusted = holm(ps)
     return [replace(one, p=adjusted[str(i)]) for i, one in enumerate(found)]
 
 
