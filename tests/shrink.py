@@ -9,6 +9,7 @@ exists is kept.
 
 import copy
 import gzip
+import tarfile
 import uuid
 from pathlib import Path
 from typing import Any
@@ -60,8 +61,8 @@ def shrink(cfg: Config, folder: Path) -> Config:
     for split in ('train', 'val', 'test'):
         if cfg.get(f'{split}_dataloader'):
             shrink_loader(cfg[f'{split}_dataloader'], folder)
-    shrink_schedule(cfg)
     cfg.work_dir = str(folder / 'work_dir')
+    shrink_schedule(cfg)
     cfg.experiment_name = uuid.uuid4().hex
     return cfg
 
@@ -299,12 +300,24 @@ def shrink_loader(loader: ConfigDict, folder: Path) -> None:
         dataset.data_prefix = str(root / 'train')
     if dataset.type == 'mmvitkd.FashionMNIST':
         dataset.verify = False
+    if dataset.type == 'mmvitkd.WebDatasetImages':
+        dataset.update(shards=tar_shard(folder / 'shards'), num_samples=images)
+        images = None
+    if dataset.type == 'mmvitkd.HuggingFaceImages':
+        shrink_table(dataset, folder)
     if dataset.type in WRITERS and not (
         dataset.data_root and Path(dataset.data_root).is_dir()
     ):
         dataset.data_root = str(WRITERS[dataset.type](folder / dataset.type))
-    dataset.indices = images
+    if images:
+        dataset.indices = images
     shrink_pipeline(dataset.pipeline)
+
+
+def shrink_table(dataset: ConfigDict, folder: Path) -> None:
+    """Let a table be one of eight images in a shard."""
+    files = tar_shard(folder / 'shards')
+    dataset.load.update(data_files=files, cache_dir=str(folder / 'tables'))
 
 
 def shrink_pipeline(pipeline: list[ConfigDict]) -> None:
@@ -330,6 +343,9 @@ def shrink_schedule(cfg: Config) -> None:
     for hook in cfg.custom_hooks:
         if hook.get('type') == 'mmvitkd.FeatureProbeHook':
             hook.k = NEIGHBOURS
+            if hook.get('dataset'):
+                shrink_table(hook.dataset, Path(cfg.work_dir))
+                shrink_pipeline(hook.dataset.pipeline)
     saving = cfg.default_hooks.checkpoint
     if saving.get('save_best', '').startswith('knn'):
         saving.save_best = f'knn{NEIGHBOURS}/top1'
@@ -361,6 +377,21 @@ def imagenet_folder(root: Path) -> Path:
         (root / 'meta').mkdir(exist_ok=True)
         (root / 'meta' / f'{split}.txt').write_text(''.join(lines))
     return root
+
+
+def tar_shard(root: Path) -> str:
+    """Write the training images of ``imagenet_folder`` as WebDataset's tar shard."""
+    shard = root / '0000.tar'
+    if not shard.is_file():
+        images = imagenet_folder(root / 'images')
+        with tarfile.open(shard, 'w') as file:
+            for line in (images / 'meta/train.txt').read_text().splitlines():
+                name, label = line.split()
+                key = Path(name).stem
+                file.add(images / 'train' / name, f'{key}.jpg')
+                (images / f'{key}.cls').write_text(label)
+                file.add(images / f'{key}.cls', f'{key}.cls')
+    return str(shard)
 
 
 def image_folder(root: Path, each: int = 2) -> Path:
