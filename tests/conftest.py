@@ -1,9 +1,28 @@
+import time
 from collections.abc import Iterator
 
 import pytest
 import torch
 from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
+
+
+START = time.monotonic()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add ``--minutes``, for machines that end a run after a time."""
+    parser.addoption(
+        '--minutes', type=float, help='skip tests that would begin later than this'
+    )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what would begin too late."""
+    minutes = item.config.getoption('minutes')
+    if minutes is not None and time.monotonic() - START > 60 * minutes:
+        pytest.skip(f'the {minutes:g} minutes of --minutes were over')
 
 
 def leave_layout(patch: pytest.MonkeyPatch) -> None:
