@@ -6,7 +6,6 @@ import torch
 from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 
-
 START = time.monotonic()
 
 
