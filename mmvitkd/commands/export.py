@@ -20,7 +20,7 @@ MMPRETRAIN = 'mmpretrain'
 # options of all formats but MMPretrain's, and of those that are graphs
 OF_FILES = ('images', 'tolerance')
 OF_GRAPHS = ('normalisation', 'input_type', 'dynamic_size')
-OF_INT8 = ('int8', 'calibration_images')
+OF_INT8 = ('int8', 'calibration_images', 'int8_weights')
 OF_FOLDERS = ('license', 'push_to_hub')
 
 
@@ -106,6 +106,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='with --int8. Default: 256',
     )
     graph.add_argument(
+        '--int8-weights',
+        choices=['uint8', 'int8'],
+        help='with --int8: int8 for runtimes that want it, and processors with VNNI, '
+        'where it may be faster; without VNNI its products overflow. Default: uint8',
+    )
+    graph.add_argument(
         '--license',
         metavar='NAME',
         help='timm, huggingface: of the student, for its model card, e.g. apache-2.0. '
@@ -140,8 +146,9 @@ def check_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace) -
         parser.error(f'--{option} is not for --format {args.format}')
     if args.normalisation == 'outside' and args.input_type is not None:
         parser.error('--input-type is of RGB; normalised images are float32')
-    if args.calibration_images is not None and not args.int8:
-        parser.error('--calibration-images is for --int8')
+    for name in OF_INT8[1:]:
+        if getattr(args, name) is not None and not args.int8:
+            parser.error(f'--{name.replace("_", "-")} is for --int8')
     if args.int8 and (args.normalisation == 'outside' or args.input_type == 'float32'):
         parser.error('--int8 takes RGB of uint8, which the graph normalises')
     if args.calibration_images is not None and args.calibration_images < 1:
@@ -199,6 +206,7 @@ def _run_checked(args: argparse.Namespace) -> None:
         tolerance=args.tolerance,
         licence=args.license,
         calibration_images=(args.calibration_images or 256) if args.int8 else 0,
+        signed_weights=args.int8_weights == 'int8',
     )
     for line in lines:
         print(line)

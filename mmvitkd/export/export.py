@@ -65,6 +65,7 @@ def export(
     tolerance: float | None = None,
     licence: str | None = None,
     calibration_images: int = 0,
+    signed_weights: bool = False,
 ) -> tuple[Path, list[str]]:
     """Write a student for other programs, if it predicts as in PyTorch.
 
@@ -89,6 +90,8 @@ def export(
             card names none.
         calibration_images: Of INT8, for ONNX; 0 leaves it in float32. A student that
             was quantised in training has its ranges from there. Defaults to 0.
+        signed_weights: Whether INT8 stores weights from -128 to 127. Defaults to False:
+            from 0 to 255, which no processor's products overflow.
 
     Returns:
         ``out``, and lines that tell what was compared.
@@ -104,7 +107,7 @@ def export(
     traced, quantised = student, bool(calibration_images) and is_quantised(student)
     if quantised:
         restore_quantisers(student, checkpoint, ema)
-        traced = as_integers(student)
+        traced = as_integers(student, signed_weights)
     if tolerance is None:
         tolerance = ROUNDING if quantised else TOLERANCE
     shape = student.image_shape()
@@ -129,7 +132,9 @@ def export(
         if quantised:
             lines += _told_int8(student, data, shape)
         elif calibration_images:
-            data, told = quantise(data, student, shape, calibration_images)
+            data, told = quantise(
+                data, student, shape, calibration_images, signed_weights
+            )
             lines += told
         out.parent.mkdir(parents=True, exist_ok=True)
         if kind in FOLDERS:

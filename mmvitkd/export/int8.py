@@ -31,7 +31,7 @@ QUANTISED = ('Conv', 'Gemm', 'MatMul')
 
 
 def quantise(
-    graph: bytes, student: Student, shape: Shape, count: int
+    graph: bytes, student: Student, shape: Shape, count: int, signed: bool = False
 ) -> tuple[bytes, list[str]]:
     """Quantise convolutions and linear layers, and test what that costs.
 
@@ -44,6 +44,8 @@ def quantise(
         student: With the config of its run.
         shape: ``(C, H, W)`` of the images.
         count: Of calibration images.
+        signed: Whether weights are stored from -128 to 127, instead of the same numbers
+            plus 128. Defaults to False.
 
     Returns:
         The graph in INT8, and lines that tell the top-1 accuracy before and after on
@@ -60,7 +62,7 @@ def quantise(
             'the calibration images, of the training set, have other classes than the '
             f'test set: {sorted(classes[0] ^ classes[1])[:3]}'
         )
-    small = _quantise_static(graph, data, shape)
+    small = _quantise_static(graph, data, shape, signed)
     before, after, images = accuracies(
         [from_onnx(graph), from_onnx(small)], test, shape
     )
@@ -72,7 +74,9 @@ def quantise(
     ]
 
 
-def _quantise_static(graph: bytes, data: ImageData, shape: Shape) -> bytes:
+def _quantise_static(
+    graph: bytes, data: ImageData, shape: Shape, signed: bool
+) -> bytes:
     """Quantise a graph, calibrated by images; its metadata tell how many."""
     with optional_libraries():
         import onnx
@@ -100,8 +104,10 @@ def _quantise_static(graph: bytes, data: ImageData, shape: Shape) -> bytes:
                 op_types_to_quantize=list(QUANTISED),
                 per_channel=True,
                 activation_type=quantization.QuantType.QUInt8,
-                weight_type=quantization.QuantType.QInt8,
-                extra_options={'MatMulConstBOnly': True},
+                weight_type=getattr(
+                    quantization.QuantType, 'QInt8' if signed else 'QUInt8'
+                ),
+                extra_options={'MatMulConstBOnly': True, 'WeightSymmetric': True},
             )
             model = onnx.load(out)
         finally:

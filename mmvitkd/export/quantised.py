@@ -67,17 +67,19 @@ def restore_quantisers(
         )
 
 
-def as_integers(student: Student) -> Student:
+def as_integers(student: Student, signed: bool = False) -> Student:
     """Return a copy whose layers hold INT8, as QuantizeLinear and DequantizeLinear.
 
     Args:
         student: Of :func:`restore_quantisers`.
+        signed: Whether weights are stored from -128 to 127, instead of the same numbers
+            plus 128. Defaults to False.
     """
     model = deepcopy(student.model)
     for path, layer in fake_quantised(model).items():
         if _is_trained(layer):  # else its weights are used without it
             parent, _, name = path.rpartition('.')
-            setattr(model.get_submodule(parent), name, IntegerLayer(layer))
+            setattr(model.get_submodule(parent), name, IntegerLayer(layer, signed))
     return replace(student, model=model.eval())
 
 
@@ -90,13 +92,14 @@ class IntegerLayer(nn.Module):
 
     Args:
         layer: What it was in training.
+        signed: Whether weights are stored from -128 to 127, instead of from 0 to 255.
     """
 
     weight: Tensor
     scale: Tensor
     zero: Tensor
 
-    def __init__(self, layer: Any) -> None:
+    def __init__(self, layer: Any, signed: bool) -> None:
         super().__init__()
         # registers the operations that ONNX has as QuantizeLinear
         from torch.ao.quantization.fx import _decomposed  # noqa: F401
@@ -104,7 +107,10 @@ class IntegerLayer(nn.Module):
         self.conv: Any = None
         scale = layer.weight_scale()
         steps = scale.view(-1, *[1] * (layer.weight.ndim - 1))
-        weight = (layer.rounded_weight() / steps).round().to(torch.int8)
+        self.stored = (-128, 127, torch.int8) if signed else (0, 255, torch.uint8)
+        zero = 0 if signed else 128
+        weight = (layer.rounded_weight() / steps).round() + zero
+        weight = weight.to(self.stored[2])
         if isinstance(layer, nn.Conv2d):
             if layer.padding_mode != 'zeros':
                 raise ConfigError(
@@ -117,7 +123,7 @@ class IntegerLayer(nn.Module):
         self.axis = 0 if self.conv else 1
         self.register_buffer('weight', weight)
         self.register_buffer('scale', scale)
-        self.register_buffer('zero', torch.zeros_like(scale, dtype=torch.int64))
+        self.register_buffer('zero', torch.full_like(scale, zero, dtype=torch.int64))
         self.bias = layer.bias
         quantiser = layer.input_quantiser
         self.input_scale = float(quantiser.scale)
@@ -129,7 +135,7 @@ class IntegerLayer(nn.Module):
         by = (self.input_scale, self.input_zero, 0, 255, torch.uint8)
         x = ops.dequantize_per_tensor(ops.quantize_per_tensor(x, *by), *by)
         weight = ops.dequantize_per_channel(
-            self.weight, self.scale, self.zero, self.axis, -128, 127, torch.int8
+            self.weight, self.scale, self.zero, self.axis, *self.stored
         )
         if self.conv is not None:
             return F.conv2d(x, weight, self.bias, *self.conv)

@@ -60,7 +60,7 @@ def test_accuracy_before_and_after_is_told_and_is_that_of_the_files(trained, tmp
         assert float(value) == pytest.approx(accuracy(path, cfg), abs=0.01)
     model = onnx.load(small)
     kinds = [one.data_type for one in model.graph.initializer if len(one.dims) > 1]
-    assert kinds.count(TensorProto.INT8) > len(kinds) / 2
+    assert kinds.count(TensorProto.UINT8) > len(kinds) / 2
     # a scale for each output channel
     scales = [
         i.dims[0] for i in model.graph.initializer if 'scale' in i.name and i.dims
@@ -69,6 +69,14 @@ def test_accuracy_before_and_after_is_told_and_is_that_of_the_files(trained, tmp
     props = {prop.key: prop.value for prop in model.metadata_props}
     assert props['calibration_images'] == '40'
     assert props['classes'] == str(list('0123456789')).replace("'", '"')
+
+
+def test_weights_are_signed_where_a_runtime_wants_them_so(trained, tmp_path):
+    out = tmp_path / 'signed.onnx'
+    options = ['--format', 'onnx', '--int8', '--int8-weights', 'int8']
+    run('export_student', trained[1], out, *options)
+    kinds = {one.data_type for one in onnx.load(out).graph.initializer if one.dims}
+    assert TensorProto.INT8 in kinds
 
 
 def test_it_is_calibrated_by_the_training_set_alone(trained, tmp_path, monkeypatch):

@@ -11,8 +11,10 @@ import pytest
 import torch
 from mmengine.config import Config
 from onnx import TensorProto
+from torch import nn
 
 from mmvitkd.export.export import export
+from mmvitkd.export.quantised import IntegerLayer
 from mmvitkd.models.classifiers.fake_quantisation import (
     FakeQuantisedConv2d,
     fake_quantised,
@@ -114,7 +116,7 @@ def test_int8_file_predicts_what_was_trained(trained, tmp_path):
     assert 'by the ranges of its training' in lines[-2]
     model = onnx.load(out)
     stored = [i for i in model.graph.initializer if len(i.dims) > 1]
-    assert sum(i.data_type == TensorProto.INT8 for i in stored) == 14
+    assert sum(i.data_type == TensorProto.UINT8 for i in stored) == 14
     session = onnxruntime.InferenceSession(out, providers=['CPUExecutionProvider'])
     images = torch.randint(0, 256, (5, 3, 32, 32), dtype=torch.uint8)
     (found,) = session.run(None, {'images': images.numpy()})
@@ -127,6 +129,25 @@ def test_int8_file_predicts_what_was_trained(trained, tmp_path):
     assert f'{top1:.2f} in PyTorch' in lines[-1]
     in_file = float(re.search(r'([\d.]+) in INT8', lines[-1])[1])
     assert in_file == pytest.approx(top1, abs=100 / 64 + 0.01)
+
+
+def test_the_largest_products_do_not_overflow(tmp_path):
+    """As those of signed weights do where a processor adds them in 16 bits."""
+    layer = nn.Linear(64, 8, bias=False)
+    nn.init.constant_(layer.weight, 1.0)
+    model = nn.Sequential(nn.Identity(), layer, nn.Identity())
+    quantise_layers(model)
+    images = torch.rand(4, 64)
+    images[0] = 1  # 255 times 127, 64 times
+    model.train()(images)
+    wanted = model.eval()(images).detach()
+    path = tmp_path / 'layer.onnx'
+    integers = IntegerLayer(fake_quantised(model)['1'], signed=False).eval()
+    torch.onnx.export(integers, (images,), path, dynamo=True, verbose=False)
+    session = onnxruntime.InferenceSession(path, providers=['CPUExecutionProvider'])
+    name = session.get_inputs()[0].name
+    (found,) = session.run(None, {name: images.numpy()})
+    assert torch.tensor(found).sub(wanted).abs().max() < 1e-4 * wanted.abs().max()
 
 
 def test_in_float_it_is_an_ordinary_student(trained, tmp_path):
@@ -167,9 +188,9 @@ def test_float16_is_refused():
 
 
 def test_a_student_with_batch_norm_is_refused():
-    layers = torch.nn.Conv2d(3, 8, 3), torch.nn.BatchNorm2d(8)
+    layers = nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)
     with pytest.raises(ConfigError, match="has a BatchNorm, '1'"):
-        quantise_layers(torch.nn.Sequential(*layers))
+        quantise_layers(nn.Sequential(*layers))
 
 
 @pytest.mark.parametrize('bits', [1, 9, 4.0, True])
