@@ -14,6 +14,7 @@ from mmengine.registry import DefaultScope
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
+from mmvitkd.models.utils import is_compiling
 from mmvitkd.registry import MODELS, SCOPE
 from mmvitkd.utils import load_checkpoint, load_strictly, weights_of
 from mmvitkd.utils.blocks import input_channels
@@ -201,6 +202,7 @@ class Teacher(TeacherProtocol):
         if data_samples and inputs is not given and inputs.shape == given.shape:
             inputs = blank_padding(inputs, data_samples)
         stop = self.stop_early and frozenset(taps) in self._checked
+        stop &= not is_compiling()  # dynamo can't trace how a forward is left
         with ExitStack() as contexts:
             seen = contexts.enter_context(record(self.model, taps, stop))
             if self.dtype is not None:  # its own, whatever the student's

@@ -21,6 +21,7 @@ from tests.test_models.test_classifiers.test_synchronisations import (
     GENERATORS,
     NECKS,
     plain_convolutions,
+    stepping,
 )
 from tests.test_tools.runs import in_processes
 
@@ -83,6 +84,24 @@ def whole_step(folder: Any) -> None:
 def test_student_teacher_and_terms_are_one_graph_each(tmp_path):
     # what dynamo starts would not survive the forks of other tests
     in_processes(1, whole_step, tmp_path)
+
+
+def compiled_step(folder: Any) -> None:
+    model, data, wrapper = stepping(folder)
+    plain_convolutions(model)
+    model.train()
+    model.train_step(data, wrapper)  # as in the dry run, the teacher runs to its end
+    step = torch.compile(model.train_step, backend='eager')
+    for _ in range(2):
+        found = step(data, wrapper)
+        assert set(found) == {'loss', 'loss_mimic0', 'loss_gen', 'loss_nkd'}
+        assert all(value.isfinite() for value in found.values())
+
+
+@pytest.mark.slow
+def test_a_step_that_is_compiled_as_a_whole_trains(tmp_path):
+    """Though its graph breaks; a teacher that stops early would end it."""
+    in_processes(1, compiled_step, tmp_path)
 
 
 def every_loss() -> None:
