@@ -54,8 +54,8 @@ class LogitLoss(DistillLoss):
         """
         name = type(self).__name__
         # a compiled term would have to be compiled anew for every look
-        check = not is_compiling() and self.exclusive and target is not None
-        if check and self._unchecked:
+        check = self.exclusive and not is_compiling() and self._unchecked
+        if check and target is not None:
             _check_exclusive(target, len(student), name)
             self._unchecked -= 1
         if self.needs_labels:
