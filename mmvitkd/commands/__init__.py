@@ -32,6 +32,7 @@ COMMANDS = {
     'claims': "tell which of papers' claims the measured tables bear out",
     'tune': 'tune settings of a config by the validation split',
     'benchmark': 'time distillation steps, side by side',
+    'gpu-check': 'measure on one GPU, within minutes, what no CPU can tell',
     'latency': 'time what models cost to run, side by side',
     'quickstart': 'distil on real images, from nothing to a table and a report',
     'draw-scenes': 'draw a small data set for detection and segmentation',

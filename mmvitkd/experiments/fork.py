@@ -14,20 +14,35 @@ import torch
 FORK = multiprocessing.get_context('fork')
 
 
-def apart(threads: int, function: Callable[..., Any], *args: Any) -> Any:
+def apart(
+    threads: int,
+    function: Callable[..., Any],
+    *args: Any,
+    most: float | None = None,
+) -> Any:
     """Call a function in a process of its own, and return what it returns.
 
     What it needs is gone afterwards, and this process starts neither threads nor CUDA,
     which would not survive the next fork.
 
+    Args:
+        threads: Of torch, in there.
+        function: What is called.
+        args: Its arguments.
+        most: Seconds after which it is ended. Defaults to None: never.
+
     Raises:
-        ValueError: If it fails.
+        ValueError: If it fails, or is ended.
     """
     receiver, sender = FORK.Pipe(duplex=False)
     process = FORK.Process(target=_child, args=(sender, threads, function, args))
     process.start()
     sender.close()
     try:
+        if not receiver.poll(most):
+            process.kill()
+            process.join()
+            raise ValueError(f'ended, since it was not done within {most:.0f} s')
         error, value = receiver.recv()
     except EOFError:
         error, value = 'its process died; is there enough memory?', None

@@ -86,6 +86,12 @@ def check_no_mask(mask: Tensor | None, loss: str) -> None:
         )
 
 
+def is_compiling() -> bool:
+    """Whether ``torch.compile`` is tracing what runs; always False before torch 2.3."""
+    compiler: Any = getattr(torch, 'compiler', None)
+    return getattr(compiler, 'is_compiling', bool)()
+
+
 def check_choice(name: str, value: str, choices: tuple[str, ...]) -> str:
     """Return ``value`` if it is one of ``choices``, else raise ValueError."""
     if value not in choices:

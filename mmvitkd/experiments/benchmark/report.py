@@ -131,6 +131,21 @@ def _processes_table(case: Record) -> str:
     return markdown_table({**columns, f'to {one}': gains})
 
 
+def case_section(case: Record) -> list[str]:
+    """Write the paragraphs of a case."""
+    parts = [f'## {case["title"]}', f'{case["rounds"]} rounds.']
+    if case['times']:
+        parts.append(_times_table(case))
+    parts += [f'Left out: {n}, {why}' for n, why in case['left_out'].items()]
+    if case['split']:
+        parts.append('Where the time goes, in rounds of their own:')
+        parts.append(_split_table(case))
+    if case['processes']:
+        parts.append('Several processes, the same batch for each:')
+        parts.append(_processes_table(case))
+    return parts
+
+
 def markdown(results: Record) -> str:
     """Write the page of a benchmark's results."""
     versions = ', '.join(f'{k} {v}' for k, v in sorted(results['versions'].items()))
@@ -148,15 +163,7 @@ def markdown(results: Record) -> str:
     if len(every) > 1:
         parts.append(_overview(every))
     for case in results['cases']:
-        parts += [f'## {case["title"]}', f'{case["rounds"]} rounds.']
-        parts.append(_times_table(case))
-        parts += [f'Left out: {n}, {why}' for n, why in case['left_out'].items()]
-        if case['split']:
-            parts.append('Where the time goes, in rounds of their own:')
-            parts.append(_split_table(case))
-        if case['processes']:
-            parts.append('Several processes, the same batch for each:')
-            parts.append(_processes_table(case))
+        parts += case_section(case)
     return '\n\n'.join([*parts, '![Performance](performance.svg)']) + '\n'
 
 

@@ -88,7 +88,8 @@ class CachedFeatureSpec(NamedTuple):
             return Feature(log_prob, None)
         others = self.shape[0] - self.top_k
         each = _tensor(records['log_tail'], device)[:, None] - np.log(others)
-        index = torch.from_numpy(records['index'].astype(np.int64)).to(device)
+        index = torch.from_numpy(records['index'].astype(np.int64))
+        index = index.to(device, non_blocking=True)
         dense = each.repeat(1, self.shape[0])  # (B, K)
         return Feature(dense.scatter_(1, index, log_prob), None)
 
@@ -171,4 +172,5 @@ def _float(values: np.ndarray) -> Tensor:
 
 def _tensor(values: np.ndarray, device: torch.device) -> Tensor:
     """Copy out of the records; half the bytes travel to a GPU."""
-    return torch.from_numpy(values.copy()).to(device).float()
+    copied = torch.from_numpy(values.copy())
+    return copied.to(device, non_blocking=True).float()

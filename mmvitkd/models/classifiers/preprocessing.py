@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from mmengine.logging import print_log
@@ -14,6 +15,10 @@ from mmpretrain.models import (
 from torch import Tensor, nn
 
 WHITE = 255.0  # what timm's and Hugging Face's values call 1
+# of preprocessors, whether others normalise alike
+_same: WeakKeyDictionary[nn.Module, WeakKeyDictionary[nn.Module, bool]] = (
+    WeakKeyDictionary()
+)
 
 
 class Preprocessing(NamedTuple):
@@ -131,7 +136,10 @@ def renormalise(x: Tensor, given: nn.Module, wanted: nn.Module) -> Tensor:
 
     Those of one channel become grey ones of three where there are three means.
     """
-    if is_same(given, wanted):
+    known = _same.setdefault(given, WeakKeyDictionary())
+    if wanted not in known:  # to read their numbers in every step would wait for a GPU
+        known[wanted] = is_same(given, wanted)
+    if known[wanted]:
         return x
     x = denormalise(x, given)  # 0 .. 255
     mean = getattr(wanted, 'mean', None)

@@ -14,14 +14,16 @@ from mmengine.registry import DefaultScope
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
+from mmvitkd.models.utils import is_compiling
 from mmvitkd.registry import MODELS, SCOPE
 from mmvitkd.utils import load_checkpoint, load_strictly, weights_of
-from mmvitkd.utils.blocks import find_blocks, input_channels
+from mmvitkd.utils.blocks import input_channels
 from mmvitkd.utils.class_names import checkpoint_classes, model_classes
 from mmvitkd.utils.config_file import find_config, open_config
 from mmvitkd.utils.teacher_weights import find_constants, find_wrong_numbers, require
 from mmvitkd.utils.types import class_of
 
+from .compiled import compile_blocks, keep_plain_numbers
 from .image_shape import natural_input_size, pair
 from .positions import interpolate_when_run, resize_positions
 from .preprocessing import blank_padding, find_preprocessing, renormalise
@@ -94,6 +96,7 @@ class Teacher(TeacherProtocol):
         with DefaultScope.overwrite_default_scope(SCOPE):
             self.model: nn.Module = MODELS.build(model_cfg)
         self.task = task_of(self.model)
+        keep_plain_numbers(self.model)
         self.model.requires_grad_(False)
         self.model.eval()
         own = find_preprocessing(
@@ -199,6 +202,7 @@ class Teacher(TeacherProtocol):
         if data_samples and inputs is not given and inputs.shape == given.shape:
             inputs = blank_padding(inputs, data_samples)
         stop = self.stop_early and frozenset(taps) in self._checked
+        stop &= not is_compiling()  # dynamo can't trace how a forward is left
         with ExitStack() as contexts:
             seen = contexts.enter_context(record(self.model, taps, stop))
             if self.dtype is not None:  # its own, whatever the student's
@@ -208,7 +212,7 @@ class Teacher(TeacherProtocol):
                 inputs = inputs.to(self.dtype)
             self.task.run(self.model, inputs, data_samples)
         if self.compile and not self._checked:
-            self._compile_blocks(taps)
+            compile_blocks(self.model, taps)
         self._checked.add(frozenset(taps))
         return seen
 
@@ -250,14 +254,6 @@ class Teacher(TeacherProtocol):
                     ) from error
                 x, hw = out if isinstance(out, tuple) else (out, hw)
         return x.to(dtype), hw
-
-    def _compile_blocks(self, taps: Iterable[Tap]) -> None:
-        """Compile what lies between taps, whose hooks a compiled forward can't run."""
-        tapped = [find_module(self.model, tap.path) for tap in taps]
-        for block in find_blocks(self.model):
-            inner = [module for module in block.modules() if module is not block]
-            if not any(module in tapped for module in inner):
-                block.forward = torch.compile(block.forward)
 
     def prepare(self, inputs: Tensor, preprocessor: nn.Module) -> Tensor:
         """Normalise ``(B, C, H, W)`` and resize it as the teacher was trained.

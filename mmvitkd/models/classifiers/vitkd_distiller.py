@@ -11,6 +11,7 @@ from mmvitkd.models.utils import check_weight
 from mmvitkd.registry import MODELS, SCOPE
 
 from .classes import is_headless
+from .compiled import keep_plain_numbers
 from .dry_run import build_terms
 from .fake_quantisation import quantise_layers
 from .finite import check_finite, parts_of
@@ -149,6 +150,7 @@ class ViTKDDistiller(BaseClassifier):
             )
             self.student.data_preprocessor = self.data_preprocessor
             keep_names(self.student)
+            keep_plain_numbers(self.student)
             if quantisation is not None:
                 quantise_layers(self.student, **quantisation)
             if self.task_weight and is_headless(self.student):
@@ -293,7 +295,8 @@ class ViTKDDistiller(BaseClassifier):
             The student's own losses, times ``task_weight``, and ``loss_<term>``.
 
         Raises:
-            FloatingPointError: If a loss is NaN or infinite; it is named.
+            FloatingPointError: If a loss is NaN or infinite; it is named. On a GPU the
+                optimiser's step raises it, before it changes a weight.
         """
         self.load_teachers()  # if no runner has initialised the weights
         active = [spec for spec in self._specs if _is_active(self.terms[spec.name])]
@@ -331,7 +334,8 @@ class ViTKDDistiller(BaseClassifier):
                 loss = zero_loss(student.value, *term.parameters())
             losses[f'loss_{spec.name}'] = loss
         losses |= self._over_images(losses)
-        check_finite(losses, outputs, features)
+        # who looks at a step waits for it anyway
+        check_finite(losses, outputs, features, wait=bool(self.observers))
         for observer in self.observers:
             observer(losses, outputs, target)
         return losses

@@ -3,7 +3,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..utils import MULTI_LABEL_ADVICE, check_logits, hard_labels
+from ..utils import MULTI_LABEL_ADVICE, check_logits, hard_labels, is_compiling
 from .distill_loss import DistillLoss
 
 CHECKED_TARGETS = 10  # of the first batches; a look at each would wait for the GPU
@@ -53,7 +53,9 @@ class LogitLoss(DistillLoss):
                 image has several where classes exclude each other.
         """
         name = type(self).__name__
-        if self.exclusive and target is not None and self._unchecked:
+        # a compiled term would have to be compiled anew for every look
+        check = self.exclusive and not is_compiling() and self._unchecked
+        if check and target is not None:
             _check_exclusive(target, len(student), name)
             self._unchecked -= 1
         if self.needs_labels:

@@ -13,6 +13,8 @@ from .distill_loss import DistillLoss
 
 PARTS = 'qkv'  # queries, keys, values
 EVERY = tuple(a + b for a, b in product(PARTS, PARTS))
+# listed here, since dynamo can't trace the iterator
+PAIRS = tuple(combinations_with_replacement(range(len(PARTS)), 2))
 
 
 @MODELS.register_module()
@@ -101,7 +103,7 @@ class _MeanDivergence(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, s: Tensor, t: Tensor, relations: Sequence[str]) -> Tensor:
         loss, gradient = s.new_zeros(()), torch.zeros_like(s)
-        for i, j in combinations_with_replacement(range(len(PARTS)), 2):
+        for i, j in PAIRS:
             # R_ji is the softmax of the same products over the other dimension
             dims = {PARTS[j] + PARTS[i]: -2, PARTS[i] + PARTS[j]: -1}
             wanted = [dim for name, dim in dims.items() if name in relations]

@@ -15,7 +15,13 @@ class PartlyLabelledDataPreprocessor(ClsDataPreprocessor):
     Mixup and CutMix mix images with a label among themselves, and those without among
     themselves, so that every image has a whole label or none. A distiller's is one by
     default. Arguments as for ``ClsDataPreprocessor``.
+
+    Images and labels travel to a GPU without the host waiting for each of them.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._non_blocking = True  # which MMPretrain's takes no argument for
 
     def forward(self, data: dict, training: bool = False) -> dict:
         """Preprocess ``data``; see ``ClsDataPreprocessor``."""
