@@ -353,10 +353,15 @@ def _shapes(tensors: list[Tensor], output: Any) -> str:
 def _flatten(
     model: nn.Module, module: nn.Module, x: Tensor, image: Grid | None
 ) -> tuple[Tensor, Grid]:
-    """Turn a map into tokens: ``(B, C, H, W)``, or timm's ``(B, H, W, C)``."""
+    """Turn a map into tokens: ``(B, C, H, W)``, or timm's ``(B, H, W, C)``.
+
+    Where height, width and channels leave it open, modules say it: ours by
+    ``channels_last``.
+    """
     formats = (str(getattr(m, 'output_fmt', '')) for m in model.modules())
     usual = any(fmt.endswith('NHWC') for fmt in formats)
     usual &= not isinstance(module, nn.Conv2d)
+    usual |= getattr(module, 'channels_last', False)
     if has_channels_last(tuple(x.shape), image, usual):
         return x.flatten(1, 2), (x.shape[1], x.shape[2])
     return x.flatten(2).transpose(1, 2), (x.shape[2], x.shape[3])
