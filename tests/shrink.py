@@ -31,6 +31,7 @@ OTHERS = {
     'comparison',
     'detection',
     'downstream',
+    'pose',
     'segmentation',
     'tuning',
 }

@@ -173,7 +173,7 @@ def test_cnn_map_round_trip():
     with record(model, [Tap('backbone.layer2')]) as seen:
         model(images)
         maps = model.backbone.layer2.forward
-    value, hw, _ = seen[Tap('backbone.layer2')]
+    value, hw, *_ = seen[Tap('backbone.layer2')]
     assert hw == (8, 12)
     x = model.backbone.maxpool(
         model.backbone.relu(model.backbone.norm1(model.backbone.conv1(images)))
