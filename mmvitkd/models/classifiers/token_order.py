@@ -46,8 +46,8 @@ def check_order(tap: Tap, feature: Feature) -> None:
         ValueError: If most of the dots show clearly, but elsewhere than they are.
     """
     value, hw = feature.value, feature.hw
-    shown = value.ndim == 3 and len(value) == 1 + len(DOTS)
-    if hw is None or feature.is_map or not shown:
+    dotted = value.ndim == 3 and len(value) == 1 + len(DOTS)
+    if hw is None or feature.is_map or not dotted:
         return
     changes = (value[1:] - value[:1]).float().norm(dim=-1)  # (dots, N)
     moved = []
