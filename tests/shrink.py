@@ -32,6 +32,7 @@ OTHERS = {
     'comparison',
     'detection',
     'downstream',
+    'pose',
     'segmentation',
     'tuning',
 }

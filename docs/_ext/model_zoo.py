@@ -14,11 +14,20 @@ COSTS = ('MACs, G', 'parameters, M', 'epochs')
 LAST = ('source', 'status')
 
 
-def section(metafile: Path) -> str:
-    """Return the heading of a collection, and a table with a row for every model."""
+def sections(metafile: Path) -> str:
+    """Return a section for every collection of a metafile."""
     content = yaml.safe_load(metafile.read_text(encoding='utf-8'))
-    (collection,) = content['Collections']
-    rows = [row(model) for model in content['Models']]
+    models: dict[str, list] = {}
+    for model in content['Models']:
+        models.setdefault(model['In Collection'], []).append(model)
+    return '\n'.join(
+        section(one, models[one['Name']]) for one in content['Collections']
+    )
+
+
+def section(collection: dict[str, Any], models: list[dict[str, Any]]) -> str:
+    """Return the heading of a collection, and a table with a row for every model."""
+    rows = [row(model) for model in models]
     columns = list(dict.fromkeys(name for one in rows for name in one))
     columns.sort(key=_place)
     lines = [f'## {collection["Name"]}', '']
@@ -81,7 +90,7 @@ def fill_in(app: Sphinx, page: str, source: list[str]) -> None:
     metafiles = [index.parent / file for file in files]
     for file in (index, *metafiles):
         app.env.note_dependency(file)
-    source[0] = source[0].replace(MARK, '\n'.join(map(section, metafiles)))
+    source[0] = source[0].replace(MARK, '\n'.join(map(sections, metafiles)))
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

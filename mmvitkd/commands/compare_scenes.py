@@ -6,6 +6,8 @@
     python -m mmvitkd draw-scenes data/fashion-mnist-scenes --dataset fashion-mnist
     python -m mmvitkd compare-scenes --dataset fashion-mnist
 
+    python -m mmvitkd compare-scenes --models
+
 From random weights, from the student without distillation (the baseline) and from the
 student by ViTKD, with equal budgets, once or more often for every seed of the students,
 which are trained first. What is finished is not run again, and what was killed goes on,
@@ -62,6 +64,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='fine-tune the student without distillation alone: to choose settings by, '
         'on scenes drawn with --tuning',
     )
+    parser.add_argument(
+        '--models',
+        action='store_true',
+        help='distil detectors and segmentors themselves, by PKD, CWD and ViTKD, under '
+        'a teacher that is trained first',
+    )
     shared.add_max_epochs(parser)
     shared.add_running(parser, 'work_dirs/digit-scenes', ELSEWHERE)
     parser.add_argument(
@@ -77,6 +85,14 @@ def check_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace) -
     shared.check_positive(parser, args, 'seeds', 'fine_tunings', 'max_epochs')
     args.seeds = args.seeds or protocol.seeds
     args.fine_tunings = args.fine_tunings or protocol.fine_tunings
+    if args.models:
+        for option, given in (
+            ('--dataset fashion-mnist', args.dataset != 'digits'),
+            ('--baseline-only', args.baseline_only),
+            ('--fine-tunings', args.fine_tunings > 1),
+        ):
+            if given:
+                parser.error(f'--models distils models of digits, once: no {option}')
     if args.seeds > MOST_SEEDS:
         parser.error(f'--seeds must be at most {MOST_SEEDS}, got {args.seeds}')
     if not (args.scenes / 'scenes.json').is_file():

@@ -183,6 +183,11 @@ def hard_labels(target: Tensor | None, loss: str) -> Tensor:
     return target.argmax(1) if target.ndim == 2 else target
 
 
+def resize_labels(labels: Tensor, hw: tuple[int, int]) -> Tensor:
+    """Take the labels ``(B, H, W)`` of a grid's places, the nearest ones."""
+    return F.interpolate(labels[:, None].float(), hw)[:, 0].long()
+
+
 def unit_length(x: Tensor, dim: int = -1, least: Tensor | float = 0.0) -> Tensor:
     """Divide vectors by their length.
 

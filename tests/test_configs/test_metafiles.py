@@ -7,7 +7,7 @@ from tests.shrink import CONFIGS, RUNNABLE
 ROOT = CONFIGS.parent
 DOWNSTREAM = [
     path
-    for folder in ('detection', 'downstream', 'segmentation')
+    for folder in ('detection', 'downstream', 'pose', 'segmentation')
     for path in CONFIGS.glob(f'{folder}/**/*.py')
     if '_base_' not in path.relative_to(CONFIGS).parts
 ]

@@ -55,11 +55,16 @@ def flower() -> np.ndarray:
 def shrink(cfg: Config, folder: Path, data: Path) -> Config:
     """Return a small copy of a segmentor's config that trains for two steps."""
     cfg = shrink_run(cfg, folder, data, shrink_model, shrink_loader)
+    two_steps(cfg)
+    return cfg
+
+
+def two_steps(cfg: Config) -> None:
+    """Let a segmentor's config train for two steps, and be evaluated."""
     cfg.train_cfg.update(max_iters=2, val_interval=2)
     cfg.default_hooks.checkpoint.interval = 2
     warmup, decay = cfg.param_scheduler
     warmup.end = decay.begin = 2  # the second step has the whole rate
-    return cfg
 
 
 def shrink_model(model: ConfigDict) -> None:

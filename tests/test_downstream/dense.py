@@ -1,5 +1,6 @@
 """Detectors and segmentors of the digit scenes, as students and teachers."""
 
+import copy
 import uuid
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import DefaultScope
 
+from mmvitkd.commands import main
 from mmvitkd.registry import MODELS
 from tests.shrink import CONFIGS
 
@@ -126,3 +128,50 @@ def term(kind: str, *taps: Any, **keys: Any) -> dict[str, Any]:
 
 
 PROJECTOR = {'neck': {'type': 'LinearProjector'}}
+FPN = {f'fpn{i}': term('ViTKDMimicLoss', tap('neck', output=i)) for i in (0, 3)}
+
+
+def command(name: str, *args: object) -> None:
+    main(name, [str(arg) for arg in args])
+
+
+def draw(tmp_path_factory) -> Path:
+    """Draw a few scenes."""
+    out = tmp_path_factory.mktemp('scenes') / 'scenes'
+    command('draw-scenes', out, '--train', TRAIN, '--val', VAL)
+    return out
+
+
+def mask_rcnn(scenes: Path, folder: Path, **changes) -> Config:
+    cfg = load(DETECTOR, scenes, folder)
+    teacher, student = cfg.model, narrow(copy.deepcopy(cfg.model))
+    student.test_cfg.rcnn.score_thr = 0.0  # so fresh, it is sure of nothing
+    return distilled(cfg, student, teacher, folder, **{'terms': FPN, **changes})
+
+
+def retinanet(scenes: Path, folder: Path, **changes) -> Config:
+    cfg = load(DETECTOR, scenes, folder)
+    teacher = retina(cfg.model)
+    student = narrow(copy.deepcopy(teacher))
+    for split in ('val', 'test'):
+        cfg[f'{split}_evaluator'].metric = 'bbox'
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+        for transform in loader.dataset.pipeline:
+            if transform.type == 'LoadAnnotations':
+                transform.with_mask = False
+    return distilled(cfg, student, teacher, folder, **{'terms': FPN, **changes})
+
+
+def segmentor(scenes: Path, folder: Path, **changes) -> Config:
+    cfg = load(SEGMENTOR, scenes, folder)
+    teacher, student = cfg.model, narrow(copy.deepcopy(cfg.model))
+    terms = {
+        'mimic': term('ViTKDMimicLoss', 'backbone.layers.0', **PROJECTOR),
+        'kd': term('KDLoss', 'decode_head.conv_seg'),
+    }
+    return distilled(cfg, student, teacher, folder, **{'terms': terms, **changes})
+
+
+def build(cfg: Config):
+    with DefaultScope.overwrite_default_scope(cfg.default_scope):
+        return MODELS.build(cfg.model)

@@ -13,68 +13,35 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from mmengine.structures import PixelData
 
-from mmvitkd.commands import main
-from mmvitkd.registry import DATASETS, MODELS
+from mmvitkd.models import NKDLoss
+from mmvitkd.registry import DATASETS
 from mmvitkd.utils import load_checkpoint
 from tests.test_downstream.dense import (
-    DETECTOR,
+    FPN,
     PROJECTOR,
     SEGMENTOR,
-    TRAIN,
-    VAL,
+    build,
+    command,
     distilled,
+    draw,
     load,
+    mask_rcnn,
     narrow,
-    retina,
+    retinanet,
     save_teacher,
+    segmentor,
     tap,
     term,
 )
 
 pytestmark = pytest.mark.onedl_only
 
-FPN = {f'fpn{i}': term('ViTKDMimicLoss', tap('neck', output=i)) for i in (0, 3)}
-
-
-def command(name: str, *args: object) -> None:
-    main(name, [str(arg) for arg in args])
+CONV = 'decode_head.conv_seg'
 
 
 @pytest.fixture(scope='module')
 def scenes(tmp_path_factory):
-    out = tmp_path_factory.mktemp('scenes') / 'scenes'
-    command('draw-scenes', out, '--train', TRAIN, '--val', VAL)
-    return out
-
-
-def mask_rcnn(scenes: Path, folder: Path, **changes) -> Config:
-    cfg = load(DETECTOR, scenes, folder)
-    teacher, student = cfg.model, narrow(copy.deepcopy(cfg.model))
-    student.test_cfg.rcnn.score_thr = 0.0  # so fresh, it is sure of nothing
-    return distilled(cfg, student, teacher, folder, **{'terms': FPN, **changes})
-
-
-def retinanet(scenes: Path, folder: Path, **changes) -> Config:
-    cfg = load(DETECTOR, scenes, folder)
-    teacher = retina(cfg.model)
-    student = narrow(copy.deepcopy(teacher))
-    for split in ('val', 'test'):
-        cfg[f'{split}_evaluator'].metric = 'bbox'
-    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
-        for transform in loader.dataset.pipeline:
-            if transform.type == 'LoadAnnotations':
-                transform.with_mask = False
-    return distilled(cfg, student, teacher, folder, **{'terms': FPN, **changes})
-
-
-def segmentor(scenes: Path, folder: Path, **changes) -> Config:
-    cfg = load(SEGMENTOR, scenes, folder)
-    teacher, student = cfg.model, narrow(copy.deepcopy(cfg.model))
-    terms = {
-        'mimic': term('ViTKDMimicLoss', 'backbone.layers.0', **PROJECTOR),
-        'kd': term('KDLoss', 'decode_head.conv_seg'),
-    }
-    return distilled(cfg, student, teacher, folder, **{'terms': terms, **changes})
+    return draw(tmp_path_factory)
 
 
 MODELS_OF = {'mask-rcnn': mask_rcnn, 'retinanet': retinanet, 'segmentor': segmentor}
@@ -84,11 +51,6 @@ SCORES = {
     'retinanet': 'coco/bbox_mAP',
     'segmentor': 'mIoU',
 }
-
-
-def build(cfg: Config):
-    with DefaultScope.overwrite_default_scope(cfg.default_scope):
-        return MODELS.build(cfg.model)
 
 
 def dump(cfg: Config, folder: Path) -> Path:
@@ -240,6 +202,75 @@ def test_kd_of_pixels_is_that_of_so_many_images(scenes, tmp_path):
     student, teacher = ((side / 4).log_softmax(1) for side in sides)
     divergence = (teacher.exp() * (teacher - student)).sum(1).mean()
     torch.testing.assert_close(losses['loss_kd'], 16 * divergence)
+
+
+def without_rims(data: dict) -> None:
+    """Leave out a half of one scene's labels, as the rims of digits are anyway."""
+    data['data_samples'][0].gt_sem_seg.data[:, :48] = 255
+
+
+def test_nkd_of_pixels_is_that_of_so_many_labelled_images(scenes, tmp_path):
+    """By hand: each place of the map has the label of its middle, or none."""
+    terms = {'nkd': term('NKDLoss', CONV)}
+    model, data, _ = losses_of(segmentor(scenes, tmp_path, terms=terms))
+    without_rims(data)
+    loss = model.loss(**data)['loss_nkd']
+    with torch.no_grad():
+        sides = [
+            one(data['inputs']).movedim(1, -1)  # (B, 12, 12, K)
+            for one in (model.student, model.teachers['teacher'].model)
+        ]
+    labels = torch.cat([s.gt_sem_seg.data for s in data['data_samples']])
+    places = labels[:, ::8, ::8]  # the nearest of 8x8 pixels, as torch has it
+    seen = places != 255
+    assert 0 < seen.sum() < seen.numel() - 72
+    rows = [side[seen] for side in sides]
+    torch.testing.assert_close(loss, NKDLoss()(*rows, places[seen].long()))
+    for sample in data['data_samples']:
+        sample.gt_sem_seg.data[:] = 255
+    model.zero_grad()
+    nothing = model.loss(**data)['loss_nkd']
+    nothing.backward()
+    assert nothing == 0
+    assert model.student.decode_head.conv_seg.weight.grad.abs().max() == 0
+
+
+def test_labels_of_places_are_read_also_where_the_student_reads_none(scenes, tmp_path):
+    terms = {'dkd': term('DKDLoss', CONV)}
+    cfg = segmentor(scenes, tmp_path, terms=terms, task_weight=0)
+    model, data, losses = losses_of(cfg)
+    assert losses['loss_dkd'] > 0
+    with pytest.raises(ValueError, match='DKDLoss needs labels'):
+        model.loss(data['inputs'], None)
+
+
+@pytest.mark.parametrize('weight', [0, 1])
+def test_an_auxiliary_head_can_be_tapped(weight, scenes, tmp_path):
+    """Which runs in the student's own losses alone."""
+    cfg = load(SEGMENTOR, scenes, tmp_path)
+    cfg.model.auxiliary_head = copy.deepcopy(cfg.model.decode_head)
+    teacher, student = cfg.model, narrow(copy.deepcopy(cfg.model))
+    student.auxiliary_head.in_channels = 16
+    terms = {
+        'kd': term('KDLoss', 'auxiliary_head.conv_seg'),
+        'cwd': term('CWDLoss', CONV),
+    }
+    cfg = distilled(cfg, student, teacher, tmp_path, terms=terms, task_weight=weight)
+    model, _, losses = losses_of(cfg)
+    assert losses['loss_kd'] > 0
+    assert ('aux.loss_ce' in losses) == bool(weight)
+    losses['loss_kd'].backward()
+    assert model.student.auxiliary_head.conv_seg.weight.grad.abs().max() > 0
+    assert model.student.decode_head.conv_seg.weight.grad is None
+
+
+def test_two_classes_in_one_logit_are_told(scenes, tmp_path):
+    cfg = segmentor(scenes, tmp_path, terms={'a': term('KDLoss', CONV)})
+    for model in (cfg.model.student, cfg.model.teacher.cfg):
+        model.decode_head.update(num_classes=2, out_channels=1, threshold=0.5)
+        model.decode_head.loss_decode.use_sigmoid = True
+    with pytest.raises(ValueError, match=r'one logit a pixel .* tells no two'):
+        build(cfg)
 
 
 def test_a_shared_head_is_tapped_by_the_number_of_its_call(scenes, tmp_path):

@@ -490,3 +490,31 @@ def test_comparison_goes_from_students_to_pictures(scenes, tmp_path, capsys):
         assert '/digits-ViTKD-' in begun['vitkd']['checkpoint']
     assert ended('compare-scenes', *options) == 'False'
     assert '0 of 9 runs to do' in capsys.readouterr().out
+
+
+def test_distilled_models_go_from_classifiers_to_pictures(scenes, tmp_path, capsys):
+    """One epoch of each training; what is finished is not run again."""
+    options = [
+        '--models', '--tasks', 'segmentation', '--scenes', scenes,
+        '--work-dir', tmp_path / 'runs', '--seeds', 1, '--max-epochs', 1,
+        '--gpus', 0, '--jobs', 2, '--out', tmp_path / 'out',
+    ]  # fmt: skip
+    assert ended('compare-scenes', *options) == 'False'
+    assert '6 of 6 runs to do' in capsys.readouterr().out
+    folder = tmp_path / 'out' / 'dense-students'
+    lines = csv.DictReader((folder / 'dense-students.csv').open())
+    values = {line['init']: float(line['values']) for line in lines}
+    assert set(values) == {'teacher', 'plain', 'by-cwd', 'by-vitkd'}
+    assert all(0 <= value <= 100 for value in values.values())
+    page = (tmp_path / 'out' / 'dense-students.md').read_text()
+    assert '4 of 4 fine-tunings are finished' in page
+    assert Image.open(folder / 'segmentation.png').width > 800
+    assert ended('compare-scenes', *options) == 'False'
+    assert '0 of 6 runs to do' in capsys.readouterr().out
+
+
+def test_what_distilled_models_have_no_part_in_is_refused(scenes, capsys):
+    for option in (['--fine-tunings', 2], ['--baseline-only']):
+        options = ['--models', '--scenes', scenes, *option]
+        assert ended('compare-scenes', *options) == '2'
+        assert f'once: no {option[0]}' in capsys.readouterr().err

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 
 from ..execution import choose_launcher, execute
 from ..run import Run, in_order
 from . import PROTOCOLS
 from .draw import read_summary
+from .models import plan_models
 from .texts import TEXTS
 from .trainings import BASELINE, INITS, TASKS, FineTuning, plan, test
 
@@ -27,15 +29,7 @@ def compare(args: argparse.Namespace) -> bool:
             f"--scenes '{args.scenes}' holds scenes of {held}: --dataset {held} goes "
             f'with them, got {args.dataset}'
         )
-    runs = plan(
-        args.tasks,
-        args.seeds,
-        args.fine_tunings,
-        root,
-        scenes,
-        args.max_epochs,
-        [BASELINE] if args.baseline_only else INITS,
-    )
+    runs = _plan(args, root, scenes)
     if not (args.dry_run or args.report_only):
         # here what otherwise every run would import in its process
         import mmdet.apis
@@ -55,6 +49,20 @@ def compare(args: argparse.Namespace) -> bool:
     )
 
 
+def _plan(args: argparse.Namespace, root: Path, scenes: Path) -> list[FineTuning]:
+    if args.models:
+        return plan_models(args.tasks, args.seeds, root, scenes, args.max_epochs)
+    return plan(
+        args.tasks,
+        args.seeds,
+        args.fine_tunings,
+        root,
+        scenes,
+        args.max_epochs,
+        [BASELINE] if args.baseline_only else INITS,
+    )
+
+
 def summary(run: Run) -> str:
     """Say what a finished run measured."""
     found = run.result() or {}
@@ -69,16 +77,19 @@ def _write(runs: Sequence[FineTuning], args: argparse.Namespace) -> None:
 
     paired = PROTOCOLS[args.dataset].paired
     out = args.out or args.work_dir / 'results'
-    folder = out / TEXTS[args.dataset].page
+    about = 'models' if args.models else args.dataset
+    folder = out / TEXTS[about].page
     drawn = [task for task in args.tasks if draw(task, runs, folder / task)]
     rows = page.rows_of(runs, args.fine_tunings, paired)
-    page.write(rows, runs, drawn, _command(args), out, args.dataset, paired)
+    page.write(rows, runs, drawn, _command(args), out, about, paired)
 
 
 def _command(args: argparse.Namespace) -> str:
     command = 'python -m mmvitkd compare-scenes'
     if args.dataset != 'digits':
         command += f' --dataset {args.dataset}'
+    if args.models:
+        command += ' --models'
     command += f' --seeds {args.seeds}'
     if args.fine_tunings > 1:
         command += f' --fine-tunings {args.fine_tunings}'

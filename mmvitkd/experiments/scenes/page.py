@@ -33,8 +33,8 @@ from ..results import (
     write_records,
 )
 from .pictures import SCORE
-from .texts import TEXTS
-from .trainings import BASELINE, INITS, STRIDE, TASKS, FineTuning
+from .texts import TEXTS, Text
+from .trainings import BASELINE, INITS, LABELS, STRIDE, TASKS, TEACHER, FineTuning
 
 POINT = 1.0  # the difference in points that is to be told
 
@@ -45,7 +45,7 @@ class Row:
 
     task: str  # of `TASKS`
     metric: str  # of the task
-    init: str  # of `INITS`
+    init: str  # of `LABELS`
     single: Measured  # what the fine-tunings gave, in percent
     measured: Measured  # the means over those of a student, by the student's seed
     difference: Difference | None  # from the baseline; None for itself
@@ -82,13 +82,15 @@ def rows_of(
     """
     rows = []
     for task in dict.fromkeys(run.task for run in runs):
+        mine = [run for run in runs if run.task == task]
         single = {
-            init: collect(run for run in runs if (run.task, run.init) == (task, init))
-            for init in dict.fromkeys(run.init for run in runs)
+            init: collect(run for run in mine if run.init == init)
+            for init in dict.fromkeys(run.init for run in mine)
         }
         measured = {init: average(one, fine_tunings) for init, one in single.items()}
         for metric in TASKS[task].metrics:
-            differences = compare_with(BASELINE, measured, paired, metric)
+            students = {i: one for i, one in measured.items() if i != TEACHER}
+            differences = compare_with(BASELINE, students, paired, metric)
             rows += [
                 Row(task, metric, init, single[init], one, differences.get(init))
                 for init, one in measured.items()
@@ -106,12 +108,14 @@ def average(single: Measured, fine_tunings: int) -> Measured:
     return Measured(means.reset_index(), single.failures)
 
 
-def columns_of(rows: Sequence[Row], images: str) -> dict[str, list[str]]:
+def columns_of(rows: Sequence[Row], text: Text) -> dict[str, list[str]]:
     """Lay the table out: heading to one text a row."""
     return {
         'metric': [row.metric for row in rows],
-        'begins with': [INITS[row.init] for row in rows],
-        f'its top-1 on {images}': [format_mean(row.students) for row in rows],
+        text.kinds: [LABELS[row.init] for row in rows],
+        f'{text.whose} top-1 on {text.images}': [
+            format_mean(row.students) for row in rows
+        ],
         'value': [format_mean(row.values) for row in rows],
         **difference_columns([row.difference for row in rows], 'baseline'),
         'seeds': [str(len(row.values)) for row in rows],
@@ -119,19 +123,19 @@ def columns_of(rows: Sequence[Row], images: str) -> dict[str, list[str]]:
 
 
 def findings(rows: Sequence[Row]) -> list[str]:
-    """Say in a sentence for each metric what ViTKD changed."""
+    """Say in a sentence for each metric what distillation changed."""
     said = []
     for row in rows:
         one = row.difference
-        if row.init != 'vitkd' or one is None:
+        if row.init == 'scratch' or one is None:
             continue
         verdict = 'of one seed, which tells nothing about chance'
         if one.p is not None:
             verdict = 'significant' if one.significant else 'not significant'
             verdict += f' (p {p_text(one.p)})'
         said.append(
-            f'- {row.metric}: from the student by ViTKD {one.value:+.1f} vs. baseline, '
-            f'{verdict}.'
+            f'- {row.metric}: {"from " * (row.init in INITS)}{LABELS[row.init]} '
+            f'{one.value:+.1f} vs. baseline, {verdict}.'
         )
     return said
 
@@ -183,7 +187,7 @@ def write(
     drawn: Sequence[str],
     command: str,
     out: Path,
-    dataset: str = 'digits',
+    about: str = 'digits',
     paired: bool = False,
 ) -> None:
     """Write the page, such as ``downstream.md``, and a folder with the tables.
@@ -194,11 +198,11 @@ def write(
         drawn: The tasks whose pictures are there.
         command: That made them.
         out: Folder, made if need be.
-        dataset: Whose images are in the scenes.
+        about: What the page is about, one of ``TEXTS``.
         paired: As for :func:`rows_of`.
     """
-    text = TEXTS[dataset]
-    columns = columns_of(rows, text.images)
+    text = TEXTS[about]
+    columns = columns_of(rows, text)
     table = markdown_table(columns)
     failed = [f'- {run.name}: {why}' for run in runs if (why := run.failure())]
     done = sum(bool(run.result()) for run in runs)

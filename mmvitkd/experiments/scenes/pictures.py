@@ -19,7 +19,7 @@ from torchvision.ops import nms
 from mmvitkd.inspection.style import save, style
 
 from .formats import FIRST_CLASS
-from .trainings import INITS, TASKS, FineTuning
+from .trainings import LABELS, TASKS, FineTuning
 
 SCORE = 0.3  # of the detections that are drawn, at least
 OVERLAP = 0.5  # of two boxes, at most; else the surer one is drawn
@@ -35,7 +35,7 @@ def draw(task: str, runs: Sequence[FineTuning], stem: Path) -> bool:
     scenes = next(iter(first.values())).scenes
     read, paint = READERS[task], PAINTERS[task]
     columns = {TRUTH: read(None, scenes)}
-    columns |= {INITS[init]: read(run, scenes) for init, run in first.items()}
+    columns |= {LABELS[init]: read(run, scenes) for init, run in first.items()}
     chosen = one_of_each(scenes)
     names = class_names(scenes)
     size = (2 * len(columns), 2 * len(chosen) + 0.5)

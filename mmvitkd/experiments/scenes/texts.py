@@ -1,4 +1,4 @@
-"""What the pages say of the data sets."""
+"""What the pages say of what they are about."""
 
 from typing import NamedTuple
 
@@ -11,6 +11,8 @@ class Text(NamedTuple):
     images: str  # what the students are trained on
     classes: str
     introduction: str  # with the scenes' settings to be put in
+    kinds: str = 'begins with'  # the heading over what is compared
+    whose: str = 'its'  # the student that is meant by the next heading
 
 
 TEXTS = {
@@ -50,5 +52,25 @@ distillation) and `configs/fashion_mnist/vitkd_fashion-mnist.py` under one teach
 seed both begin with the same weights, and their fine-tunings with the same heads and
 order of scenes. `configs/downstream/fashion_mnist_scenes/README.md` has the protocol,
 which was written down before the first result.""",
+    ),
+    'models': Text(
+        page='dense-students',
+        title='Detectors and segmentors distilled on digit scenes',
+        images='digits',
+        classes='digits',
+        kinds='model',
+        whose="its backbone's",
+        introduction="""\
+Mask R-CNN and FCN on the student of `configs/digits`, trained to find and to segment
+digits over photographs alone, and under a teacher of the same kind whose backbone is
+four times as wide: {train} scenes to train on and {val} to test on, drawn by
+`python -m mmvitkd draw-scenes` with seed {seed}. Neither scans nor photographs are
+shared by the two. All students of a seed begin with the same backbone, trained by
+`configs/digits/digits_student.py`, and have equal budgets; there is one teacher, which
+begins with `configs/digits/digits_teacher.py`.
+`configs/downstream/dense_digit_scenes/README.md` has the terms and their weights.
+
+This is a small experiment on small images. It is no measurement of the methods at the
+size of their papers.""",
     ),
 }

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 
 from mmvitkd.utils.own_configs import own_configs
 
@@ -23,6 +23,15 @@ INITS = {
     'vitkd': 'the student by ViTKD',
 }
 BASELINE = 'plain'  # what the others are compared with
+TEACHER = 'teacher'
+# of models that are distilled themselves, the baseline among them
+MODELS = {
+    TEACHER: 'the teacher',
+    'by-pkd': 'the student, distilled by PKD',
+    'by-cwd': 'the student, distilled by CWD',
+    'by-vitkd': 'the student, distilled by ViTKD',
+}
+LABELS = {**INITS, **MODELS}
 # the fine-tunings of the student of seed 3 have the seeds 3, 1003, 2003, ...: none is
 # shared by two students, so the means of students are independent
 STRIDE = 1000
@@ -99,9 +108,13 @@ class FineTuning(Run):
             file = root / 'annotations' / 'instances_val2017.json'
             cfg.test_evaluator.ann_file = str(file)
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
-        for student in self.teachers.values():
-            cfg.model.backbone.init_cfg.checkpoint = str(student.checkpoint)
+        self.begin_with_teachers(cfg.model)
         return cfg
+
+    def begin_with_teachers(self, model: ConfigDict) -> None:
+        """Name the checkpoints that a model begins with."""
+        for student in self.teachers.values():
+            model.backbone.init_cfg.checkpoint = str(student.checkpoint)
 
 
 def students(dataset: str, max_epochs: int | None) -> dict[str, dict[str, Setting]]:
@@ -132,27 +145,42 @@ def plan(
     inits: Iterable[str] = INITS,
 ) -> list[FineTuning]:
     """List the fine-tunings, seed by seed; each seed has students of its own."""
-    summary = read_summary(scenes)
-    dataset = summary['dataset']
+    dataset = read_summary(scenes)['dataset']
     begun = students(dataset, max_epochs)
-    # other scenes make another training, the same in another folder do not
-    drawn = {key: summary[key] for key in ('seed', 'train', 'val')}
-    if summary['tuning']:
-        drawn['tuning'] = True
-    settings = {}
-    for task in tasks:
-        for init in inits:
-            path = TASKS[task].config(dataset, init)
-            cfg = cut(Config.fromfile(path), max_epochs)
-            cfg.scenes = drawn
-            name = f'{task} {init}'
-            settings[task, init] = Setting(name, cfg, begun[init], own_teachers=True)
+    settings = {
+        (task, init): setting_of(
+            f'{task} {init}',
+            TASKS[task].config(dataset, init),
+            begun[init],
+            scenes,
+            max_epochs,
+        )
+        for task in tasks
+        for init in inits
+    }
     return [
         FineTuning(setting, seed + again * STRIDE, root, task, init, scenes)
         for seed in range(seeds)
         for again in range(fine_tunings)
         for (task, init), setting in settings.items()
     ]
+
+
+def setting_of(
+    name: str,
+    path: Path,
+    teachers: dict[str, Setting],
+    scenes: Path,
+    max_epochs: int | None,
+) -> Setting:
+    """Describe a training on some scenes."""
+    summary = read_summary(scenes)
+    cfg = cut(Config.fromfile(path), max_epochs)
+    # other scenes make another training, the same in another folder do not
+    cfg.scenes = {key: summary[key] for key in ('seed', 'train', 'val')}
+    if summary['tuning']:
+        cfg.scenes['tuning'] = True
+    return Setting(name, cfg, teachers, own_teachers=True)
 
 
 def test(run: Run, gpus: int) -> dict[str, Any]:

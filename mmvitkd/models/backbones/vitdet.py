@@ -142,6 +142,7 @@ class ViTDet(VisionTransformer):
 
     def _set_up_attention(self, rel_pos: bool) -> None:
         for i, layer in enumerate(self.layers):
+            layer.channels_last = True  # for taps: it yields (B, H, W, C)
             # upstream's constructor names its attention class: only forward differs
             layer.attn.__class__ = WindowAttention
             if i in self.global_blocks:

@@ -218,6 +218,9 @@ def build_term(
     labels = None
     if task.classifies:
         labels = torch.zeros(len(student.value), dtype=torch.long)
+    elif getattr(term.loss, 'needs_labels', False):  # of places
+        hw = student.hw or (1, 1)
+        labels = torch.zeros(len(student.value), *hw, dtype=torch.long)
     _try(term, student, teacher, {} if made is None else made, labels)
     return term
 

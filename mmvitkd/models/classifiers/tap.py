@@ -24,12 +24,13 @@ class Feature(NamedTuple):
     a class token, the mean of the patch tokens ``(B, C)`` and logits ``(B, K)`` have
     none. Inside a window attention every window counts as one of the batch, ``(B *
     windows, N, C)``, and ``shift`` is how far they are shifted, where the model says
-    it.
+    it. ``is_map`` says that a map of known layout was read, so that its order is known.
     """
 
     value: Tensor
     hw: Grid | None
     shift: Grid | None = None
+    is_map: bool = False
 
 
 @dataclass(frozen=True)
@@ -265,13 +266,14 @@ class _Forward:
         number, size = self.images or (None, None)
         tensor = _tensor_of(tap, output)
         one_each = number in (None, len(tensor))
+        is_map = False
         if tensor.ndim == 4:
             module = self.modules[tap.path]
-            tensor, grid = _flatten(self.model, module, tensor, size)
+            tensor, grid, is_map = _flatten(self.model, module, tensor, size)
             grids = [grid]
         else:
             grids = [*_grids_in(output), *handed, *self.patches]
-        found = _choose(tap, tensor, grids, size, one_each)
+        found = _choose(tap, tensor, grids, size, one_each)._replace(is_map=is_map)
         if tap.through is not None:
             found = found._replace(value=self._through(tap, found.value))
         if one_each:
@@ -352,14 +354,25 @@ def _shapes(tensors: list[Tensor], output: Any) -> str:
 
 def _flatten(
     model: nn.Module, module: nn.Module, x: Tensor, image: Grid | None
-) -> tuple[Tensor, Grid]:
-    """Turn a map into tokens: ``(B, C, H, W)``, or timm's ``(B, H, W, C)``."""
+) -> tuple[Tensor, Grid, bool]:
+    """Turn a map into tokens: ``(B, C, H, W)``, or timm's ``(B, H, W, C)``.
+
+    Where height, width and channels leave it open, modules say it: ours by
+    ``channels_last``.
+
+    Returns:
+        The tokens, their grid, and whether the image's proportions tell which it was.
+    """
     formats = (str(getattr(m, 'output_fmt', '')) for m in model.modules())
     usual = any(fmt.endswith('NHWC') for fmt in formats)
     usual &= not isinstance(module, nn.Conv2d)
-    if has_channels_last(tuple(x.shape), image, usual):
-        return x.flatten(1, 2), (x.shape[1], x.shape[2])
-    return x.flatten(2).transpose(1, 2), (x.shape[2], x.shape[3])
+    usual |= getattr(module, 'channels_last', False)
+    last, other = (
+        has_channels_last(tuple(x.shape), image, one) for one in (usual, not usual)
+    )
+    if last:
+        return x.flatten(1, 2), (x.shape[1], x.shape[2]), last == other
+    return x.flatten(2).transpose(1, 2), (x.shape[2], x.shape[3]), last == other
 
 
 def _window_shift(model: nn.Module, path: str) -> Grid | None:

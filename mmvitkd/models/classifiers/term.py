@@ -7,9 +7,10 @@ from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from mmvitkd.models.utils import resample_tokens
+from mmvitkd.models.utils import resample_tokens, resize_labels
 from mmvitkd.registry import MODELS
 
+from .partial_labels import zero_loss
 from .tap import Feature, Grid, Tap
 
 Part = Callable[[Tensor, Grid], tuple[Tensor, Grid]]
@@ -270,7 +271,8 @@ class DistillTerm(BaseModule):
             student: Of the student's tap.
             teacher: Of the teacher's tap. No gradient flows into it; it is resampled
                 to the student's grid, unless the neck is two-sided.
-            target: Labels ``(B,)`` or ``(B, K)``, if the samples have them.
+            target: Labels ``(B,)`` or ``(B, K)``, if the samples have them; of every
+                place ``(B, H, W)``, at any size, -1 for those that are left out.
             made: What the terms before have made of the student, by their names; this
                 one's result is added. Defaults to None: no term queries another.
             hidden: Of a view, which patches it hid, ``(B, N)``. Defaults to None.
@@ -295,6 +297,12 @@ class DistillTerm(BaseModule):
         # those on logits say whether classes exclude each other
         if self.by_place and x.ndim == y.ndim == 3 and hasattr(self.loss, 'exclusive'):
             x, y = x.flatten(0, 1), y.flatten(0, 1)  # (B * N, K)
+            if target is not None:
+                target = _labels_of_places(target, hw)
+                seen = target >= 0
+                if not seen.any():
+                    return zero_loss(x)
+                x, y, target = x[seen], y[seen], target[seen]
         return self.loss(x, y, target=target, mask=mask, **extra)
 
     def _project(
@@ -367,3 +375,17 @@ def resample(teacher: Feature, hw: Grid | None) -> Tensor:
     if hw is None or teacher.hw is None:
         return teacher.value
     return resample_tokens(teacher.value, teacher.hw, hw)
+
+
+def _labels_of_places(labels: Tensor, hw: Grid | None) -> Tensor:
+    """Give every place of a grid its label, ``(B, H, W)`` to ``(B * N,)``.
+
+    Raises:
+        ValueError: If there is no grid.
+    """
+    if hw is None:
+        raise ValueError(
+            'labels of places need a grid, which this tap has not: tap the map of '
+            'logits, such as decode_head.conv_seg'
+        )
+    return resize_labels(labels, hw).flatten()

@@ -308,12 +308,12 @@ class ViTKDDistiller(BaseClassifier):
             losses = self._task_losses(inputs, data_samples, labelled)
         outputs |= self.forward_teachers(inputs, data_samples, running, features)
         target = None
-        if labelled is None and (self.task.classifies or self.observers):
+        if labelled is None and self._looks_at_labels(running):
             target = self.task.labels(self.student, data_samples)
-        labels = target if self.task.classifies else None
         made: dict[str, Tensor] = {}  # by terms, for those that query them
         for spec in self._specs:
             term, student = self.terms[spec.name], features[spec.student]
+            labels = target if self.task.classifies or needs_labels(term) else None
             if spec in running:
                 teacher = outputs[spec.teacher_name][spec.teacher]
                 if term.view is not None:
@@ -322,7 +322,7 @@ class ViTKDDistiller(BaseClassifier):
                     )
                     teacher = feature_of(teacher, seen)
                     loss = term(student, teacher, labels, made, hidden)
-                elif labelled is not None and getattr(term.loss, 'needs_labels', False):
+                elif labelled is not None and needs_labels(term):
                     assert data_samples is not None  # of which some have labels
                     samples = [data_samples[i] for i in labelled]
                     loss = self._labelled_term(
@@ -339,6 +339,10 @@ class ViTKDDistiller(BaseClassifier):
         for observer in self.observers:
             observer(losses, outputs, target)
         return losses
+
+    def _looks_at_labels(self, running: list[TermSpec]) -> bool:
+        needed = any(needs_labels(self.terms[spec.name]) for spec in running)
+        return self.task.classifies or needed or bool(self.observers)
 
     def _over_images(self, losses: dict[str, Tensor]) -> dict[str, Tensor]:
         """Take losses of each image together, ``(B, )``, of some teachers each."""
@@ -426,6 +430,11 @@ class ViTKDDistiller(BaseClassifier):
             return layer_depth(self.student, name)
         depths = layer_depth(self.student, 'head')[1]
         return depths - 1, depths
+
+
+def needs_labels(term: Any) -> bool:
+    """Whether a term's loss can't do without labels."""
+    return getattr(term.loss, 'needs_labels', False)
 
 
 def _is_active(term: nn.Module) -> bool:

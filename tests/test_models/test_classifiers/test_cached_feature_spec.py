@@ -67,7 +67,7 @@ def test_more_classes_than_16_bits_count():
 def test_tokens_come_back_with_their_grid(tap, shape, hw):
     x = torch.randn(3, *shape)
     stored = CachedFeatureSpec(tap, shape, hw)
-    value, grid, _ = stored.decode(stored.encode(Feature(x, hw)), CPU)
+    value, grid, *_ = stored.decode(stored.encode(Feature(x, hw)), CPU)
     assert torch.equal(value, x.half().float())
     assert grid == hw
 

@@ -3,6 +3,7 @@ import timm
 import torch
 from torch import nn
 
+from mmvitkd.models import ViTDet
 from mmvitkd.models.classifiers.tap import Tap, record
 from tests.helpers import build, vit
 
@@ -172,7 +173,7 @@ def test_cnn_map_round_trip():
     with record(model, [Tap('backbone.layer2')]) as seen:
         model(images)
         maps = model.backbone.layer2.forward
-    value, hw, _ = seen[Tap('backbone.layer2')]
+    value, hw, *_ = seen[Tap('backbone.layer2')]
     assert hw == (8, 12)
     x = model.backbone.maxpool(
         model.backbone.relu(model.backbone.norm1(model.backbone.conv1(images)))
@@ -316,6 +317,17 @@ def test_a_map_of_as_many_channels_as_rows_is_what_its_module_says():
     conv, norm = tapped(plain, (32, 32), Tap('conv'), Tap('norm'))
     last = norm.value.unflatten(1, (4, 4)).permute(0, 3, 1, 2)  # (B, H, W, C)
     assert torch.equal(conv.value, last.flatten(1, 2))
+
+
+def test_a_vitdet_with_as_many_channels_as_rows_keeps_them_last():
+    """Also inside a detector, whose other maps have channels first."""
+    arch = {'embed_dims': 8, 'num_layers': 2, 'num_heads': 2}
+    arch['feedforward_channels'] = 8
+    vit = ViTDet(arch, img_size=32, patch_size=4, window_size=4, global_blocks=1)
+    taps = Tap('0.layers.1'), Tap('0', output=0)
+    block, final = tapped(nn.Sequential(vit), (32, 32), *taps)
+    assert block.hw == final.hw == (8, 8)
+    assert torch.equal(block.value, final.value)
 
 
 def test_tokens_without_an_image_have_no_known_grid():

@@ -25,6 +25,18 @@ def test_whole_channels_of_a_sample_are_masked():
     assert not torch.equal(masked[0], masked[1])
 
 
+def test_whole_places_of_a_map_are_masked():
+    """On the levels of a detector's pyramid."""
+    torch.manual_seed(0)
+    neck = MGDProjector(8, 8, 0.65, masked='places')
+    neck.align = neck.generate = nn.Identity()
+    out = neck(torch.ones(20, 400, 8), (20, 20))
+    masked = out[..., 0] == 0  # (B, N)
+    assert torch.equal(out == 0, masked[..., None].expand_as(out))
+    assert masked.double().mean().item() == pytest.approx(0.65, abs=0.02)
+    assert not torch.equal(masked[0], masked[1])
+
+
 def test_output_by_hand_on_a_grid_that_is_not_square():
     """Align, then conv, ReLU, conv; no channel masked."""
     torch.manual_seed(0)
@@ -79,6 +91,11 @@ def test_a_term_of_the_distiller_with_the_mimicking_loss(tmp_path):
 def test_mask_ratio_outside_its_range(ratio):
     with pytest.raises(ValueError, match=rf'\[0, 1\), got {ratio}'):
         MGDProjector(3, 5, ratio)
+
+
+def test_only_channels_or_places_are_masked():
+    with pytest.raises(ValueError, match=r"\('channels', 'places'\), got 'tokens'"):
+        MGDProjector(3, 5, masked='tokens')
 
 
 def test_grid_that_does_not_match():

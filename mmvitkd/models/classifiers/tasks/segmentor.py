@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmvitkd.models.utils import resize_labels
+
 from .task import Task
 
 
@@ -13,6 +15,38 @@ class Segmentor(Task):
     base = 'mmseg.models.segmentors.base.BaseSegmentor'
     scope = 'mmseg'
     sides = (256, 224, 384, 512)
+    labels_places = True
+
+    def run(
+        self, model: Any, inputs: Tensor, data_samples: list[Any] | None = None
+    ) -> Any:
+        """Run it on images, and those auxiliary heads that are tapped.
+
+        A segmentor runs them in training alone.
+        """
+        tapped = [head for head in _auxiliary_heads(model) if _is_tapped(head)]
+        if not tapped:
+            return model(inputs, None)
+        seen: list[Any] = []
+        last = model.neck if model.with_neck else model.backbone
+        handle = last.register_forward_hook(lambda _, __, maps: seen.append(maps))
+        try:
+            outputs = model(inputs, None)
+        finally:
+            handle.remove()
+        for head in tapped:
+            head(seen[0])
+        return outputs
+
+    def check_loss(self, model: Any, loss: Any) -> None:
+        """Refuse a loss of several classes where one logit tells two apart."""
+        super().check_loss(model, loss)
+        outputs = getattr(_last_head(model), 'out_channels', None)
+        if getattr(loss, 'exclusive', False) and outputs == 1:
+            raise ValueError(
+                f'{type(loss).__name__} compares classes, of which one logit a pixel '
+                "(out_channels=1) tells no two: take KDLoss(activation='sigmoid')"
+            )
 
     def labels(self, model: Any, data_samples: list[Any] | None) -> Tensor | None:
         """Return the label maps, ``(B, H, W)``; what is no class is -1."""
@@ -50,8 +84,9 @@ class Segmentor(Task):
         """
         if labels is None or not logits:
             return {}, None
-        size = min((tuple(v.shape[-2:]) for v in logits.values()), key=lambda s: s[0])
-        target = F.interpolate(labels[:, None].float(), size)[:, 0].long()
+        sizes = ((v.shape[-2], v.shape[-1]) for v in logits.values())
+        size = min(sizes, key=lambda s: s[0])
+        target = resize_labels(labels, size)
         seen = target >= 0
         maps = {
             name: F.interpolate(value.float(), size, mode='bilinear')
@@ -64,3 +99,15 @@ class Segmentor(Task):
 def _last_head(model: Any) -> Any:
     head = getattr(model, 'decode_head', None)
     return head[-1] if isinstance(head, nn.ModuleList) else head
+
+
+def _auxiliary_heads(model: Any) -> list[Any]:
+    heads = getattr(model, 'auxiliary_head', None)
+    if heads is None:
+        return []
+    return [*heads] if isinstance(heads, nn.ModuleList) else [heads]
+
+
+def _is_tapped(head: nn.Module) -> bool:
+    """Whether anything waits for what a part of it yields, as taps do by hooks."""
+    return any(module._forward_hooks for module in head.modules())

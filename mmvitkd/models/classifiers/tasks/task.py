@@ -19,6 +19,7 @@ class Task:
         sides: Of the dry run's images, tried in this order, if any size will do; ``()``
             where it is the training's.
         several_labels: Whether logits are of classes that do not exclude each other.
+        labels_places: Whether every place of an image has a label, ``(B, H, W)``.
     """
 
     base = ''
@@ -27,6 +28,7 @@ class Task:
     augments = False
     sides: tuple[int, ...] = ()
     several_labels = False
+    labels_places = False
 
     @classmethod
     def suits(cls, kind: type) -> bool:
@@ -60,7 +62,7 @@ class Task:
         """
         if self.classifies:
             return
-        if getattr(loss, 'needs_labels', False):
+        if getattr(loss, 'needs_labels', False) and not self.labels_places:
             raise ValueError(
                 f'{type(loss).__name__} needs one class an image, which the images of '
                 f'a {type(model).__name__} have not: take a loss without labels, such '

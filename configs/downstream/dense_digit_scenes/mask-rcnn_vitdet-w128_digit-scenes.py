@@ -1,0 +1,12 @@
+# The teacher: Mask R-CNN on the digits' teacher, four times as wide as the student
+#   python -m mmvitkd train \
+#       configs/downstream/dense_digit_scenes/mask-rcnn_vitdet-w128_digit-scenes.py
+_base_ = '../digit_scenes/mask-rcnn_vitdet-w32_digit-scenes.py'
+
+model = dict(
+    backbone=dict(
+        arch=dict(embed_dims=128, num_heads=4, feedforward_channels=512),
+        init_cfg=dict(checkpoint='work_dirs/digits_teacher/epoch_40.pth'),
+    ),
+    neck=dict(in_channels=128),
+)
