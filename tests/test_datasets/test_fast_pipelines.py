@@ -13,6 +13,7 @@ from mmengine.registry import DefaultScope
 from mmpretrain.datasets import RandomErasing, RandomResizedCrop
 
 from mmvitkd.datasets import (
+    FastPackInputs,
     FastRandAugment,
     FastRandomErasing,
     FastRandomResizedCrop,
@@ -24,6 +25,8 @@ from mmvitkd.datasets.image_bytes import decode, take_loader
 from mmvitkd.datasets.image_check import find_unreadable
 from mmvitkd.experiments.benchmark.photographs import draw_photographs
 from mmvitkd.registry import DATASETS, TRANSFORMS
+from tests.test_tools.runs import config
+from tests.test_tools.runs import run as run_tool
 
 CONFIG = 'configs/vitkd/vitkd_deit-tiny_deit3-small_8xb128_in1k.py'
 CROP = {'scale': 224, 'interpolation': 'bicubic', 'backend': 'pillow'}
@@ -286,3 +289,14 @@ def test_what_can_not_be_made_faster_is_refused(recipe):
         speed_up_data(Config({'default_scope': 'mmdet'}), 'same-pixels')
     with pytest.raises(ValueError, match="backend='cv2'"):
         FastRandomResizedCrop(224, backend='cv2')
+
+
+def test_a_training_takes_them_by_an_option(tmp_path):
+    path = config(tmp_path)
+    out = tmp_path / 'work'
+    runner = run_tool('train', path, '--work-dir', out, '--fast-data', 'same-pixels')
+    assert isinstance(
+        runner.train_dataloader.dataset.pipeline.transforms[-1], FastPackInputs
+    )
+    kept = Config.fromfile(out / path.name).train_dataloader.dataset.pipeline
+    assert kept[-1].type == 'mmvitkd.FastPackInputs'
