@@ -20,8 +20,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--photographs',
         action='store_true',
-        help="500x375 JPEGs of scikit-learn's photographs instead of the config's "
-        'images, which need not be there',
+        help="JPEGs of scikit-learn's photographs instead of the config's images, "
+        'which need not be there',
+    )
+    parser.add_argument(
+        '--photograph-size',
+        type=int,
+        nargs=2,
+        metavar=('HEIGHT', 'WIDTH'),
+        default=[375, 500],
+        help='of those. Default: 375 500, the most frequent on ImageNet',
     )
     parser.add_argument(
         '--images', type=int, default=64, help='of a round. Default: %(default)s'
@@ -58,8 +66,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def check_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     """Refuse numbers that can't be."""
-    if min(args.images, args.rounds) < 1:
-        parser.error('--images, --rounds: at least 1')
+    if min(args.images, args.rounds, *args.photograph_size) < 1:
+        parser.error('--images, --rounds, --photograph-size: at least 1')
     step = args.step_images_per_second
     if step is not None and not 0 < step < math.inf:
         parser.error(f'--step-images-per-second {step}: give a number above 0')

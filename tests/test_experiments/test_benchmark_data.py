@@ -23,8 +23,10 @@ def measured(tmp_path, *args):
 
 def test_photographs_in_the_place_of_imagenet(tmp_path, capsys):
     record = measured(
-        tmp_path, DEIT, '--photographs', '--images', 4, '--step-images-per-second', 1e6
-    )
+        tmp_path, DEIT, '--photographs', '--photograph-size', 300, 400, '--images', 4,
+        '--step-images-per-second', 1e6,
+    )  # fmt: skip
+    assert '400x300' in record['of']
     assert list(record['seconds']) == ['as it is', 'same-pixels', 'same-distribution']
     steps = record['seconds']['as it is']
     assert [*steps][1:3] == ['LoadImageFromFile', 'RandomResizedCrop']

@@ -19,6 +19,7 @@ from ..results import Spread, markdown_table, write_records
 from ..worker import versions
 from .benchmark import device_name, read_any
 from .measure import Case, is_cuda, time_variants
+from .photographs import draw_photographs
 from .pipelines import AS_IT_IS, Seconds, time_pipelines
 from .report import quartiles
 from .variants import VARIANTS
@@ -36,10 +37,15 @@ def benchmark_data(args: argparse.Namespace) -> None:
         ValueError: If the config, its data set or its step does not suit.
     """
     cfg = read_any(args.config, args.cfg_options)
-    what = "scikit-learn's photographs" if args.photographs else "the config's"
+    height, width = args.photograph_size
+    what = "the config's"
+    if args.photographs:
+        what = f"scikit-learn's photographs as JPEGs of {width}x{height}"
     print(f'{args.images} images ({what}), {args.rounds} rounds', flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        drawn = Path(folder) if args.photographs else None
+        drawn = None
+        if args.photographs:
+            drawn = draw_photographs(Path(folder), args.images, (height, width))
         times = apart(1, time_pipelines, cfg, args.images, args.rounds, drawn)
     step = args.step_images_per_second
     if args.time_step:
@@ -141,7 +147,7 @@ def markdown(record: dict[str, Any]) -> str:
             str(workers(rate, step)) for rate in rates
         ]
     lines = [
-        f'{record["images"]} images of {record["of"]}, '
+        f'{record["images"]} images ({record["of"]}), '
         f'{len(totals(record["seconds"][AS_IT_IS]))} rounds on one core of '
         f'{record["machine"]}; medians, with the quartiles of ratios.',
         markdown_table(columns),

@@ -1,23 +1,22 @@
-"""JPEGs of scikit-learn's photographs, as large as ImageNet's mostly are."""
+"""JPEGs of scikit-learn's photographs."""
 
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-SIZE = (375, 500)  # the most frequent one on ImageNet
 QUALITY = 95
 
 
 def draw_photographs(
-    folder: Path, count: int, size: tuple[int, int] = SIZE, seed: int = 0
+    folder: Path, count: int, size: tuple[int, int] = (375, 500), seed: int = 0
 ) -> list[Path]:
     """Write sections of two photographs, a pagoda and a flower, as JPEGs.
 
     Args:
         folder: To write to.
         count: How many.
-        size: Height and width.
+        size: Height and width. Defaults to the most frequent one on ImageNet.
         seed: Of the sections.
 
     Returns:

@@ -24,7 +24,6 @@ from mmvitkd.datasets.image_check import inner_dataset
 from mmvitkd.registry import DATASETS, SCOPE, TRANSFORMS
 
 from ..timing import time_rounds
-from .photographs import draw_photographs
 
 AS_IT_IS = 'as it is'
 READING = 'the data set'  # what it does itself: annotations, mostly; bytes, in tables
@@ -46,7 +45,10 @@ def pipeline_of(dataset: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def time_pipelines(
-    cfg: Config, images: int, rounds: int, photographs: Path | None
+    cfg: Config,
+    images: int,
+    rounds: int,
+    photographs: list[Path] | None = None,
 ) -> dict[str, Seconds]:
     """Time a config's pipeline and its faster ones, on the same images and seeds.
 
@@ -54,7 +56,7 @@ def time_pipelines(
         cfg: Of a training.
         images: How many.
         rounds: How many count; one more, before, does not.
-        photographs: Where to draw them; None: the config's own images are taken.
+        photographs: Files to take instead of the config's images.
 
     Returns:
         By the pipelines' names.
@@ -69,7 +71,7 @@ def time_pipelines(
         if photographs is None:
             prepare = _own_images(cfg.train_dataloader.dataset, images)
         else:
-            prepare = _photographs(photographs, images)
+            prepare = _files(photographs)
         found: dict[str, Seconds] = {name: {} for name in pipelines}
         passes = {
             name: partial(
@@ -98,10 +100,10 @@ def _faster(steps: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
 Prepared = tuple[list[Callable[[], Any]], list[Any]]
 
 
-def _photographs(folder: Path, count: int) -> Callable[[list[Any]], Prepared]:
+def _files(files: list[Path]) -> Callable[[list[Any]], Prepared]:
     infos = [
         {'img_path': str(file), 'gt_label': 0, 'sample_idx': number}
-        for number, file in enumerate(draw_photographs(folder, count))
+        for number, file in enumerate(files)
     ]
     reads: list[Callable[[], Any]] = [partial(dict, info) for info in infos]
     return lambda steps: (reads, [TRANSFORMS.build(step) for step in steps])
