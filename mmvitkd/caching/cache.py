@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from mmvitkd.datasets.fast import speed_up_data
 from mmvitkd.models.classifiers.cached_feature_spec import CachedFeatureSpec
 from mmvitkd.utils.cli import device_of, load_config, print_rank0
 from mmvitkd.utils.teacher_cache import TeacherCache, cache_bytes
@@ -25,6 +26,8 @@ def cache_teacher(args: argparse.Namespace) -> None:
         args: As the command reads them.
     """
     cfg = load_config(args)
+    if args.fast_data is not None:
+        speed_up_data(cfg, args.fast_data)
     device = device_of(args.device, int(os.environ['LOCAL_RANK']))
     source = read_source(cfg, args.seed, device)
     manifest = make_manifest(

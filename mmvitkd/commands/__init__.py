@@ -14,6 +14,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 
 COMMANDS = {
     'new-config': "begin a config of one's own with one of this package's",
@@ -31,7 +32,7 @@ COMMANDS = {
     'compare': 'tune methods by equal tries, test them, and compare them',
     'claims': "tell which of papers' claims the measured tables bear out",
     'tune': 'tune settings of a config by the validation split',
-    'benchmark': 'time distillation steps, side by side',
+    'benchmark': 'time distillation steps, side by side; benchmark data: its images',
     'gpu-check': 'measure on one GPU, within minutes, what no CPU can tell',
     'latency': 'time what models cost to run, side by side',
     'quickstart': 'distil on real images, from nothing to a table and a report',
@@ -39,6 +40,8 @@ COMMANDS = {
     'compare-scenes': 'fine-tune students on drawn scenes, and compare them',
     'report': 'lay out training runs as one HTML page',
 }
+# commands whose name is of two words, and their modules
+TWO_WORDS = {'benchmark data': 'benchmark_data'}
 
 
 def main(command: str | None = None, argv: Sequence[str] | None = None) -> None:
@@ -56,6 +59,10 @@ def main(command: str | None = None, argv: Sequence[str] | None = None) -> None:
         command = _parse_command(arguments[:1])
         arguments = arguments[1:]
         prog = f'python -m mmvitkd {command}'
+    longer = TWO_WORDS.get(' '.join([command, *arguments[:1]]))
+    if longer is not None:
+        prog = f'{prog or Path(sys.argv[0]).name} {arguments.pop(0)}'
+        command = longer
     module = import_module(f'{__name__}.{command.replace("-", "_")}')
     parser = argparse.ArgumentParser(
         prog=prog,

@@ -3,6 +3,7 @@
     python -m mmvitkd benchmark
     python -m mmvitkd benchmark configs/digits/vitkd_digits.py --rounds 5
     python -m mmvitkd benchmark --only student teacher config --batch-size 16 32 64
+    python -m mmvitkd benchmark data CONFIG    how long its images take: see its --help
 
 Every round runs one step of each variant, so that what else the machine does falls on
 all alike; ratios are taken within a round. See docs/benchmark.md.

@@ -12,7 +12,7 @@ processes share the work: start the same command in each, or
 import argparse
 from pathlib import Path
 
-from .options import add_shared_arguments
+from .options import add_fast_data, add_shared_arguments
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='N',
         help='check all checksums of OUT, and compare N stored outputs with new ones',
     )
+    add_fast_data(parser)
     add_shared_arguments(parser)
     parser.set_defaults(work_dir=None)
 

@@ -37,6 +37,16 @@ def add_images(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_fast_data(parser: argparse.ArgumentParser) -> None:
+    """Add how the training images are made."""
+    parser.add_argument(
+        '--fast-data',
+        choices=['same-pixels', 'same-distribution'],
+        help='make the training images in less time by transforms that stand for the '
+        "config's: to the rounding of the resize, or of the same distribution",
+    )
+
+
 def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options that training and testing have in common."""
     parser.add_argument(

@@ -4,7 +4,7 @@ import argparse
 import subprocess
 import sys
 
-from .options import add_shared_arguments
+from .options import add_fast_data, add_shared_arguments
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,6 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action='store_true',
         help="don't keep the data loaders' workers between the epochs",
     )
+    add_fast_data(parser)
     add_shared_arguments(parser)
 
 

@@ -3,6 +3,14 @@ from .cached_dataset import CachedDataset
 from .corrupt import Corrupt
 from .digits import Digits
 from .fashion_mnist import FashionMNIST
+from .fast import (
+    FastPackInputs,
+    FastRandAugment,
+    FastRandomErasing,
+    FastRandomFlip,
+    FastRandomResizedCrop,
+    ReadRandomResizedCrop,
+)
 from .held_out_split import held_out_split
 from .hugging_face_images import HuggingFaceImages
 from .hugging_face_stream import HuggingFaceStream
@@ -22,10 +30,16 @@ __all__ = [
     'Corrupt',
     'Digits',
     'FashionMNIST',
+    'FastPackInputs',
+    'FastRandAugment',
+    'FastRandomErasing',
+    'FastRandomFlip',
+    'FastRandomResizedCrop',
     'HuggingFaceImages',
     'HuggingFaceStream',
     'ImageFiles',
     'ImageFolder',
+    'ReadRandomResizedCrop',
     'ReplaySampler',
     'ReplayedDataset',
     'SeededBatches',

@@ -9,6 +9,8 @@ from mmcv.transforms import LoadImageFromFile
 
 from mmvitkd.registry import TRANSFORMS
 
+from .fast import ReadRandomResizedCrop
+
 
 def take_loader(pipeline: Sequence[Any]) -> tuple[LoadImageFromFile, list[Any]]:
     """Build a pipeline, and take its step that reads files out of it.
@@ -42,6 +44,8 @@ def decode(data: bytes, loader: LoadImageFromFile, name: str) -> dict[str, Any]:
     Raises:
         ValueError: If it can't be decoded.
     """
+    if isinstance(loader, ReadRandomResizedCrop):
+        return _decode_crop(data, loader, name)
     try:
         image = mmcv.imfrombytes(
             data, flag=loader.color_type, backend=loader.imdecode_backend
@@ -49,11 +53,22 @@ def decode(data: bytes, loader: LoadImageFromFile, name: str) -> dict[str, Any]:
     except Exception:  # every decoder has its own
         image = None
     if image is None:
-        raise ValueError(
-            f"the image '{name}' ({len(data)} bytes) is damaged, or of a kind that is "
-            'not supported'
-        )
+        raise _damaged(data, name)
     if loader.to_float32:
         image = image.astype(np.float32)
     shape = image.shape[:2]
     return {'img': image, 'img_shape': shape, 'ori_shape': shape, 'img_path': name}
+
+
+def _decode_crop(data: bytes, loader: ReadRandomResizedCrop, name: str) -> dict:
+    try:
+        return loader.from_bytes(data, {'img_path': name})
+    except Exception as error:  # every decoder has its own
+        raise _damaged(data, name) from error
+
+
+def _damaged(data: bytes, name: str) -> ValueError:
+    return ValueError(
+        f"the image '{name}' ({len(data)} bytes) is damaged, or of a kind that is not "
+        'supported'
+    )

@@ -15,6 +15,7 @@ from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.logging import print_log
 from PIL import Image
 
+from .fast import ReadRandomResizedCrop
 from .labels import annotations_of
 
 # of a picture; decoded, it takes three bytes for each
@@ -78,7 +79,7 @@ def require_readable(
     """
     found: list[Unreadable] = []
     for dataset in datasets:
-        inner = _inner(dataset)
+        inner = inner_dataset(dataset)
         loader = find_loader(inner)
         if loader is not None:
             limit = max_pixels or int(getattr(inner, 'max_pixels', MAX_PIXELS))
@@ -92,7 +93,7 @@ def require_readable(
         )
 
 
-def _inner(dataset: Any) -> Any:
+def inner_dataset(dataset: Any) -> Any:
     """Return the data set inside its wrappers, the first one of several."""
     while hasattr(dataset, 'dataset') or hasattr(dataset, 'datasets'):
         several = getattr(dataset, 'datasets', None)
@@ -103,7 +104,8 @@ def _inner(dataset: Any) -> Any:
 def find_loader(dataset: Any) -> LoadImageFromFile | None:
     """Return the transform that reads a data set's files, if there is one."""
     steps = getattr(getattr(dataset, 'pipeline', None), 'transforms', None) or []
-    return next((step for step in steps if isinstance(step, LoadImageFromFile)), None)
+    found = next((step for step in steps if isinstance(step, LoadImageFromFile)), None)
+    return found.whole if isinstance(found, ReadRandomResizedCrop) else found
 
 
 def _paths_of(dataset: Any) -> list[str]:

@@ -1,5 +1,7 @@
 from collections.abc import Iterator
 
+import numpy as np
+import torch
 from mmengine.dataset import DefaultSampler
 
 from mmvitkd.registry import DATA_SAMPLERS
@@ -12,7 +14,9 @@ class ReplaySampler(DefaultSampler):
     """MMEngine's ``DefaultSampler``, which hands the epoch on with every index.
 
     So the epoch reaches the loader's workers, also those that persist, and a resumed
-    run's. Arguments as for ``DefaultSampler``.
+    run's. Where the dataset mixes images and they are shuffled, two partners come one
+    after the other, so that batches of even size hold both. Arguments as for
+    ``DefaultSampler``.
 
     Raises:
         ValueError: If the dataset is no :class:`ReplayedDataset`.
@@ -32,7 +36,32 @@ class ReplaySampler(DefaultSampler):
     def __iter__(self) -> Iterator[tuple[int, int]]:
         """Yield epoch and index."""
         epoch = self.epoch
-        return ((epoch, index) for index in super().__iter__())
+        paired = self.shuffle and self.dataset.mixing is not None
+        indices = self._pairs() if paired else super().__iter__()
+        return ((epoch, index) for index in indices)
+
+    def _pairs(self) -> Iterator[int]:
+        """Yield this process's part of all pairs, which are shuffled."""
+        generator = torch.Generator().manual_seed(self.seed + self.epoch)
+        order = torch.randperm(len(self.dataset), generator=generator).numpy()
+        partners = self.dataset.partners(self.epoch)
+        place = np.empty_like(order)
+        place[order] = np.arange(len(order))
+        ones = order[place[order] <= place[partners[order]]]  # one of each pair
+        both = np.stack([ones, partners[ones]], axis=1)
+        twice = both[:, 0] == both[:, 1]  # of an odd number one is its own partner
+        every = np.delete(both.ravel(), 2 * np.flatnonzero(twice) + 1)
+        every = np.resize(
+            every, self.total_size
+        )  # from the beginning again, if need be
+        shares = [len(part) for part in self._shares()]
+        begin = sum(shares[: self.rank])
+        return iter(every[begin : begin + shares[self.rank]].tolist())
+
+    def _shares(self) -> list[range]:
+        """Return what DefaultSampler deals to every process, in number."""
+        world = self.world_size
+        return [range(rank, self.total_size, world) for rank in range(world)]
 
     def set_epoch(self, epoch: int) -> None:
         """Begin an epoch; the dataset is told in the main process."""

@@ -53,9 +53,11 @@ class ReplayedDataset:
     what was drawn before. It is indexed by ``(epoch, index)``, which
     :class:`ReplaySampler` yields.
 
-    Mixup and CutMix belong here, as MMPretrain mixes by how a batch was dealt out. An
-    image's partner is that of a permutation of the whole set, one for every epoch, and
-    each image has a ratio or a box of its own.
+    Mixup and CutMix belong here, as MMPretrain mixes by how a batch was dealt out. In
+    every epoch the whole set is paired off anew, by chance; two partners are mixed into
+    each other, and each image has a ratio or a box of its own. The sampler yields
+    partners one after the other, and an image is kept until its partner was asked for,
+    so that it is read once.
 
     Args:
         dataset: Config of a dataset of MMPretrain or one like it.
@@ -97,6 +99,8 @@ class ReplayedDataset:
         if mixing is not None:
             self._mix = RandomBatchAugment(**deepcopy(mixing))
         self._partners: tuple[int, np.ndarray] | None = None
+        # an image and its partner, before they are mixed, by epoch and index
+        self._held: dict[tuple[int, int], dict] = {}
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -132,33 +136,53 @@ class ReplayedDataset:
 
     def replay(self, epoch: int, index: int) -> dict:
         """Return an image as an epoch sees it, mixed if there is mixing."""
-        data = self._augmented(epoch, index)
-        return data if self._mix is None else self._mixed(epoch, index, data)
+        if self._mix is None:
+            return self._augmented(epoch, index)
+        return self._mixed(epoch, index)
 
     def _augmented(self, epoch: int, index: int) -> dict:
         with seeded(self.replay_seed(epoch, index)):
             return self.dataset[index]
 
-    def _mixed(self, epoch: int, index: int, data: dict) -> dict:
+    def _pair(self, epoch: int, index: int) -> tuple[dict, dict]:
+        """Return an image and its partner; they are kept until that was asked for."""
+        keys = (epoch, index), (epoch, self.partner(epoch, index))
+        known, self._held = self._held, {}
+        both = [known.get(key) or self._augmented(*key) for key in keys]
+        if keys[0] not in known:
+            self._held = dict(zip(keys, both, strict=True))
+        return both[0], both[1]
+
+    def _mixed(self, epoch: int, index: int) -> dict:
         """Mix with the partner, by MMPretrain's own classes on a batch of the two."""
-        other = self._augmented(epoch, self.partner(epoch, index))
+        data, other = self._pair(epoch, index)
         images = torch.stack([data['inputs'], other['inputs']]).float()
         scores = torch.stack([self._score(d['data_samples']) for d in (data, other)])
         with seeded(self.replay_seed(epoch, index, MIXING)):
             # ratio and box come from NumPy's stream, the order of the two from torch's
             torch.default_generator.manual_seed(SWAP)
             images, scores = self._mix(images, scores)
-        data['inputs'] = images[0].clone()  # without the other's memory
-        data['data_samples'].set_gt_score(scores[0].clone())
-        return data
+        sample = data[
+            'data_samples'
+        ].new()  # the other is mixed with the image as it is
+        sample.set_gt_score(scores[0].clone())
+        # without the other's memory
+        return {**data, 'inputs': images[0].clone(), 'data_samples': sample}
 
     def partner(self, epoch: int, index: int) -> int:
-        """Return the image that is mixed into another in an epoch."""
+        """Return the image that is mixed into another in an epoch, and it into that."""
+        return int(self.partners(epoch)[index])
+
+    def partners(self, epoch: int) -> np.ndarray:
+        """Return every image's partner; of an odd number one is its own."""
         if self._partners is None or self._partners[0] != epoch:
             seed = self.replay_seed(epoch, 0, PARTNERS)
             order = np.random.RandomState(seed).permutation(len(self))
-            self._partners = epoch, order
-        return int(self._partners[1][index])
+            ones, others = order[: len(order) // 2 * 2].reshape(-1, 2).T
+            partners = np.arange(len(self))
+            partners[ones], partners[others] = others, ones
+            self._partners = epoch, partners
+        return self._partners[1]
 
     def _score(self, sample: Any) -> Tensor:
         """Return the labels of a sample as ``(K,)``."""
@@ -172,7 +196,7 @@ class ReplayedDataset:
 
     def description(self) -> dict[str, Any]:
         """Tell, as plain data, what decides over the pixels."""
-        return {
+        found = {
             'images': len(self),
             'names': _digest_names(self),
             'dataset': plain(self._cfg),
@@ -180,6 +204,8 @@ class ReplayedDataset:
             'num_classes': self.num_classes,
             'seed': self.seed,
         }
+        # in caches that were written before, partners were not mutual
+        return found if self.mixing is None else {**found, 'partners': 'pairs'}
 
 
 def _digest_names(dataset: ReplayedDataset) -> str:

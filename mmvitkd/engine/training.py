@@ -8,6 +8,7 @@ from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 
+from mmvitkd.datasets.fast import speed_up_data
 from mmvitkd.datasets.pipeline_size import pipeline_size
 from mmvitkd.models import ViTKDDistiller
 from mmvitkd.models.classifiers.teacher import task_of_config
@@ -66,6 +67,8 @@ def apply_args(cfg: Config, args: argparse.Namespace) -> None:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     if args.amp:
         enable_amp(cfg)
+    if args.fast_data is not None:
+        speed_up_data(cfg, args.fast_data)
     if args.resume is not None:
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume

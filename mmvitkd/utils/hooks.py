@@ -24,6 +24,7 @@ ALWAYS = {
     'labels': 'mmvitkd.LabelCheckHook',
     'images': 'mmvitkd.ImageCheckHook',
     'rehearsal': 'mmvitkd.RehearsalHook',
+    'data_wait': 'mmvitkd.DataWaitHook',
 }
 # and those of a distillation
 WATCHING = {

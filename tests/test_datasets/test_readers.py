@@ -1,8 +1,13 @@
 """WebDataset's shards and Hugging Face's tables, written here from the digits."""
 
 import io
+import json
+import os
 import tarfile
+import time
+from collections import Counter
 from contextlib import contextmanager
+from pathlib import Path
 from unittest import mock
 
 import numpy as np
@@ -17,6 +22,7 @@ from mmvitkd.datasets import HuggingFaceImages, HuggingFaceStream, WebDatasetIma
 from mmvitkd.datasets import streamed_images as streamed
 from mmvitkd.datasets.digits import load_scans
 from mmvitkd.datasets.labels import count_labels
+from tests.test_tools.runs import in_processes
 
 wds = pytest.importorskip('webdataset')
 hf = pytest.importorskip('datasets')
@@ -277,6 +283,55 @@ def test_a_table_is_read_by_the_row(table, everything, scans):
     assert len(part) == 2
     assert torch.equal(part[1]['inputs'], samples[5]['inputs'])
     assert 'gt_label' not in part[1]['data_samples']
+
+
+def test_two_processes_share_a_tables_memory(tmp_path):
+    """A saved table is mapped: read whole by two processes, it is in memory once."""
+    size, rows = 2**16, 64
+    noise = np.random.default_rng(0).integers(0, 256, (rows, size), np.uint8)
+    kinds = hf.Features({'image': hf.Value('binary')})
+    table = hf.Dataset.from_dict({'image': [one.tobytes() for one in noise]}, kinds)
+    table.save_to_disk(str(tmp_path / 'saved'))
+    (file,) = (tmp_path / 'saved').glob('*.arrow')
+    in_processes(2, _read_table, tmp_path, 2)
+    for rank in range(2):
+        of_file, anonymous = json.loads((tmp_path / f'{rank}.json').read_text())
+        assert of_file['Rss'] >= 0.9 * file.stat().st_size
+        assert of_file['Private_Clean'] + of_file['Private_Dirty'] < size
+        assert of_file['Pss'] <= 0.6 * of_file['Rss']
+        assert anonymous < 0.5 * file.stat().st_size
+
+
+def _read_table(folder, processes):
+    """Read all rows, and tell what this process then holds, while the others do."""
+    rank = int(os.environ['RANK'])
+    begun = _held('')['Anonymous']
+    dataset = HuggingFaceImages(str(folder / 'saved'), pipeline=PIPELINE)
+    for row in range(len(dataset)):
+        assert len(dataset.rows[row]['image']) == 2**16
+    (folder / f'{rank}.done').touch()
+    _wait_for(folder, '*.done', processes)
+    found = _held('.arrow'), _held('')['Anonymous'] - begun
+    (folder / f'{rank}.json').write_text(json.dumps(found))
+    _wait_for(folder, '?.json', processes)
+
+
+def _wait_for(folder, files, count):
+    end = time.monotonic() + 60
+    while len(list(folder.glob(files))) < count and time.monotonic() < end:
+        time.sleep(0.01)
+
+
+def _held(suffix):
+    """Add up, in bytes, what Linux says of this process's maps of such files."""
+    found, counts = Counter(), False
+    for line in Path('/proc/self/smaps').read_text().splitlines():
+        key, _, value = line.partition(':')
+        if value.endswith(' kB'):
+            found[key] += 1024 * int(value.split()[0]) * counts
+        elif ' ' in key:  # the next map begins
+            counts = line.endswith(suffix)
+    return found
 
 
 def test_shards_are_tables_too(shards, everything, tmp_path):

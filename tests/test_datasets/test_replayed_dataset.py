@@ -151,9 +151,79 @@ def _permutation(seed):
     return torch.randperm(2).tolist()
 
 
+@pytest.mark.parametrize('workers', [0, 1])
+def test_mixed_images_are_read_once(workers, tmp_path):
+    """In batches of even size; in others the pairs that are taken apart are not."""
+    for batch, processes, most in ((4, 1, 24), (3, 1, 24 + 4), (4, 2, 12)):
+        dataset = replayed()
+        read = tmp_path / f'{batch}-{processes}'
+        prepare = dataset.dataset.prepare_data
+
+        def counted(index, prepare=prepare, read=read):
+            with read.open('a') as file:
+                file.write(f'{index}\n')
+            return prepare(index)
+
+        dataset.dataset.prepare_data = counted
+        loader = DataLoader(
+            dataset,
+            batch_size=batch,
+            num_workers=workers,
+            sampler=ReplaySampler(dataset, seed=4),
+            collate_fn=default_collate,
+            multiprocessing_context='fork' if workers else None,
+        )
+        if processes > 1:
+            loader.sampler.rank, loader.sampler.world_size = 1, 2
+        if workers == 0 or batch == 4:
+            epoch_of(dataset, 1, loader=loader)
+            assert len(read.read_text().split()) <= most
+
+
+@pytest.mark.parametrize('processes', [1, 2, 3, 5])
+@pytest.mark.parametrize('round_up', [True, False])
+@pytest.mark.parametrize('images', [24, 23])
+def test_partners_follow_each_other(images, round_up, processes, monkeypatch):
+    """Every image comes as often as by MMEngine's sampler, pairs side by side."""
+    dataset = replayed(indices=images)
+    seen = []
+    for rank in range(processes):
+        monkeypatch.setattr(
+            'mmengine.dataset.sampler.get_dist_info',
+            lambda rank=rank: (rank, processes),
+        )
+        sampler = ReplaySampler(dataset, seed=1, round_up=round_up)
+        sampler.set_epoch(2)
+        part = [index for _, index in sampler]
+        assert len(part) == len(sampler)
+        seen += part
+    assert set(seen) == set(range(images))
+    assert len(seen) == (-(-images // processes) * processes if round_up else images)
+    apart = sum(
+        abs(seen.index(i) - seen.index(dataset.partner(2, i))) != 1
+        for i in range(images)
+        if dataset.partner(2, i) != i
+    )
+    assert apart == 0
+
+
+def test_mixing_leaves_the_partner_as_it_was():
+    """Whichever of the two is asked for first, alone or after the other."""
+    dataset = replayed()
+    one, other = 3, dataset.partner(0, 3)
+    fresh = [replayed()[0, i]['inputs'] for i in (one, other)]
+    for order in ((one, other), (other, one)):
+        found = {i: dataset[0, i]['inputs'] for i in order}
+        assert torch.equal(found[one], fresh[0])
+        assert torch.equal(found[other], fresh[1])
+
+
 def test_every_image_is_the_partner_of_one():
     dataset = replayed()
     for epoch in (0, 1):
+        assert all(
+            dataset.partner(epoch, dataset.partner(epoch, i)) == i for i in range(24)
+        )
         assert sorted(dataset.partner(epoch, i) for i in range(24)) == list(range(24))
     orders = [[dataset.partner(e, i) for i in range(24)] for e in (0, 1)]
     assert orders[0] != orders[1]

@@ -2,6 +2,7 @@ from .activation_checkpointing_hook import ActivationCheckpointingHook
 from .block_skipping_hook import BlockSkippingHook
 from .check_seg_maps_hook import CheckSegMapsHook
 from .corruption_hook import CorruptionHook
+from .data_wait_hook import DataWaitHook
 from .distillation_check_hook import DistillationCheckHook
 from .distillation_monitor_hook import DistillationMonitorHook
 from .exact_resume_hook import ExactResumeHook
@@ -22,6 +23,7 @@ __all__ = [
     'BlockSkippingHook',
     'CheckSegMapsHook',
     'CorruptionHook',
+    'DataWaitHook',
     'DistillationCheckHook',
     'DistillationMonitorHook',
     'ExactResumeHook',

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from datetime import date
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.config import Config
@@ -97,23 +98,32 @@ def benchmark(args: argparse.Namespace) -> None:
 
 
 def read(path: str, args: argparse.Namespace) -> Config:
-    """Read a config as ``tools/train.py`` does.
+    """Read a distiller's config as ``tools/train.py`` does.
 
     Raises:
         ValueError: If it is missing, or none of a distiller.
     """
-    like_train = argparse.Namespace(
-        config=path,
-        cfg_options=args.cfg_options,
-        launcher='none',
-        local_rank=0,
-        work_dir=None,
-    )
-    cfg = load_config(like_train)
+    cfg = read_any(path, args.cfg_options)
     check(cfg, path)
     if args.amp:
         enable_amp(cfg)
     return cfg
+
+
+def read_any(path: str, options: dict[str, Any] | None) -> Config:
+    """Read a config of any training.
+
+    Raises:
+        ValueError: If it is missing, or can't be right.
+    """
+    like_train = argparse.Namespace(
+        config=path,
+        cfg_options=options,
+        launcher='none',
+        local_rank=0,
+        work_dir=None,
+    )
+    return load_config(like_train)
 
 
 def title(
