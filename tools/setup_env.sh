@@ -9,7 +9,8 @@
 # --no-venv installs nothing: the active `python` is checked and used as it is, with
 #           this checkout on PYTHONPATH.
 # Environment: PYTHON (the interpreter to start from), MMVITKD_CACHE (uv and built
-#           wheels), MMVITKD_MIN_FREE_GB (overrides the disk check), MAX_JOBS.
+#           wheels), MMVITKD_MIN_FREE_GB (overrides the disk check), MAX_JOBS,
+#           MMVITKD_PROGRESS (seconds between lines that say how far it is).
 
 mmvitkd_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
@@ -293,17 +294,39 @@ export UV_INDEX_STRATEGY=${UV_INDEX_STRATEGY:-unsafe-best-match} # as pip does
 export UV_HTTP_TIMEOUT=${UV_HTTP_TIMEOUT:-120} UV_HTTP_RETRIES=${UV_HTTP_RETRIES:-5}
 unset UV_NO_BUILD_ISOLATION UV_SYSTEM_PYTHON UV_PROJECT_ENVIRONMENT || true
 
+# While a step works, a line every few seconds says that it does.
+progress=${MMVITKD_PROGRESS:-8} beat='' doing=''
+step() { doing=$1 && say "$1"; }
+tell() { # A COMMAND THAT SAYS HOW FAR IT IS
+  local began=$SECONDS
+  # the sleep that is left over holds nobody's output open
+  while sleep "$progress" < /dev/null > /dev/null 2>&1 && kill -0 $$ 2> /dev/null; do
+    say "  $doing: $((SECONDS - began)) s, $("$@")"
+  done &
+  beat=$!
+}
+hush() {
+  [ -n "$beat" ] || return 0
+  { kill "$beat" && wait "$beat"; } 2> /dev/null || true
+  beat=''
+}
+free_before=$(disk "$uv_cache" 4)
+written() { echo "$(((free_before - $(disk "$uv_cache" 4)) / 1000)) MB written so far"; }
+compiled() { echo "$(find "$scratch" -name '*.o' 2> /dev/null | wc -l) files compiled"; }
+
 quiet=
 [ -t 2 ] || quiet=--quiet
 install() {
+  [ -z "$quiet" ] || tell written # else uv draws bars
   # bytecode now, as pip does: without it every start of Python may compile all anew
   # shellcheck disable=SC2086 # $quiet may be nothing
   retry "$uv" pip install $quiet --compile-bytecode --python "$python" --constraints "$constraints" \
     --overrides requirements/overrides.txt "$@" || die "an installation failed; $fetched"
+  hush
 }
 
 scratch=
-trap '[ -z "$scratch" ] || rm -rf "$scratch"' EXIT
+trap 'hush; [ -z "$scratch" ] || rm -rf "$scratch"' EXIT
 trap 'exit 130' INT TERM
 mkdir -p "$cache"
 scratch=$(mktemp -d "$cache/tmp.XXXXXX")
@@ -317,11 +340,13 @@ say "making $venv for '$profile' with $base: $note, up to $cache_gb GB of disk"
 
 uv=$cache/uv-$UV_VERSION/uv
 if ! "$uv" --version > /dev/null 2>&1; then
-  say "the installer, uv $UV_VERSION"
+  step "the installer, uv $UV_VERSION"
+  tell written
   "$base" -m venv "$scratch/venv" > /dev/null 2>&1 ||
     die "$base cannot make a venv: install its venv module, e.g. 'apt install python3-venv'"
   retry "$scratch/venv/bin/python" -m pip install --quiet --disable-pip-version-check \
     "uv==$UV_VERSION" || die "uv could not be downloaded; $fetched"
+  hush
   mkdir -p "$(dirname "$uv")"
   mv -f "$scratch/venv/bin/uv" "$uv"
 fi
@@ -334,13 +359,13 @@ mkdir "$venv"
 echo unfinished > "$stamp"
 "$uv" venv --quiet --allow-existing --python "$base" "$venv"
 
-say "torch $(pinned torch) and torchvision"
+step "torch $(pinned torch) and torchvision"
 install pip torch torchvision
 
 # Compiles the pinned version with what the venv has, and keeps it. No pip cache, in
 # which builds with and without ops have the same name.
 build_wheel() { # PACKAGE, FOLDER, CHECK
-  "$python" -m pip wheel --quiet --disable-pip-version-check --no-cache-dir --no-deps \
+  TMPDIR=$scratch "$python" -m pip wheel --quiet --disable-pip-version-check --no-cache-dir --no-deps \
     --no-build-isolation --no-binary "$1" --wheel-dir "$scratch/$1" \
     "$1==$(pinned "$1")" >&2 || die "$1 could not be built"
   "$3" "$scratch/$1" > /dev/null || die "$1 was built without its compiled part"
@@ -351,25 +376,29 @@ build_wheel() { # PACKAGE, FOLDER, CHECK
 
 if [ "$profile" = dev ] && [ -z "$mmcv" ]; then
   jobs=${MAX_JOBS:-$(getconf _NPROCESSORS_ONLN 2> /dev/null || echo 2)}
-  say "compiling mmcv's ops with $jobs jobs: about $((14 / jobs + 1)) minutes, once"
+  step "compiling mmcv's ops with $jobs jobs: about $((14 / jobs + 1)) minutes, once"
   install -r requirements/mmcv-build.txt
+  tell compiled
   # CPU ops, whatever the machine has: compiling for CUDA needs its toolkit
   mmcv=$(
     export PATH=$PWD/$venv/bin:$PATH CFLAGS='-O1 -g0' MAX_JOBS=$jobs CUDA_VISIBLE_DEVICES=''
     build_wheel onedl-mmcv "$mmcv_wheels" mmcv_wheel
   )
+  hush
 fi
 
 if [ "$profile" = dev ] && [ -z "$coco" ]; then
-  say 'compiling xtcocotools, which mmpose needs: a few seconds, once'
+  step 'compiling xtcocotools, which mmpose needs: a few seconds, once'
   install -r requirements/xtcocotools-build.txt
+  tell compiled
   coco=$(build_wheel xtcocotools "$coco_wheels" coco_wheel)
+  hush
 fi
 
 set --
 for name in $requirements; do set -- "$@" -r "requirements/$name.txt"; done
 [ -z "$mmcv" ] || set -- "$@" "$mmcv"
-say "the $stack stack and the package"
+step "the $stack stack and the package"
 install --editable . opencv-python-headless "$@"
 if [ -n "$coco" ]; then
   install --no-deps -r requirements/onedl-pose.txt "$coco"
@@ -380,7 +409,9 @@ print(files("mmpose")[0].locate().parent)')
   install --no-deps --no-build-isolation-package deepspeed -r requirements/deepspeed.txt
 fi
 
-say 'checking that everything imports'
+step 'checking that everything imports'
+tell written
 check_imports "$python" 'please report it'
+hush
 echo "$fingerprint" > "$stamp"
 say "$venv is ready after $((SECONDS - started)) s"

@@ -41,27 +41,30 @@ class ReplaySampler(DefaultSampler):
         return ((epoch, index) for index in indices)
 
     def _pairs(self) -> Iterator[int]:
-        """Yield this process's part of all pairs, which are shuffled."""
+        """Deal all pairs, shuffled, out to the processes in turn.
+
+        So one process and several see the same images in a step of all.
+        """
         generator = torch.Generator().manual_seed(self.seed + self.epoch)
         order = torch.randperm(len(self.dataset), generator=generator).numpy()
         partners = self.dataset.partners(self.epoch)
         place = np.empty_like(order)
         place[order] = np.arange(len(order))
-        ones = order[place[order] <= place[partners[order]]]  # one of each pair
-        both = np.stack([ones, partners[ones]], axis=1)
-        twice = both[:, 0] == both[:, 1]  # of an odd number one is its own partner
-        every = np.delete(both.ravel(), 2 * np.flatnonzero(twice) + 1)
-        every = np.resize(
-            every, self.total_size
-        )  # from the beginning again, if need be
-        shares = [len(part) for part in self._shares()]
-        begin = sum(shares[: self.rank])
-        return iter(every[begin : begin + shares[self.rank]].tolist())
-
-    def _shares(self) -> list[range]:
-        """Return what DefaultSampler deals to every process, in number."""
+        ones = order[place[order] < place[partners[order]]]  # one of each pair
+        both = np.stack([ones, partners[ones]], axis=1).ravel()
+        single = order[partners[order] == order]  # of an odd number, one
+        # from the beginning again, if need be
+        every = np.resize(np.concatenate([both, single]), self.total_size)
         world = self.world_size
-        return [range(rank, self.total_size, world) for rank in range(world)]
+        turns = self.total_size // (2 * world)
+        dealt = every[: turns * 2 * world].reshape(turns, world, 2)[:, self.rank]
+        left = every[turns * 2 * world :]
+        counts = [
+            len(range(r, self.total_size, world)) - 2 * turns for r in range(world)
+        ]
+        begin = sum(counts[: self.rank])
+        last = left[begin : begin + counts[self.rank]]
+        return iter([*dealt.ravel().tolist(), *last.tolist()])
 
     def set_epoch(self, epoch: int) -> None:
         """Begin an epoch; the dataset is told in the main process."""

@@ -186,7 +186,7 @@ def test_mixed_images_are_read_once(workers, tmp_path):
 def test_partners_follow_each_other(images, round_up, processes, monkeypatch):
     """Every image comes as often as by MMEngine's sampler, pairs side by side."""
     dataset = replayed(indices=images)
-    seen = []
+    parts = []
     for rank in range(processes):
         monkeypatch.setattr(
             'mmengine.dataset.sampler.get_dist_info',
@@ -194,17 +194,37 @@ def test_partners_follow_each_other(images, round_up, processes, monkeypatch):
         )
         sampler = ReplaySampler(dataset, seed=1, round_up=round_up)
         sampler.set_epoch(2)
-        part = [index for _, index in sampler]
-        assert len(part) == len(sampler)
-        seen += part
+        parts.append([index for _, index in sampler])
+        assert len(parts[-1]) == len(sampler)
+    seen = [index for part in parts for index in part]
     assert set(seen) == set(range(images))
     assert len(seen) == (-(-images // processes) * processes if round_up else images)
-    apart = sum(
-        abs(seen.index(i) - seen.index(dataset.partner(2, i))) != 1
-        for i in range(images)
-        if dataset.partner(2, i) != i
-    )
-    assert apart == 0
+    whole = images // (2 * processes)
+    for part in parts:  # but for what is left over at the end
+        for one, other in zip(
+            part[: 2 * whole : 2], part[1 : 2 * whole : 2], strict=True
+        ):
+            assert dataset.partner(2, one) == other
+
+
+def test_a_step_of_several_processes_is_one_of_a_larger_batch(monkeypatch):
+    dataset = replayed()
+    steps = []
+    for processes in (1, 2, 3):
+        parts = []
+        for rank in range(processes):
+            monkeypatch.setattr(
+                'mmengine.dataset.sampler.get_dist_info',
+                lambda rank=rank, processes=processes: (rank, processes),
+            )
+            part = [i for _, i in ReplaySampler(dataset, seed=1)]
+            size = 12 // processes
+            parts.append(
+                [part[begin : begin + size] for begin in range(0, len(part), size)]
+            )
+        steps.append([sorted(sum(batch, [])) for batch in zip(*parts, strict=True)])
+    assert steps[0] == steps[1] == steps[2]
+    assert [len(step) for step in steps[0]] == [12, 12]
 
 
 def test_mixing_leaves_the_partner_as_it_was():

@@ -30,6 +30,7 @@ case $1 in
     chmod +x "${!#}/bin/python" ;;
   pip)
     echo "$*" >> uv.log
+    sleep "${UV_SECONDS:-0}"
     [ "$(wc -l < uv.log)" -gt "$UV_FAILURES" ] ;;
 esac
 """
@@ -237,6 +238,16 @@ def test_broken_download_is_tried_again_and_a_second_run_does_nothing(
     with (machine.tree / 'requirements/constraints.txt').open('a') as constraints:
         constraints.write('# another version\n')
     assert_starts_anew(machine, stack_profile)
+
+
+def test_what_takes_long_says_that_it_goes_on(machine: Machine) -> None:
+    machine.fake_uv(failures=100)
+    machine.env |= {'UV_SECONDS': '2', 'MMVITKD_PROGRESS': '0.5'}
+    code, lines = machine.set_up('run')
+    assert code == 1
+    told = [line for line in lines if 'torch' in line and 'MB written so far' in line]
+    assert len(told) >= 2, lines
+    assert 'an installation failed' in lines[-1]  # and nothing is said after that
 
 
 def test_broken_off_set_up_does_not_look_complete(machine: Machine) -> None:
