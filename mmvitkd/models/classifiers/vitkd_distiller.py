@@ -145,22 +145,7 @@ class ViTKDDistiller(BaseClassifier):
         self.partly_labelled = False
         with DefaultScope.overwrite_default_scope(SCOPE):
             # first, so that its weights are those of training without teachers
-            self.student = (
-                student if isinstance(student, nn.Module) else MODELS.build(student_cfg)
-            )
-            self.student.data_preprocessor = self.data_preprocessor
-            keep_names(self.student)
-            keep_plain_numbers(self.student)
-            if quantisation is not None:
-                quantise_layers(self.student, **quantisation)
-            if self.task_weight and is_headless(self.student):
-                raise ValueError(
-                    f'task_weight={self.task_weight:g}, but the student '
-                    f'({type(self.student).__name__}) has no head that labels could '
-                    'teach: set task_weight=0, or give it a head'
-                )
-            if student_cfg.get('pretrained'):
-                find_preprocessing(self.student, True, 'the student')  # which may warn
+            self.student = self._build_student(student, student_cfg, quantisation)
             with torch.random.fork_rng(devices=[]):
                 seed = int(torch.randint(2**31, ()))
                 self._teachers = build_teachers(teacher, teachers)
@@ -172,6 +157,31 @@ class ViTKDDistiller(BaseClassifier):
         self.teacher_dropping = teacher_dropping
         if teacher_dropping and terms is not None:
             check_dropping(teacher_dropping, self._specs, self.terms)
+
+    def _build_student(
+        self,
+        student: dict | nn.Module,
+        student_cfg: dict,
+        quantisation: dict[str, Any] | None,
+    ) -> nn.Module:
+        """Build the student, unless it is given, and make it one to train."""
+        model: Any = (
+            student if isinstance(student, nn.Module) else MODELS.build(student_cfg)
+        )
+        model.data_preprocessor = self.data_preprocessor
+        keep_names(model)
+        keep_plain_numbers(model)
+        if quantisation is not None:
+            quantise_layers(model, **quantisation)
+        if self.task_weight and is_headless(model):
+            raise ValueError(
+                f'task_weight={self.task_weight:g}, but the student '
+                f'({type(model).__name__}) has no head that labels could teach: set '
+                'task_weight=0, or give it a head'
+            )
+        if student_cfg.get('pretrained'):
+            find_preprocessing(model, True, 'the student')  # which may warn
+        return model
 
     def _build_terms(self, input_size: Any) -> tuple:
         """List the taps of both sides, and build the terms by a dry run."""
