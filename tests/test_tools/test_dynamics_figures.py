@@ -49,7 +49,7 @@ def test_batches_measure_what_the_whole_does(analysed):
     tokens = [x.value for x in layers]
     found = written.numbers['teacher']['values']
     for name, expected in {
-        'high_share': [high_frequency_share(x, hw) for x, hw, _ in layers],
+        'high_share': [high_frequency_share(x, hw) for x, hw, *_ in layers],
         'entropy': activation_entropy(tokens).tolist(),
         'magnitude': activation_magnitude(tokens).tolist(),
         'effective_rank': [effective_rank(principal_variances(x)) for x in tokens],

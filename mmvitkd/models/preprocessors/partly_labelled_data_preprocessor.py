@@ -19,9 +19,10 @@ class PartlyLabelledDataPreprocessor(ClsDataPreprocessor):
     Images and labels travel to a GPU without the host waiting for each of them.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def cast_data(self, data: Any) -> Any:
+        """Move data to the device; nothing waits for a tensor."""
         self._non_blocking = True  # which MMPretrain's takes no argument for
+        return super().cast_data(data)
 
     def forward(self, data: dict, training: bool = False) -> dict:
         """Preprocess ``data``; see ``ClsDataPreprocessor``."""
