@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from mmengine.dist import all_gather, all_reduce, get_rank, get_world_size
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset
@@ -212,7 +213,12 @@ def linear_accuracy(
 def _choose_strength(
     train: Features, classes: int, strengths: Sequence[float], part: float, device: Any
 ) -> float:
-    """Return the strength that is right most often on images held out."""
+    """Return the strength that is right most often on images held out.
+
+    Of equal ones, frequent where few are held out, the one that gives the labels the
+    largest probability: weights that are nearly zero may be right as often, and follow
+    the number of images in each class as soon as it differs.
+    """
     count = len(train.labels)
     aside = max(round(part * count), 1)
     if aside >= count:
@@ -223,11 +229,14 @@ def _choose_strength(
     kept, val = order[:-aside], order[-aside:]
     fitted = Features(train.values[kept], train.labels[kept])
     tested = _my_part(Features(train.values[val], train.labels[val]))
-    rights = []
+    found = []
     for probe in _path(fitted, classes, strengths, device):
-        right = _count_right(probe(tested.values.to(device)).cpu(), tested.labels)
-        rights.append(float(total(torch.tensor(float(right)))))
-    return strengths[rights.index(max(rights))]  # of equal ones the most regular
+        scores = probe(tested.values.to(device)).cpu()
+        right = float(_count_right(scores, tested.labels))
+        error = float(F.cross_entropy(scores, tested.labels, reduction='sum'))
+        right, error = total(torch.tensor([right, error])).tolist()
+        found.append((right, -error))
+    return strengths[found.index(max(found))]
 
 
 def _path(

@@ -73,6 +73,17 @@ def test_the_strength_is_chosen_on_images_held_out():
     assert linear_accuracy(train, test, [1e-6]).top1 < 70
 
 
+def test_of_strengths_that_are_right_alike_the_surest_is_taken():
+    """At the strongest, weights are nearly zero, and the larger classes have all."""
+    labels = torch.tensor([0] * 7 + [1] * 8 + [2] * 8)  # 7 of each without the 2
+    draw = torch.Generator().manual_seed(0)
+    x = torch.eye(3)[labels] * 8 + torch.randn(len(labels), 3, generator=draw)
+    train = test = Features(x, labels)
+    assert linear_accuracy(train, test, [1e-4]).top1 < 80
+    chosen = linear_accuracy(train, test, [1e-4, 1e-2])
+    assert chosen.strength == 1e-2 and chosen.top1 == 100
+
+
 def test_images_without_labels_are_left_out():
     train, test = map(scans, SETS)
     more = Features(
