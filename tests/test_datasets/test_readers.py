@@ -285,10 +285,12 @@ def test_a_table_is_read_by_the_row(table, everything, scans):
     assert 'gt_label' not in part[1]['data_samples']
 
 
+SIZE = 2**19  # of a row: 64 are 32 MiB, beside which a heap that grows is little
+
+
 def test_two_processes_share_a_tables_memory(tmp_path):
     """A saved table is mapped: read whole by two processes, it is in memory once."""
-    size, rows = 2**16, 64
-    noise = np.random.default_rng(0).integers(0, 256, (rows, size), np.uint8)
+    noise = np.random.default_rng(0).integers(0, 256, (64, SIZE), np.uint8)
     kinds = hf.Features({'image': hf.Value('binary')})
     table = hf.Dataset.from_dict({'image': [one.tobytes() for one in noise]}, kinds)
     table.save_to_disk(str(tmp_path / 'saved'))
@@ -297,7 +299,7 @@ def test_two_processes_share_a_tables_memory(tmp_path):
     for rank in range(2):
         of_file, anonymous = json.loads((tmp_path / f'{rank}.json').read_text())
         assert of_file['Rss'] >= 0.9 * file.stat().st_size
-        assert of_file['Private_Clean'] + of_file['Private_Dirty'] < size
+        assert of_file['Private_Clean'] + of_file['Private_Dirty'] < SIZE
         assert of_file['Pss'] <= 0.6 * of_file['Rss']
         assert anonymous < 0.5 * file.stat().st_size
 
@@ -308,7 +310,7 @@ def _read_table(folder, processes):
     begun = _held('')['Anonymous']
     dataset = HuggingFaceImages(str(folder / 'saved'), pipeline=PIPELINE)
     for row in range(len(dataset)):
-        assert len(dataset.rows[row]['image']) == 2**16
+        assert len(dataset.rows[row]['image']) == SIZE
     (folder / f'{rank}.done').touch()
     _wait_for(folder, '*.done', processes)
     found = _held('.arrow'), _held('')['Anonymous'] - begun

@@ -35,7 +35,7 @@ def test_photographs_in_the_place_of_imagenet(tmp_path, capsys):
     assert sum(sum(rounds) for rounds in steps.values()) > 0
     page = (tmp_path / 'data.md').read_text()
     assert page in capsys.readouterr().out
-    assert 'Your step takes 1000000 images/s: it needs ' in page
+    assert 'Your step takes 1000000 images/s. Workers' in page
     with (tmp_path / 'data.csv').open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == sum(map(len, record['seconds'].values()))
@@ -71,9 +71,7 @@ def test_ratios_are_taken_within_a_round_and_workers_rounded_up():
     assert workers(50, 1000) == 20
     assert workers(49, 1000) == 21
     page = markdown(record)
-    assert (
-        'it needs 20 workers with a core each, 10 with --fast-data same-pixels.' in page
-    )
+    assert 'with a core each: 20, 10 with --fast-data same-pixels.' in page
 
 
 @pytest.mark.parametrize(

@@ -159,8 +159,8 @@ def markdown(record: dict[str, Any]) -> str:
         )
     else:
         lines.append(
-            f'Your step takes {step:.0f} images/s: it needs {workers(rates[0], step)} '
-            'workers with a core each'
+            f'Your step takes {step:.0f} images/s. Workers that it needs, with a core '
+            f'each: {workers(rates[0], step)}'
             + ''.join(
                 f', {workers(rate, step)} with --fast-data {name}'
                 for name, rate in zip(names[1:], rates[1:], strict=True)
