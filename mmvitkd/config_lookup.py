@@ -8,7 +8,7 @@ are imported, so that importing this package stays cheap.
 import os
 import sys
 from collections.abc import Callable
-from functools import wraps
+from functools import cache, wraps
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -45,9 +45,11 @@ def _locate(original: Callable[[str, str], str]) -> Callable:
 
 
 def _describe(original: Callable[[str, str], dict[str, Any]]) -> Callable:
+    remembered = cache(original)  # it reads all metafiles of the package, every time
+
     def describe(package_path: str, cfg_path: str) -> dict[str, Any]:
         found = os.path.isabs(cfg_path)
-        return {'Config': cfg_path} if found else original(package_path, cfg_path)
+        return {'Config': cfg_path} if found else remembered(package_path, cfg_path)
 
     return describe
 

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -204,14 +205,24 @@ def all_files(
 
 def is_upstream(path: Path) -> bool:
     """Whether a file is one of the OpenMMLab packages, or lies where MIM puts such."""
-    if '.mim' in path.parts:
-        return True
-    roots = [spec.origin for spec in map(find_spec, UPSTREAM) if spec and spec.origin]
-    return any(Path(root).parent in path.resolve().parents for root in roots)
+    return '.mim' in path.parts or not _upstream().isdisjoint(path.resolve().parents)
+
+
+@cache
+def _upstream() -> frozenset[Path]:
+    specs = filter(None, map(find_spec, UPSTREAM))
+    return frozenset(Path(spec.origin).parent for spec in specs if spec.origin)
 
 
 def read_names(path: Path) -> Names:
     """Read which names a config file assigns and uses, without running it."""
+    state = path.stat()
+    version = (state.st_dev, state.st_ino, state.st_mtime_ns, state.st_size)
+    return _read_names(path, version)
+
+
+@cache
+def _read_names(path: Path, _version: tuple[int, ...]) -> Names:
     if path.suffix not in ('.py', '.json', '.yaml', '.yml'):
         raise ConfigError(f"config '{path}': it is no .py, .json, .yaml or .yml file")
     if path.suffix != '.py':
