@@ -37,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--seeds',
     )
     shared.add_running(parser, 'work_dirs/ablations')
+    shared.add_runs_file(parser)
     parser.add_argument(
         '--out', help="folder of the tables and plots. Default: the work dir's results"
     )

@@ -53,6 +53,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'timed after each other. Default: what the student was made for',
     )
     parser.add_argument(
+        '--teachers',
+        nargs='+',
+        default=[],
+        metavar='CONFIG',
+        help="in the place of the config's teacher, of random weights; several are "
+        "timed after each other. Default: the config's",
+    )
+    parser.add_argument(
+        '--terms',
+        type=int,
+        nargs='+',
+        default=[],
+        metavar='N',
+        help="only the first N of the config's terms; several are timed after each "
+        'other. Default: all',
+    )
+    parser.add_argument(
         '--processes',
         type=int,
         nargs='+',
@@ -92,9 +109,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def check_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     """Refuse numbers that can't be."""
-    numbers = [args.rounds, args.threads, *args.batch_size, *args.processes]
-    if min(numbers) < 1 or args.warm_up < 0:
-        parser.error('--rounds, --threads, --batch-size, --processes: at least 1')
+    numbers = [args.rounds, args.threads, *args.batch_size]
+    if min(*numbers, *args.processes, *args.terms) < 1 or args.warm_up < 0:
+        parser.error(
+            '--rounds, --threads, --batch-size, --terms, --processes: at least 1'
+        )
 
 
 def run(args: argparse.Namespace) -> None:

@@ -55,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='steps of every method that its time is measured by. Default: %(default)s',
     )
     shared.add_running(parser, 'work_dirs/comparison')
+    shared.add_runs_file(parser)
     parser.add_argument(
         '--out',
         type=Path,

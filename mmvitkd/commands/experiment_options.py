@@ -66,6 +66,17 @@ def add_running(
     )
 
 
+def add_runs_file(parser: argparse.ArgumentParser) -> None:
+    """Add what carries finished runs to other machines."""
+    parser.add_argument(
+        '--runs',
+        type=Path,
+        metavar='FILE',
+        help='a small file of finished runs (JSON lines): what it has is not run '
+        'again, and what this call finishes is added; another machine goes on from it',
+    )
+
+
 def check_positive(
     parser: argparse.ArgumentParser, args: argparse.Namespace, *names: str
 ) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from mmvitkd.utils.run_lock import lock_dir
@@ -13,6 +13,7 @@ from mmvitkd.utils.run_lock import lock_dir
 from .progress import Group, Progress, groups_of, show_failures, show_plan
 from .results import accuracy_text
 from .run import Run
+from .runs_file import RunsFile
 from .schedule import Launcher, Local, run_all, visible_gpus
 from .worker import Test, test_classifier
 
@@ -23,10 +24,11 @@ def execute(
     root: Path,
     stages: Sequence[Callable[[], Sequence[Run]]],
     write: Callable[[Sequence[Run]], None],
-    groups: Sequence[Group] | None = None,
+    groups: Callable[[], Sequence[Group]] | None = None,
     timed: bool = True,
     text: Callable[[Run], str] = accuracy_text,
     test: Test = test_classifier,
+    kept: RunsFile | None = None,
 ) -> bool:
     """Do what ``--dry-run`` and ``--report-only`` leave to do of a command.
 
@@ -36,10 +38,13 @@ def execute(
         root: The folder of the runs, which is locked against other calls.
         stages: Each lists its runs, teachers included, when those before are finished.
         write: Writes what came out, given all runs.
-        groups: The plan. Defaults to None: the first stage's runs by their settings.
+        groups: Returns the plan. Defaults to None: the first stage's runs by their
+            settings.
         timed: Whether to estimate how long runs take. Defaults to True.
         text: Says what a finished run measured. Defaults to its accuracy.
         test: What a trained run is tested by. Defaults to the test of a classifier.
+        kept: Whose runs count as finished, and which gets those of this call. Defaults
+            to None.
 
     Returns:
         Whether a run failed.
@@ -47,19 +52,38 @@ def execute(
     Raises:
         ValueError: If another call works in the folder.
     """
-    groups = groups or groups_of(stages[0]())
+    groups = groups or (lambda: groups_of(stages[0]()))
     if args.dry_run:
-        show_plan(groups, args.gpus, args.jobs, timed)
+        show_plan(groups(), args.gpus, args.jobs, timed)
         return False
-    with nullcontext() if args.report_only else lock_dir(root):
+    with nullcontext() if args.report_only else lock_dir(root), _keeping(stages, kept):
         if not args.report_only:
-            times = show_plan(groups, args.gpus, args.jobs, timed)
+            times = show_plan(groups(), args.gpus, args.jobs, timed)
             for stage in stages:
                 left = stage()
+                if kept:
+                    kept.take(left)
                 run_all(left, launcher, Progress(left, times, text), test)
         runs = [run for stage in stages for run in stage()]
         write(runs)
     return bool(show_failures(runs))
+
+
+@contextmanager
+def _keeping(
+    stages: Sequence[Callable[[], Sequence[Run]]], kept: RunsFile | None
+) -> Iterator[None]:
+    """Take what a file has of the runs, and add to it what is finished in the end."""
+    if kept is None:
+        yield
+        return
+    for stage in stages:  # a later one may follow from what is taken for the first
+        if taken := kept.take(stage()):
+            print(f'{taken} runs are finished by {kept.path}', flush=True)
+    try:
+        yield
+    finally:
+        kept.add([run for stage in stages for run in stage()])
 
 
 def choose_launcher(args: argparse.Namespace, gpus: int = 1) -> Launcher:

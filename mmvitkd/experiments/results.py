@@ -24,6 +24,7 @@ from mmvitkd.utils.statistics import (
 from mmvitkd.utils.tables import write_rows
 
 from .run import Run, Setting
+from .runs_file import top1
 
 
 @dataclass(frozen=True)
@@ -92,9 +93,8 @@ def collect(runs: Iterable[Run]) -> Measured:
             if reason := run.failure():
                 failures[run.seed] = reason
             continue
-        teacher = run.teachers.get('teacher')
-        top1 = ((teacher and teacher.result()) or {}).get('top1')
-        rows.append({'seed': run.seed, **result, 'teacher': top1})
+        teacher = top1(run).get('teacher')
+        rows.append({'seed': run.seed, **result, 'teacher': teacher})
     return Measured(pd.DataFrame(rows), failures)
 
 
@@ -145,15 +145,19 @@ def made_by(runs: Iterable[Run]) -> str:
 
 
 def teachers_line(runs: Iterable[Run]) -> str | None:
-    """Tell the accuracy of the teachers that these runs have."""
-    teachers = dict.fromkeys(one for run in runs for one in run.teachers.values())
-    found = {one.setting.name: one.result() for one in teachers}
-    known = [
-        f'{name.removeprefix("teacher ")} {line["top1"]:.1f}'
-        for name, line in sorted(found.items())
-        if line
+    """Tell the accuracy of the teachers that these runs have, of each machine's."""
+    found: dict[str, set[str]] = {}
+    for run in runs:
+        accuracies = top1(run)
+        for name, teacher in run.teachers.items():
+            if name in accuracies:
+                known = found.setdefault(teacher.setting.name, set())
+                known.add(f'{accuracies[name]:.1f}')
+    texts = [
+        f'{name.removeprefix("teacher ")} {" and ".join(sorted(values))}'
+        for name, values in sorted(found.items())
     ]
-    return f'Top-1 of the teachers: {", ".join(known)}.' if known else None
+    return f'Top-1 of the teachers: {", ".join(texts)}.' if texts else None
 
 
 # ---------------------------------------------------------------------------- columns

@@ -17,6 +17,8 @@ from mmengine.config import Config, ConfigDict
 
 from mmvitkd.utils.types import name_of
 
+RESULT = 'result.json'  # in a run's folder, once it is finished
+
 
 @dataclass(frozen=True, eq=False)
 class Setting:
@@ -105,8 +107,15 @@ class Run:
 
     def result(self) -> dict[str, Any] | None:
         """Return what it measured, with date, device and versions; None before."""
-        file = self.folder / 'result.json'
+        file = self.folder / RESULT
         return json.loads(file.read_text()) if file.is_file() else None
+
+    def keep(self, result: dict[str, Any]) -> None:
+        """Keep what it measured: it is finished then."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        part = self.folder / f'{RESULT}.part'
+        part.write_text(json.dumps(result, indent=1))
+        part.rename(self.folder / RESULT)
 
     def failure(self) -> str | None:
         """Return why it did not finish when it was last tried, or None."""

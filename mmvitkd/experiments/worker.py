@@ -71,9 +71,7 @@ def _train_and_test(run: Run, gpus: int, test: Test) -> None:
         'versions': versions(),
         'device': torch.cuda.get_device_name() if on_gpu else 'CPU',
     }
-    part = run.folder / 'result.json.part'
-    part.write_text(json.dumps(line, indent=1))
-    part.rename(run.folder / 'result.json')
+    run.keep(line)
 
 
 def test_classifier(run: Run, gpus: int) -> dict[str, Any]:

@@ -122,6 +122,33 @@ def test_a_failed_run_leaves_its_reason_in_its_cell(ran):
     assert 'failed: S: gen gen.mask_ratio=2.0, T, seed 0' in done.said
 
 
+def test_another_machine_goes_on_from_a_file(tmp_path):
+    """What the file has is not trained, and the page is the same."""
+    write_dataset(tmp_path / 'tiny.py')
+    write_table(tmp_path / 'first.py', ROWS[:2], 'S')
+    file = ('--runs', 'kept/runs.jsonl')
+    assert ablate(tmp_path, 'first.py', '--seeds', 1, *file).code == 0
+    before = cells(tmp_path), finished(tmp_path)
+    (tmp_path / 'work').rename(tmp_path / 'lost')
+    done = ablate(tmp_path, 'first.py', '--seeds', 1, *file)
+    assert '3 runs are finished by kept/runs.jsonl' in done.said
+    assert '0 of 3 runs to do' in done.said
+    assert not [*tmp_path.glob('work/**/*.pth')]
+    assert cells(tmp_path) == before[0]
+    ablate(tmp_path, 'first.py', '--seeds', 2, *file)
+    trained = {path.parent.name for path in tmp_path.glob('work/*/S*/*/epoch_2.pth')}
+    assert trained == {'seed1'}
+    assert not [*tmp_path.glob('work/*/*/*/epoch_1.pth')]
+    assert cells(tmp_path)['mimicking']['seeds'] == '2'
+    lines = (tmp_path / 'kept' / 'runs.jsonl').read_text().splitlines()
+    kept = {one['run']: one for one in map(json.loads, lines)}
+    assert len(kept) == 5  # the first machine's teacher is among them
+    for name in filter(lambda name: 'mimic0' in name, kept):
+        assert 0 <= kept[name]['agreement'] <= 100  # None without its predictions
+        teacher = next(iter(kept[name]['teachers'].values()))
+        assert teacher == before[1]['teacher seed0']['top1']
+
+
 def test_a_page_tells_its_command_and_its_weights(ran):
     folder, _, _ = ran
     page = (folder / 'work' / 'tiny' / 'results' / 'first.md').read_text()

@@ -1,5 +1,6 @@
 """``python -m mmvitkd benchmark``: a real small run, its reference, its arithmetic."""
 
+import argparse
 import csv
 import json
 from pathlib import Path
@@ -9,6 +10,8 @@ import torch
 from mmengine.config import Config
 
 from mmvitkd.commands import main
+from mmvitkd.experiments.benchmark.cases import vary
+from mmvitkd.experiments.benchmark.curves import find_curves, place
 from mmvitkd.experiments.benchmark.measure import (
     Case,
     Loop,
@@ -91,6 +94,65 @@ def test_several_batches_of_real_images_in_mixed_precision(benchmark, tmp_path):
     assert first.startswith(results['cases'][0]['title'])
     assert 'memory ratio' not in overview  # it was not measured
     assert all(f'\n| {c["title"]} |' in overview for c in results['cases'])
+
+
+def test_curves_over_terms_and_teachers(benchmark, tmp_path):
+    """One command a curve: other quantities stay as they are."""
+    options = (
+        '--rounds', 1, '--warm-up', 0, '--cpu-time', '--no-memory',
+        '--only', 'student', 'teacher', 'config',
+    )  # fmt: skip
+    teachers = []
+    for width in (16, 32, 64):
+        cfg = Config.fromfile(DIGITS)
+        cfg.model = cfg.model.teacher.cfg
+        cfg.model.backbone.arch = {
+            'embed_dims': width,
+            'num_layers': 2,
+            'num_heads': 2,
+            'feedforward_channels': 2 * width,
+        }
+        cfg.model.head.in_channels = width
+        teachers.append(tmp_path / f'w{width}.py')
+        cfg.dump(teachers[-1])
+    found = {}
+    for axis, named in {
+        'terms': ('--batch-size', 2, '--terms', 1, 2, 3),
+        'teacher': ('--batch-size', 2, '--teachers', *teachers),
+    }.items():
+        benchmark(DIGITS, *options, *named, '--out', tmp_path / axis)
+        results = json.loads((tmp_path / axis / 'performance.json').read_text())
+        curves = find_curves(results['cases'])
+        assert [*curves] == [axis]
+        (curve,) = curves[axis]
+        found[axis] = [place(case, axis) for case in curve.cases]
+        assert (tmp_path / axis / 'curves.svg').is_file()
+        assert '(curves.svg)' in (tmp_path / axis / 'performance.md').read_text()
+    assert found['terms'] == [1, 2, 3]
+    smallest, middle, largest = found['teacher']
+    assert 4 > largest / middle > 2  # nearly all parameters are of two widths
+    assert middle > smallest > 0
+
+
+def test_the_first_terms_only():
+    cfg = Config.fromfile(DIGITS)
+    args = argparse.Namespace(
+        teachers=[], terms=[1, 3], batch_size=[2], image_size=[None]
+    )
+    one, two = vary([('a.py', cfg)], args)
+    assert [*one[1].model.terms] == ['mimic0']
+    assert [*two[1].model.terms] == ['mimic0', 'mimic1', 'gen']
+    assert (one[0], two[0]) == ('a, 1 term, batch 2', 'a, 3 terms, batch 2')
+    assert len(cfg.model.terms) == 3  # as they were
+
+
+def test_two_points_are_no_curve():
+    times = {name: [1.0] for name in ('student', 'teacher', 'config')}
+    same = {'config': 'a.py', 'teacher': None, 'terms': None, 'batch_size': 2}
+    cases = [{'times': times, 'over': {**same, 'image_size': s}} for s in (32, 64, 96)]
+    assert find_curves(cases[:2]) == {}
+    assert [*find_curves(cases)] == ['image_size']
+    assert find_curves([{**case, 'times': {'config': [1.0]}} for case in cases]) == {}
 
 
 def test_larger_images_are_more_tokens(tmp_path, variants):
@@ -255,6 +317,7 @@ def test_the_clocks_are_taken_away_again(tmp_path, variants):
             ],
             '--only dense does not apply',
         ),
+        ([DIGITS, '--terms', 4], 'has 3: mimic0, mimic1, gen'),
     ],
 )
 def test_what_it_refuses(benchmark, tmp_path, args, said):

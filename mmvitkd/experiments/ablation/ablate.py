@@ -13,6 +13,7 @@ from statistics import median
 from ..execution import choose_launcher, execute
 from ..results import Spread, made_by, teachers_line
 from ..run import Run, in_order
+from ..runs_file import RunsFile
 from ..timing import epoch_steps, relative, step_times
 from .page import Row, rows_of, timed_reference, write
 from .plot import draw
@@ -44,7 +45,8 @@ def ablate(args: argparse.Namespace) -> bool:
         for table in tables:
             _write(table, protocol, args, root)
 
-    return execute(args, launcher, root, [lambda: runs], write_all)
+    kept = RunsFile(args.runs) if args.runs else None
+    return execute(args, launcher, root, [lambda: runs], write_all, kept=kept)
 
 
 def _require_own_names(tables: Sequence[Table]) -> None:

@@ -7,9 +7,7 @@ import os
 import platform
 import shlex
 import tempfile
-from collections.abc import Sequence
 from datetime import date
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +20,8 @@ from mmvitkd.utils.own_configs import own_configs
 
 from ..fork import apart
 from ..worker import versions
+from .cases import vary
+from .curves import draw_curves
 from .measure import Case, is_cuda, peak_memory, time_variants
 from .plot import draw
 from .processes import time_processes
@@ -67,34 +67,41 @@ def benchmark(args: argparse.Namespace) -> None:
     }
     configs = args.configs or [str(own_configs() / PAIR)]
     failures: list[str] = []
-    for path, cfg in [(path, read(path, args)) for path in configs]:
-        for batch_size, image_size in product(args.batch_size, args.image_size):
-            with tempfile.TemporaryDirectory() as folder:
-                case = Case(
-                    cfg=cfg,
-                    batch_size=batch_size,
-                    image_size=image_size,
-                    real_data=args.real_data,
-                    rounds=args.rounds,
-                    warm_up=args.warm_up,
-                    threads=args.threads,
-                    cpu_time=args.cpu_time,
-                    folder=Path(folder),
-                )
-                name = title(path, batch_size, image_size, configs)
-                try:
-                    results['cases'].append(measure(name, case, args))
-                except ValueError as error:
-                    print(f'{name} is left out: {error}', flush=True)
-                    failures.append(f'{name}: {error}')
-                    continue
-            out.mkdir(parents=True, exist_ok=True)
-            write(results, out / 'performance')
+    read_all = [(path, read(path, args)) for path in configs]
+    for name, cfg, over in [*vary(read_all, args)]:
+        with tempfile.TemporaryDirectory() as folder:
+            case = Case(
+                cfg=cfg,
+                batch_size=over['batch_size'],
+                image_size=over['image_size'],
+                real_data=args.real_data,
+                rounds=args.rounds,
+                warm_up=args.warm_up,
+                threads=args.threads,
+                cpu_time=args.cpu_time,
+                folder=Path(folder),
+            )
+            try:
+                measured = measure(name, case, args)
+            except ValueError as error:
+                print(f'{name} is left out: {error}', flush=True)
+                failures.append(f'{name}: {error}')
+                continue
+        results['cases'].append({**measured, 'over': over})
+        out.mkdir(parents=True, exist_ok=True)
+        write(results, out / 'performance')
     if results['cases']:
-        draw(results, out / 'performance')
+        _draw(results, out)
         print(markdown(results))
     if failures:
         raise ValueError('; '.join(failures))
+
+
+def _draw(results: Record, out: Path) -> None:
+    draw(results, out / 'performance')
+    if draw_curves(results['cases'], out / 'curves'):
+        results['curves'] = 'curves.svg'
+        write(results, out / 'performance')
 
 
 def read(path: str, args: argparse.Namespace) -> Config:
@@ -124,16 +131,6 @@ def read_any(path: str, options: dict[str, Any] | None) -> Config:
         work_dir=None,
     )
     return load_config(like_train)
-
-
-def title(
-    path: str, batch_size: int, image_size: int | None, others: Sequence[str] = ()
-) -> str:
-    """Name a case; its config by the whole path where another has the same name."""
-    size = f', {image_size} pixels' if image_size else ''
-    stem = Path(path).stem
-    twice = any(Path(p).stem == stem for p in others if p != path)
-    return f'{path if twice else stem}, batch {batch_size}{size}'
 
 
 def measure(name: str, case: Case, args: argparse.Namespace) -> Record:

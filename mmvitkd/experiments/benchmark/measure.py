@@ -23,6 +23,7 @@ from mmpretrain.structures import DataSample
 from mmvitkd.models.classifiers.teacher import natural_input_size
 from mmvitkd.utils.blocks import input_channels
 from mmvitkd.utils.cli import complete_dataloader, unwrap
+from mmvitkd.utils.costs import count_parameters
 
 from ..fork import reason
 from ..timing import time_rounds, training_runner
@@ -178,8 +179,9 @@ def time_variants(variants: list[Variant], case: Case) -> dict[str, Any]:
     """Time the variants of a case side by side, then the parts of each.
 
     Returns:
-        ``times``, seconds of every counted step; ``split``, those of the parts; and
-        ``left_out``, why a variant did not run.
+        ``times``, seconds of every counted step; ``split``, those of the parts;
+        ``left_out``, why a variant did not run; and ``teacher_parameters``, the most
+        that a variant's teachers have together.
     """
     loops, left_out = {}, {}
     for variant in variants:
@@ -198,7 +200,17 @@ def time_variants(variants: list[Variant], case: Case) -> dict[str, Any]:
         for name, loop in training.items():
             for part, seconds in time_split(loop).items():
                 split[name].setdefault(part, []).append(seconds)
-    return {'times': times, 'split': split, 'left_out': left_out}
+    return {
+        'times': times,
+        'split': split,
+        'left_out': left_out,
+        'teacher_parameters': max(map(_teacher_parameters, loops.values()), default=0),
+    }
+
+
+def _teacher_parameters(loop: Loop) -> int:
+    models = (teacher.model for teacher in loop.model.teachers.values())
+    return sum(count_parameters(model) for model in models if model is not None)
 
 
 def peak_memory(variant: Variant, case: Case) -> dict[str, int]:

@@ -164,7 +164,10 @@ def markdown(results: Record) -> str:
         parts.append(_overview(every))
     for case in results['cases']:
         parts += case_section(case)
-    return '\n\n'.join([*parts, '![Performance](performance.svg)']) + '\n'
+    parts.append('![Performance](performance.svg)')
+    if 'curves' in results:
+        parts.append(f'![Cost of a step over what was varied]({results["curves"]})')
+    return '\n\n'.join(parts) + '\n'
 
 
 def write(results: Record, stem: Path) -> None:

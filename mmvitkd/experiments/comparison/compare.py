@@ -12,6 +12,7 @@ from pathlib import Path
 from ..execution import choose_launcher, execute
 from ..results import made_by, teachers_line
 from ..run import Run
+from ..runs_file import RunsFile
 from .costs import measure_costs, store_costs, stored_costs
 from .methods import FOLDER, find, read
 from .page import write
@@ -36,7 +37,10 @@ def compare(args: argparse.Namespace) -> bool:
     def write(runs: Sequence[Run]) -> None:
         _write(plan, _with_costs(plan, path, args), runs, path, args)
 
-    return execute(args, launcher, plan.root, plan.stages(), write, plan.groups())
+    kept = RunsFile(args.runs) if args.runs else None
+    return execute(
+        args, launcher, plan.root, plan.stages(), write, plan.groups, kept=kept
+    )
 
 
 def _with_costs(plan: Plan, path: Path, args: argparse.Namespace) -> list[Row]:
