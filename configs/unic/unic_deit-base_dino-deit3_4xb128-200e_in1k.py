@@ -4,6 +4,14 @@
 # Not yet run here.
 _base_ = ['../_base_/students/deit-base_in1k.py', './_base_/terms.py']
 
+# the ladder of projectors, of what all blocks yield before the last norm
+_blocks = [f'backbone.layers.{i}' for i in range(12)]
+for _term in _base_.unic_terms.values():
+    _term.neck = dict(type='LadderProjector')
+for _name in ('one', 'other'):
+    _base_.unic_terms[f'{_name}_token'].student.path = _blocks
+    _base_.unic_terms[f'{_name}_patch'].student = _blocks
+del _term, _name
 _base_.unic_terms.one_token.teacher.path = 'one:model.norm'
 _base_.unic_terms.one_patch.teacher = 'one:model.norm'
 _base_.unic_terms.other_token.teacher.path = 'other:model.norm'

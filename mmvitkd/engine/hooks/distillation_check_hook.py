@@ -251,4 +251,4 @@ def describe_tap(tap: Tap, tapped: Feature) -> str:
     """Tell a tap's path, what it yields for an image, and its grid."""
     tokens = '' if tap.tokens == 'patch' else f" '{tap.tokens}'"
     grid = f' on {tapped.hw[0]}x{tapped.hw[1]}' if tapped.hw else ''
-    return f'{tap.path}{tokens} {tuple(tapped.value.shape[1:])}{grid}'
+    return f'{tap.name}{tokens} {tuple(tapped.value.shape[1:])}{grid}'

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .tap import Feature, Grid, Tap
+from .tap import KEYS, Feature, Grid, Tap
 
 
 class CachedFeatureSpec(NamedTuple):
@@ -117,9 +117,11 @@ class CachedFeatureSpec(NamedTuple):
     def as_setting(self) -> dict[str, Any]:
         """As plain data, for a manifest."""
         teacher = {} if self.teacher is None else {'teacher': self.teacher}
+        grid = self.tap.grid
         return {
             **teacher,
-            **self.tap.__dict__,
+            **{key: getattr(self.tap, key) for key in KEYS},
+            'grid': None if grid is None else list(grid),
             'shape': list(self.shape),
             'hw': None if self.hw is None else list(self.hw),
             'top_k': self.top_k,

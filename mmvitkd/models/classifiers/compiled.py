@@ -20,7 +20,7 @@ def compile_blocks(model: nn.Module, taps: Iterable[Tap], **options: Any) -> Non
         taps: Of the model; a block with one inside is left as it is.
         options: Of ``torch.compile``.
     """
-    tapped = [find_module(model, tap.path) for tap in taps]
+    tapped = [find_module(model, part.path) for tap in taps for part in tap.parts]
     for block in find_blocks(model):
         inner = [module for module in block.modules() if module is not block]
         if not any(module in tapped for module in inner):

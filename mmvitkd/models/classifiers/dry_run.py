@@ -54,8 +54,9 @@ def build_terms(
     task = task_of(student)
     for spec in specs:
         with _in_context(f"term '{spec.name}', student"):
-            find_module(student, spec.student.path)
-            task.check_tap(student, spec.student)
+            for tap in spec.student.parts:
+                find_module(student, tap.path)
+                task.check_tap(student, tap)
         with _in_context(f"term '{spec.name}', teacher"):
             teachers[spec.teacher_name].check(spec.teacher)
     shape = find_image_shape(student, input_size)
@@ -134,17 +135,18 @@ def require_gradient(student: Any, inputs: Tensor, specs: list[TermSpec]) -> Non
     for module in student.modules():
         if isinstance(module, nn.SyncBatchNorm):  # which trains on GPUs alone
             module.eval()
-    with torch.enable_grad(), record(student, [spec.student for spec in specs]) as seen:
+    tapped = [(spec.name, tap) for spec in specs for tap in spec.student.parts]
+    with torch.enable_grad(), record(student, [tap for _, tap in tapped]) as seen:
         task_of(student).run(student, inputs)
     student.train(training)
     with torch.no_grad():
         for name, buffer in student.named_buffers():
             buffer.copy_(buffers[name])
-    for spec in specs:
-        if not seen[spec.student].value.requires_grad:
+    for name, tap in tapped:
+        if not seen[tap].value.requires_grad:
             raise ValueError(
-                f"term '{spec.name}', student: no gradient gets from the tap "
-                f"'{spec.student.path}' into the student, who would learn nothing from "
+                f"term '{name}', student: no gradient gets from the tap "
+                f"'{tap.path}' into the student, who would learn nothing from "
                 f'it. {_reason(student)}'
             )
 

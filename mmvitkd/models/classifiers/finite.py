@@ -124,7 +124,7 @@ def _blame(outputs: dict[str, dict[Tap, Feature]], features: dict[Tap, Feature])
     """Tell whose features were not finite, and what may help."""
     sides = {f"teacher '{name}'": taps for name, taps in outputs.items()}
     bad = {
-        side: [tap.path for tap, f in taps.items() if not f.value.isfinite().all()]
+        side: [tap.name for tap, f in taps.items() if not f.value.isfinite().all()]
         for side, taps in {**sides, 'the student': features}.items()
     }
     bad = {side: paths for side, paths in bad.items() if paths}

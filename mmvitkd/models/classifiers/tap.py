@@ -2,35 +2,27 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from .grids import MAX_EXTRA_TOKENS, Grid, fitting_grid, has_channels_last
+from .feature import Feature, join_features
+from .grids import (
+    MAX_EXTRA_TOKENS,
+    Grid,
+    fitting_grid,
+    grids_in,
+    has_channels_last,
+    is_grid,
+)
 from .module_hints import near_paths
 
 TOKENS = ('patch', 'cls', 'all', 'mean')
 KEYS = ('path', 'tokens', 'grid', 'output', 'through', 'call')
 PATCH_EMBEDDINGS = ('patch_embed', 'patch_embeddings', 'patch_embedding')
-
-
-class Feature(NamedTuple):
-    """What a tap yields in one forward.
-
-    Patch tokens are ``(B, N, C)`` with their grid; ``'all'`` tokens ``(B, L, C)``,
-    a class token, the mean of the patch tokens ``(B, C)`` and logits ``(B, K)`` have
-    none. Inside a window attention every window counts as one of the batch, ``(B *
-    windows, N, C)``, and ``shift`` is how far they are shifted, where the model says
-    it. ``is_map`` says that a map of known layout was read, so that its order is known.
-    """
-
-    value: Tensor
-    hw: Grid | None
-    shift: Grid | None = None
-    is_map: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,6 +43,8 @@ class Tap:
         call: Which run of a module that runs several times a forward, as a head that
             all levels of a feature pyramid share, from 1 on. Defaults to None: it runs
             once.
+        others: Paths of further modules, whose tokens are put beside these along the
+            channels. Defaults to none.
 
     Raises:
         ValueError: If one of them is out of range.
@@ -62,6 +56,7 @@ class Tap:
     output: int | None = None
     through: str | None = None
     call: int | None = None
+    others: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.tokens not in TOKENS:
@@ -70,7 +65,7 @@ class Tap:
                 f"got '{self.tokens}'"
             )
         if self.grid is not None:
-            if not _is_grid(self.grid) or min(self.grid) < 1:
+            if not is_grid(self.grid) or min(self.grid) < 1:
                 raise ValueError(
                     f"tap '{self.path}': grid must be (rows, columns), such as "
                     f'(7, 7), got {self.grid!r}'
@@ -90,24 +85,51 @@ class Tap:
 
     @classmethod
     def parse(cls, spec: Any) -> 'Tap':
-        """Make a tap of a path, or of ``dict(path=..., tokens=...)``.
+        """Make a tap of a path, several, or ``dict(path=..., tokens=...)``.
 
         ``index`` is another name of ``output``.
 
         Raises:
-            ValueError: If it is neither, or has other keys.
+            ValueError: If it is none of them, or has other keys.
         """
-        if isinstance(spec, str):
-            return cls(spec)
+        if isinstance(spec, (str, list, tuple)):
+            spec = {'path': spec}
         if isinstance(spec, dict) and 'index' in spec and 'output' not in spec:
             spec = {'output' if k == 'index' else k: v for k, v in spec.items()}
         if isinstance(spec, dict) and 'path' in spec and set(spec) <= set(KEYS):
-            return cls(**spec)
+            path, *others = _paths_of(spec['path'])
+            return cls(**{**spec, 'path': path, 'others': tuple(others)})
         raise ValueError(
-            f'a tap is a module path or dict(path=..., tokens={TOKENS}, grid=(H, W), '
+            f'a tap is a module path, a list of them, or dict(path=..., '
+            f'tokens={TOKENS}, grid=(H, W), '
             f"output=number, through='path', call=number), all but the path optional, "
             f'got {spec!r}'
         )
+
+    @property
+    def parts(self) -> tuple['Tap', ...]:
+        """A tap of each of the modules."""
+        paths = self.path, *self.others
+        return tuple(replace(self, path=path, others=()) for path in paths)
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        more = f' and {len(self.others)} more' if self.others else ''
+        return f'{self.path}{more}'
+
+
+def _paths_of(path: Any) -> list:
+    """List the paths of one tap.
+
+    Raises:
+        ValueError: If there are none, or one twice.
+    """
+    if not isinstance(path, (list, tuple)):
+        return [path]
+    if not path or len(set(path)) < len(path):
+        raise ValueError(f'a tap of several modules names each once, got {path!r}')
+    return list(path)
 
 
 def find_module(model: nn.Module, path: str) -> nn.Module:
@@ -161,7 +183,7 @@ def record(
     """
     taps = list(dict.fromkeys(taps))
     seen: dict[Tap, Feature] = {}
-    forward = _Forward(model, taps, stop)
+    forward = _Forward(model, [part for tap in taps for part in tap.parts], stop)
     try:
         yield seen
     except _AllFired:
@@ -170,7 +192,8 @@ def record(
         forward.remove_hooks()
     forward.require_all()
     for tap in taps:
-        seen[tap] = forward.feature(tap)
+        parts = {part.path: forward.feature(part) for part in tap.parts}
+        seen[tap] = join_features(parts)
 
 
 class _Forward:
@@ -239,7 +262,7 @@ class _Forward:
             )
         call = path, self.calls[path]
         if call in self.wanted:
-            self.outputs[call] = output, _grids_in((*args, *kwargs.values()))
+            self.outputs[call] = output, grids_in((*args, *kwargs.values()))
         every = len(self.outputs) == len(self.wanted)
         if self.stop and every and (self.patches or not self.convs):
             raise _AllFired
@@ -272,7 +295,7 @@ class _Forward:
             tensor, grid, is_map = _flatten(self.model, module, tensor, size)
             grids = [grid]
         else:
-            grids = [*_grids_in(output), *handed, *self.patches]
+            grids = [*grids_in(output), *handed, *self.patches]
         found = _choose(tap, tensor, grids, size, one_each)._replace(is_map=is_map)
         if tap.through is not None:
             found = found._replace(value=self._through(tap, found.value))
@@ -301,25 +324,6 @@ class _Forward:
 
 def _is_whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_grid(value: Any) -> bool:
-    return (
-        isinstance(value, (tuple, list))
-        and len(value) == 2
-        and all(isinstance(side, int) for side in value)
-    )
-
-
-def _grids_in(values: Any) -> list[Grid]:
-    """List the grids that a module hands along, as Swin's do: a pair, or two."""
-    found = []
-    for value in values if isinstance(values, (tuple, list)) else ():
-        pairs = [value]
-        if isinstance(value, (tuple, list)) and len(value) == 4:
-            pairs = [value[:2], value[2:]]  # Hugging Face's, before and after merging
-        found += [(pair[0], pair[1]) for pair in pairs if _is_grid(pair)]
-    return found
 
 
 def _tensor_of(tap: Tap, output: Any) -> Tensor:

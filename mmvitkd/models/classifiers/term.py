@@ -72,6 +72,11 @@ def parse_term(name: str, cfg: Any, teachers: tuple[str, ...]) -> TermSpec:
             )
     spec = cfg['teacher']
     spec = dict(spec) if isinstance(spec, dict) else {'path': spec}
+    if not isinstance(spec.get('path', ''), str):
+        raise ValueError(
+            f"term '{name}': a teacher's tap names one module, got {cfg['teacher']!r}; "
+            "only a student's may name several"
+        )
     teacher, colon, path = str(spec.get('path', '')).rpartition(':')
     spec['path'] = path
     if not colon and len(teachers) == 1:
@@ -214,9 +219,11 @@ class DistillTerm(BaseModule):
         self.neck: Any = None
         self.name, self.query, self.part = spec.name, spec.query, part
         self.by_place = by_place
+        each = student.widths or (student.value.shape[-1],)
         if spec.neck is not None:
+            in_channels: Any = list(each) if _takes_widths(spec.neck) else sum(each)
             widths = {
-                'in_channels': student.value.shape[-1],
+                'in_channels': in_channels,
                 'out_channels': teacher.value.shape[-1],
             }
             for key, seen in widths.items():
@@ -229,7 +236,7 @@ class DistillTerm(BaseModule):
             self.neck = _build({**widths, **spec.neck})
         self.view: Any = None
         if spec.view is not None:
-            self.view = _build({'in_channels': student.value.shape[-1], **spec.view})
+            self.view = _build({'in_channels': each[0], **spec.view})
         self.loss: nn.Module = _build(spec.loss)
         self.two_sided = bool(getattr(self.neck, 'two_sided', False))
         if self.two_sided and getattr(self.loss, 'takes_grid', False):
@@ -346,6 +353,13 @@ def _both_sides(out: Any, neck: nn.Module) -> tuple[Tensor, Tensor, Tensor | Non
             f'or (student, teacher, mask), got {got}'
         )
     return out[0], out[1], out[2] if len(out) == 3 else None
+
+
+def _takes_widths(neck: dict) -> bool:
+    """Whether a neck is to know the width of each module of the student's tap."""
+    kind = neck.get('type')
+    cls = MODELS.get(kind) if isinstance(kind, str) and kind else kind
+    return bool(getattr(cls, 'takes_widths', False))
 
 
 def _build(cfg: dict) -> nn.Module:

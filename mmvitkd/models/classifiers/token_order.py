@@ -64,7 +64,7 @@ def check_order(tap: Tap, feature: Feature) -> None:
     if len(far) > len(DOTS) / 2 or all_shifted:
         drawn, shown = (far or moved)[0]
         raise ValueError(
-            f"tap '{tap.path}': its tokens are not in the order of their "
+            f"tap '{tap.name}': its tokens are not in the order of their "
             f'{hw[0]}x{hw[1]} grid: a dot in row {drawn[0]}, column {drawn[1]} of the '
             f'image shows in the token of row {shown[0]}, column {shown[1]}, and '
             'losses compare tokens place by place. Tap a module whose output is a map '

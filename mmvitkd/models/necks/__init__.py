@@ -8,6 +8,7 @@ from .generative_projector import GenerativeProjector
 from .grid_aligner import GridAligner
 from .grid_pooler import GridPooler
 from .groupwise_linear_neck import GroupwiseLinearNeck
+from .ladder_projector import LadderProjector
 from .linear_projector import LinearProjector
 from .mgd_projector import MGDProjector
 from .mlp_projector import MLPProjector
@@ -32,6 +33,7 @@ __all__ = [
     'GridAligner',
     'GridPooler',
     'GroupwiseLinearNeck',
+    'LadderProjector',
     'LinearProjector',
     'MGDProjector',
     'MLPProjector',

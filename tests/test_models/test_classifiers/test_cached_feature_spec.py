@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -87,6 +89,9 @@ def test_setting_and_back():
         CachedFeatureSpec(Tap('a', 'all', (2, 3), 1), (6, 5)),
     ):
         assert CachedFeatureSpec.of_setting(stored.as_setting()) == stored
+        # and compares equal with what a manifest has
+        assert json.loads(json.dumps(stored.as_setting())) == stored.as_setting()
+        assert 'others' not in stored.as_setting()  # of students' taps alone
 
 
 def test_outputs_come_back_on_the_device_that_is_named():

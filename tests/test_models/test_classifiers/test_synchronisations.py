@@ -49,6 +49,7 @@ NECKS = [
     {'type': 'CrossAttentionProjector', 'grid': (4, 4), 'queries': (4, 4)},
     {'type': 'GridAligner'},
     {'type': 'GroupwiseLinearNeck'},
+    {'type': 'LadderProjector'},
     {'type': 'LinearProjector'},
     {'type': 'MLPProjector'},
     {'type': 'NormProjector'},
@@ -107,6 +108,11 @@ def test_every_loss_in_one_step(tmp_path):
 def test_every_neck_in_one_step(tmp_path):
     terms = {
         **{neck['type']: {**MIMIC, 'neck': neck} for neck in NECKS},
+        'ladder': {
+            **MIMIC,
+            'student': [f'backbone.layers.{i}' for i in range(3)],
+            'neck': {'type': 'LadderProjector'},
+        },
         **{name: {**GEN, 'neck': {'type': name}} for name in GENERATORS},
     }
     assert small_step(tmp_path, terms=terms) == OUR_OWN
