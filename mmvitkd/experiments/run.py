@@ -35,6 +35,8 @@ class Setting:
     own_teachers: bool = False  # of a run's own seed; else all share seed 0's
     stem: str = ''  # the folder's name begins with it; else with the name
     depends_on: str = ''  # what else its result depends on, as a digest of the code
+    # of its teachers' outputs, which it trains from; 0: its teachers run
+    stored_epochs: int = 0
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Setting) and self.folder == other.folder
@@ -48,7 +50,8 @@ class Setting:
         keys = {name: one.key for name, one in self.teachers.items()}
         teachers = keys['teacher'] if [*keys] == ['teacher'] else keys or None
         own = self.own_teachers and teachers is not None
-        parts = [self.cfg.to_dict(), teachers, own, *filter(None, [self.depends_on])]
+        others = filter(None, [self.depends_on, self.stored_epochs])
+        parts = [self.cfg.to_dict(), teachers, own, *others]
         text = json.dumps(parts, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 

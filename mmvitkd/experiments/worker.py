@@ -62,8 +62,11 @@ def _train_and_test(run: Run, gpus: int, test: Test) -> None:
     config = run.folder / 'config.json'
     run.config().dump(config)
     if not run.checkpoint.is_file():
+        source = (
+            _store_outputs(run, config, gpus) if run.setting.stored_epochs else config
+        )
         folder = str(run.folder)
-        call('train', [str(config), '--work-dir', folder, '--resume'], gpus)
+        call('train', [str(source), '--work-dir', folder, '--resume'], gpus)
     on_gpu = gpus and torch.cuda.is_available()
     line = {
         **test(run, gpus),
@@ -72,6 +75,14 @@ def _train_and_test(run: Run, gpus: int, test: Test) -> None:
         'device': torch.cuda.get_device_name() if on_gpu else 'CPU',
     }
     run.keep(line)
+
+
+def _store_outputs(run: Run, config: Path, gpus: int) -> Path:
+    """Store what a run's teachers yield; return the config that trains from it."""
+    out = run.folder / 'cache'
+    epochs = str(run.setting.stored_epochs)
+    call('cache', [str(config), '--out', str(out), '--epochs', epochs], gpus)
+    return out / f'{config.stem}_cached.py'
 
 
 def test_classifier(run: Run, gpus: int) -> dict[str, Any]:
@@ -122,7 +133,7 @@ def call(command: str, args: list[str], gpus: int) -> None:
     """Run a command of ``python -m mmvitkd`` here, or on several GPUs by torchrun.
 
     Args:
-        command: ``'train'`` or ``'test'``.
+        command: ``'train'``, ``'test'`` or ``'cache'``.
         args: Its arguments.
         gpus: How many; 0 for the CPU.
 

@@ -46,7 +46,10 @@ def compare(args: argparse.Namespace) -> bool:
 def _with_costs(plan: Plan, path: Path, args: argparse.Namespace) -> list[Row]:
     """Add what was measured of the methods that have run, or measure it now."""
     rows = plan.rows()
-    methods = [row.method for row in rows if row.test.top1]
+    # what is measured is a step under teachers that run
+    methods = [
+        row.method for row in rows if row.test.top1 and not row.method.stored_epochs
+    ]
     file = plan.root / f'costs_{path.stem}.json'
     costs = stored_costs(file, methods)
     lacking = len(costs) < len(methods)

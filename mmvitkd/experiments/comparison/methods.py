@@ -26,6 +26,7 @@ from .transfer import is_written_for, transfer
 FOLDER = own_configs() / 'comparison'
 KEYS = {
     'name', 'config', 'terms_of', 'scale', 'tuned', 'differs', 'options', 'weights',
+    'stored_epochs',
 }  # fmt: skip
 REQUIRED = (
     'title', 'student', 'pair', 'teachers', 'options', 'factors', 'first_tuning_seed',
@@ -47,6 +48,7 @@ class Method:
     differs: dict[str, str]  # by dotted keys, from the training of the student alone
     weights: str  # where those at factor 1 are from
     depends_on: str = ''  # digests of the weights of teachers that are not trained here
+    stored_epochs: int = 0  # of its teachers' outputs; 0: they run
 
     @property
     def student(self) -> ConfigDict:
@@ -68,7 +70,13 @@ class Method:
         if tuning:
             use_validation_split(cfg)
             name += ', tuning'
-        return Setting(name, cfg, self.teachers, depends_on=self.depends_on)
+        return Setting(
+            name,
+            cfg,
+            self.teachers,
+            depends_on=self.depends_on,
+            stored_epochs=self.stored_epochs,
+        )
 
 
 @dataclass(frozen=True)
@@ -270,6 +278,12 @@ class _Reader:
                 'it reads no labels, against which a factor would weigh its terms, and '
                 'has no factor'
             )
+        stored_epochs = _stored_epochs(entry, cfg)
+        if stored_epochs:
+            differs['stored_epochs'] = (
+                f'the outputs of {stored_epochs} epochs are stored, and come again in '
+                f'turn for {cfg.train_cfg.max_epochs}, augmentations included'
+            )
         trained, taught_by, digests = self._take_teachers(cfg.model)
         return Method(
             entry.name,
@@ -280,6 +294,7 @@ class _Reader:
             differs,
             entry.get('weights', ''),
             ' '.join(digests),
+            stored_epochs,
         )
 
     def _take_teachers(
@@ -347,6 +362,26 @@ def _write_weights(terms: dict[str, Any], scale: float) -> None:
             raise ValueError(f"term '{name}': {term.loss.type} has no loss_weight")
         default = parameters['loss_weight'].default
         term.loss.loss_weight = scale * term.loss.get('loss_weight', default)
+
+
+def _stored_epochs(entry: ConfigDict, cfg: Config) -> int:
+    """Return for how many epochs a method's teachers are stored, 0 if they run.
+
+    Raises:
+        ValueError: If it has no teacher, or the number is none of epochs.
+    """
+    if 'stored_epochs' not in entry:
+        return 0
+    epochs = entry.stored_epochs
+    if not isinstance(epochs, int) or isinstance(epochs, bool) or epochs < 1:
+        raise ValueError(
+            f'stored_epochs must be a whole number above 0, got {epochs!r}'
+        )
+    if not teachers_of(cfg.model) or 'max_epochs' not in cfg.train_cfg:
+        raise ValueError(
+            f'stored_epochs={epochs} needs a teacher, and a training by epochs'
+        )
+    return epochs
 
 
 def _tuned(
