@@ -1,6 +1,7 @@
 """Which grid a tap's tokens lie on: as the model says, or as their number does."""
 
 from collections.abc import Iterable
+from typing import Any
 
 Grid = tuple[int, int]
 
@@ -54,3 +55,23 @@ def has_channels_last(shape: tuple[int, ...], image: Grid | None, usual: bool) -
         for height, width in (shape[2:], shape[1:3])
     )
     return usual if first == last else last < first
+
+
+def is_grid(value: Any) -> bool:
+    """Whether a value is ``(rows, columns)``."""
+    return (
+        isinstance(value, (tuple, list))
+        and len(value) == 2
+        and all(isinstance(side, int) for side in value)
+    )
+
+
+def grids_in(values: Any) -> list[Grid]:
+    """List the grids that a module hands along, as Swin's do: a pair, or two."""
+    found = []
+    for value in values if isinstance(values, (tuple, list)) else ():
+        pairs = [value]
+        if isinstance(value, (tuple, list)) and len(value) == 4:
+            pairs = [value[:2], value[2:]]  # Hugging Face's, before and after merging
+        found += [(pair[0], pair[1]) for pair in pairs if is_grid(pair)]
+    return found

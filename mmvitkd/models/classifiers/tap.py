@@ -9,7 +9,14 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .grids import MAX_EXTRA_TOKENS, Grid, fitting_grid, has_channels_last
+from .grids import (
+    MAX_EXTRA_TOKENS,
+    Grid,
+    fitting_grid,
+    grids_in,
+    has_channels_last,
+    is_grid,
+)
 from .module_hints import near_paths
 
 TOKENS = ('patch', 'cls', 'all', 'mean')
@@ -70,7 +77,7 @@ class Tap:
                 f"got '{self.tokens}'"
             )
         if self.grid is not None:
-            if not _is_grid(self.grid) or min(self.grid) < 1:
+            if not is_grid(self.grid) or min(self.grid) < 1:
                 raise ValueError(
                     f"tap '{self.path}': grid must be (rows, columns), such as "
                     f'(7, 7), got {self.grid!r}'
@@ -95,11 +102,16 @@ class Tap:
         ``index`` is another name of ``output``.
 
         Raises:
-            ValueError: If it is neither, or has other keys.
+            ValueError: If it is neither, or has other keys, or one under both names.
         """
         if isinstance(spec, str):
             return cls(spec)
-        if isinstance(spec, dict) and 'index' in spec and 'output' not in spec:
+        if isinstance(spec, dict) and {'index', 'output'} <= set(spec):
+            raise ValueError(
+                f'a tap has an output or, by its other name, an index, got {spec!r}: '
+                'give one of them'
+            )
+        if isinstance(spec, dict) and 'index' in spec:
             spec = {'output' if k == 'index' else k: v for k, v in spec.items()}
         if isinstance(spec, dict) and 'path' in spec and set(spec) <= set(KEYS):
             return cls(**spec)
@@ -137,6 +149,14 @@ def find_patch_embed(model: nn.Module) -> nn.Module | None:
     return None
 
 
+class TapError(ValueError):
+    """Of a tap that yields nothing that can be distilled, and says so in a text."""
+
+    def __init__(self, tap: Tap, text: str) -> None:
+        super().__init__(text)
+        self.tap = tap
+
+
 class _AllFired(BaseException):
     """Ends a forward of which nothing more is needed; models catch ``Exception``."""
 
@@ -157,7 +177,7 @@ def record(
 
     Raises:
         ValueError: If a path does not exist, or did not run exactly once, or its
-            output can't be read as tokens or logits.
+            output can't be read as tokens or logits, which is a :class:`TapError`.
     """
     taps = list(dict.fromkeys(taps))
     seen: dict[Tap, Feature] = {}
@@ -168,9 +188,12 @@ def record(
         pass
     finally:
         forward.remove_hooks()
-    forward.require_all()
+    forward.require_all(taps)
     for tap in taps:
-        seen[tap] = forward.feature(tap)
+        try:
+            seen[tap] = forward.feature(tap)
+        except ValueError as error:
+            raise TapError(tap, str(error)) from error
 
 
 class _Forward:
@@ -239,12 +262,12 @@ class _Forward:
             )
         call = path, self.calls[path]
         if call in self.wanted:
-            self.outputs[call] = output, _grids_in((*args, *kwargs.values()))
+            self.outputs[call] = output, grids_in((*args, *kwargs.values()))
         every = len(self.outputs) == len(self.wanted)
         if self.stop and every and (self.patches or not self.convs):
             raise _AllFired
 
-    def require_all(self) -> None:
+    def require_all(self, taps: list[Tap]) -> None:
         """Refuse a forward in which a tap did not fire.
 
         Raises:
@@ -252,12 +275,18 @@ class _Forward:
         """
         silent = [path for path, calls in self.calls.items() if not calls]
         if silent:
-            raise ValueError(f'these taps did not fire in the forward: {silent}')
-        for path, call in self.wanted:
-            if (path, call) not in self.outputs:
-                raise ValueError(
-                    f"tap '{path}' has no call {call}: it ran {self.calls[path]} times "
-                    'in the forward, numbered from 1 on'
+            inside = [n for n, _ in self.modules[silent[0]].named_children()]
+            hint = f'; inside, there are {inside}' if inside else ''
+            raise ValueError(
+                f'these taps did not fire in the forward: {silent}. A module that is '
+                f'run by another method than forward(), as heads may be, does not{hint}'
+            )
+        for tap in taps:
+            if (tap.path, tap.call or 1) not in self.outputs:
+                raise TapError(
+                    tap,
+                    f"tap '{tap.path}' has no call {tap.call}: it ran "
+                    f'{self.calls[tap.path]} times in the forward, numbered from 1 on',
                 )
 
     def feature(self, tap: Tap) -> Feature:
@@ -272,7 +301,7 @@ class _Forward:
             tensor, grid, is_map = _flatten(self.model, module, tensor, size)
             grids = [grid]
         else:
-            grids = [*_grids_in(output), *handed, *self.patches]
+            grids = [*grids_in(output), *handed, *self.patches]
         found = _choose(tap, tensor, grids, size, one_each)._replace(is_map=is_map)
         if tap.through is not None:
             found = found._replace(value=self._through(tap, found.value))
@@ -301,25 +330,6 @@ class _Forward:
 
 def _is_whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_grid(value: Any) -> bool:
-    return (
-        isinstance(value, (tuple, list))
-        and len(value) == 2
-        and all(isinstance(side, int) for side in value)
-    )
-
-
-def _grids_in(values: Any) -> list[Grid]:
-    """List the grids that a module hands along, as Swin's do: a pair, or two."""
-    found = []
-    for value in values if isinstance(values, (tuple, list)) else ():
-        pairs = [value]
-        if isinstance(value, (tuple, list)) and len(value) == 4:
-            pairs = [value[:2], value[2:]]  # Hugging Face's, before and after merging
-        found += [(pair[0], pair[1]) for pair in pairs if _is_grid(pair)]
-    return found
 
 
 def _tensor_of(tap: Tap, output: Any) -> Tensor:
