@@ -24,6 +24,7 @@ from .spelling import suggest
 from .suspects import find_mistyped, find_suspects, is_odd
 from .types import name_of
 
+NO_DATA = 'need at least one array to concatenate'  # of MMEngine's data sets
 LONGEST = 80  # characters of a value in a message
 UNEXPECTED = re.compile(
     r"(?:([\w.<>]+)\(\) )?got an unexpected keyword argument '(\w+)'"
@@ -398,6 +399,11 @@ def reason(error: BaseException) -> str:
     if isinstance(error, KeyError) and error.args:  # whose str() has quotes around it
         text = str(error.args[0])
     text = ' '.join(WRAPPED.sub('', text).split())
+    if text == NO_DATA:
+        return (
+            'it has no images, or its filter_cfg leaves out all: do the annotations '
+            'have objects of its classes?'
+        )
     line = _source_line(error)
     if not text and line.startswith('assert '):
         return f'refused, since this does not hold: {line.removeprefix("assert ")}'

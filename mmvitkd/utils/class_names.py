@@ -52,13 +52,25 @@ def model_classes(classifier: Any) -> tuple[str, ...] | None:
 
 def dataset_classes(dataset: Any) -> tuple[str, ...] | None:
     """Return the class names of a data set, also of a wrapped one."""
+    names = dataset_metainfo(dataset).get('classes')
+    return tuple(map(str, names)) if names else None
+
+
+def dataset_metainfo(dataset: Any) -> dict[str, Any]:
+    """Return what a data set, also a wrapped one, tells of itself, or nothing.
+
+    One that has class names comes before one that has none.
+    """
+    found: dict[str, Any] = {}
     while True:
         meta = getattr(dataset, 'metainfo', None)
-        names = meta.get('classes') if isinstance(meta, dict) else None
-        if isinstance(names, (list, tuple)) and names:
-            return tuple(map(str, names))
+        if isinstance(meta, dict):
+            names = meta.get('classes')
+            if isinstance(names, (list, tuple)) and names:
+                return meta
+            found = found or {**meta, 'classes': None}
         if not hasattr(dataset, 'dataset'):
-            return None
+            return found
         dataset = dataset.dataset
 
 

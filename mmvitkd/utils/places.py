@@ -57,14 +57,16 @@ def _place_of(built: Any, inside: str = '') -> str | None:
 
     What is built is a copy, often with defaults added and a scope taken out.
     """
-    best, most = None, (0, False)
+    best, most = None, (False, 0)
     for place, value in everything():
         if isinstance(built, dict) and isinstance(value, dict):
             score = _agreement(value, built)
         else:
             score = int(not isinstance(value, dict) and value == built)
-        rank = (score, bool(inside) and place.startswith(f'{inside}.'))
-        if score and rank > most and not (inside and most[1] and not rank[1]):
+        # or that itself, whose methods call each other
+        within = bool(inside) and f'{place}.'.startswith(f'{inside}.')
+        rank = (within, score)
+        if score and rank > most:
             best, most = place, rank
     return best
 

@@ -98,14 +98,22 @@ def _kind(parameter: inspect.Parameter | None) -> type | None:
     if parameter is None:
         return None
     default = parameter.default
-    return type(default) if isinstance(default, PLAIN) else _annotated(parameter)
+    several = len({*_alternatives(parameter)} & {*PLAIN}) > 1
+    if isinstance(default, PLAIN) and not several:
+        return type(default)
+    return _annotated(parameter)
+
+
+def _alternatives(parameter: inspect.Parameter) -> list[Any]:
+    """List the types that an annotation allows."""
+    annotation = parameter.annotation
+    either = get_origin(annotation) in (Union, UnionType)
+    return list(get_args(annotation)) if either else [annotation]
 
 
 def _annotated(parameter: inspect.Parameter) -> type | None:
     """Return the one simple type, besides None, that an annotation has."""
-    annotation = parameter.annotation
-    either = get_origin(annotation) in (Union, UnionType)
-    kinds = list(get_args(annotation)) if either else [annotation]
+    annotation, kinds = parameter.annotation, _alternatives(parameter)
     if isinstance(annotation, str):
         optional = annotation.removeprefix('Optional[').removesuffix(']')
         kinds = [NAMES.get(part) for part in optional.split(' | ') if part != 'None']

@@ -3,13 +3,17 @@
 import copy
 import json
 import uuid
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
+from mmvitkd.registry import DATASETS
 from mmvitkd.utils import load_checkpoint
 from tests.test_downstream.coco import one_epoch
 from tests.test_downstream.coco_keypoints import (
@@ -121,6 +125,47 @@ def test_the_term_on_heat_maps_is_their_mean_squared_error(data, tmp_path):
         ]
     assert sides[0].shape == (2, 17, 16, 12)
     torch.testing.assert_close(loss, (sides[0] - sides[1]).square().mean())
+
+
+def test_figures_without_visible_key_points_teach_by_their_terms_alone(data, tmp_path):
+    """Their own loss is zero; all is finite."""
+    cfg = estimator(data, tmp_path)
+    torch.manual_seed(0)
+    model = build(cfg)
+    model.init_weights()
+    model.train()
+    with DefaultScope.overwrite_default_scope('mmpose'):
+        dataset = DATASETS.build(cfg.train_dataloader.dataset)
+    batch = pseudo_collate([dataset[0], dataset[1]])
+    for sample in batch['data_samples']:
+        sample.gt_instance_labels.keypoint_weights.zero_()
+        sample.gt_fields.heatmaps.zero_()
+    losses = model.loss(**model.data_preprocessor(batch, True))
+    assert losses['loss_kpt'] == 0
+    assert min(losses[f'loss_{name}'] for name in TERMS) > 0
+    sum(value for name, value in losses.items() if 'loss' in name).backward()
+    for name, weight in model.named_parameters():
+        assert weight.grad is None or weight.grad.isfinite().all(), name
+
+
+def test_a_teacher_of_larger_images_takes_them_resized(data, tmp_path):
+    """And its heat maps are brought to the student's grid."""
+    cfg = estimator(data, tmp_path)
+    cfg.model.teacher.update(input_size=(128, 96))
+    model = build(cfg)
+    grids = [side.hw for side in model.probe_features['heatmap'][1:]]
+    assert grids == [(16, 12), (32, 24)]
+
+
+def test_data_of_other_key_points_are_told(data, tmp_path):
+    """Before the first step; a head may yield offsets beside each map."""
+    cfg = estimator(data, tmp_path, terms={'mimic': TERMS['mimic']})
+    model = build(cfg)
+    for outputs, told in ((17, False), (51, False), (16, True)):
+        model.student.head.out_channels = outputs
+        refused = pytest.raises(ValueError, match='17 key points, and the head yields')
+        with refused if told else nullcontext():
+            model.task.check_data(model.student, {'num_keypoints': 17})
 
 
 def test_other_joints_are_told(data, tmp_path):

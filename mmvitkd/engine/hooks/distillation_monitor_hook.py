@@ -213,6 +213,8 @@ class DistillationMonitorHook(Hook):
         if self._has_failed(runner):
             return
         values = {name: float(value) for name, value in joint(self._values).items()}
+        # of a batch in which no pixel has a label there is no accuracy
+        values = {n: value for n, value in values.items() if not math.isnan(value)}
         values |= compare(joint(self._gradients))
         self._gradients = {}
         step = runner.iter + 1

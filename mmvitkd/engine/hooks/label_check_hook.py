@@ -9,7 +9,11 @@ from mmvitkd.datasets.labels import count_labelled, count_labels
 from mmvitkd.models.classifiers.classes import count_classes
 from mmvitkd.models.classifiers.tasks import task_of
 from mmvitkd.registry import HOOKS
-from mmvitkd.utils.class_names import dataset_classes, find_moved
+from mmvitkd.utils.class_names import (
+    dataset_classes,
+    dataset_metainfo,
+    find_moved,
+)
 from mmvitkd.utils.cli import unwrap
 
 SHOWN = 10  # classes in a message
@@ -22,11 +26,13 @@ class LabelCheckHook(Hook):
     No image is read. It says how many images have labels, if not all, and warns of
     classes without training images, as a subset may lack some on purpose. Models that
     don't tell their number of classes, and data sets that don't tell their labels, are
-    passed over.
+    passed over. Of detectors and segmentors the number of the data set's classes is
+    compared with that of the head, of pose estimators that of the key points.
 
     Raises:
         ValueError: Before training: if a label of the training or the validation data
-            is none of the model's classes, or the two number the classes differently.
+            is none of the model's classes, or the two number the classes differently;
+            if there are more than a detector's or segmentor's head tells apart.
     """
 
     priority = 'ABOVE_NORMAL'  # before hooks that show the model some images
@@ -35,10 +41,17 @@ class LabelCheckHook(Hook):
         """Look at the labels of the training and the validation data."""
         model: Any = unwrap(runner.model)
         student = getattr(model, 'student', model)
-        # a detector's labels are others
-        if not isinstance(model, BaseClassifier) or not task_of(student).classifies:
-            return
         train = runner.train_dataloader.dataset
+        task = task_of(student)
+        if not task.classifies:  # of whose data only the classes are compared
+            warning = None
+            if getattr(model, 'task_weight', 1):
+                warning = task.check_data(student, dataset_metainfo(train))
+            if warning is not None:
+                runner.logger.warning(warning)
+            return
+        if not isinstance(model, BaseClassifier):
+            return
         counts = count_labels(train)
         if counts is not None and counts.total() != len(train):
             self._say_how_many(runner, model)

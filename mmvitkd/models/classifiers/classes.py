@@ -71,6 +71,13 @@ def check_exclusive(student: Any, teacher: Any, loss: Any) -> None:
         )
 
 
+def takes_logits(loss: dict) -> bool:
+    """Whether the config of a loss is that of one on logits."""
+    kind = loss.get('type')
+    kind = MODELS.get(kind) if isinstance(kind, str) else kind
+    return hasattr(kind, 'exclusive')
+
+
 def check_logits_of(teacher: Any, loss: dict) -> None:
     """Refuse a loss on logits under a teacher that has none.
 
@@ -81,10 +88,10 @@ def check_logits_of(teacher: Any, loss: dict) -> None:
     Raises:
         ValueError: If so.
     """
-    kind = loss.get('type')
-    kind = MODELS.get(kind) if isinstance(kind, str) else kind
-    on_logits = hasattr(kind, 'exclusive')
-    if on_logits and teacher.model is not None and count_classes(teacher.model) == 0:
+    if not takes_logits(loss) or teacher.model is None:
+        return
+    if count_classes(teacher.model) == 0:
+        kind = loss['type']
         raise ValueError(
             f'{getattr(kind, "__name__", kind)} compares logits, and the teacher '
             f'({type(teacher.model).__name__}) has no head, so there are none: take a '

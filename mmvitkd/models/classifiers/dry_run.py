@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .classes import check_exclusive, check_logits_of
-from .image_shape import Shape, find_image_shape
-from .tap import Feature, Tap, find_module, record
+from .classes import check_exclusive, check_logits_of, takes_logits
+from .image_shape import Shape, find_image_shape, first_line
+from .tap import Feature, Tap, TapError, find_module, record
 from .tasks import task_of
 from .teacher_protocol import TeacherProtocol
 from .term import DistillTerm, Part, TermSpec
@@ -51,26 +51,26 @@ def build_terms(
     probe_features: ProbeFeatures = {}
     if not specs:
         return terms, probe_features, None
-    task = task_of(student)
-    for spec in specs:
-        with _in_context(f"term '{spec.name}', student"):
-            for tap in spec.student.parts:
-                find_module(student, tap.path)
-                task.check_tap(student, tap)
-        with _in_context(f"term '{spec.name}', teacher"):
-            teachers[spec.teacher_name].check(spec.teacher)
+    _check_paths(specs, student, teachers)
     shape = find_image_shape(student, input_size)
     inputs = dotted_images(shape[0], shape[1:])
-    seen = probe_student(student, inputs, student_taps)
+    with _in_context_of_tap('student', [(spec.name, spec.student) for spec in specs]):
+        seen = probe_student(student, inputs, student_taps)
     require_gradient(student, inputs[:TRIED], specs)
-    outputs = forward_teachers(inputs, None)
-    outputs |= forward_teachers(inputs, None, student_features=seen)
+    taps = [(spec.name, spec.teacher) for spec in specs]
+    with _in_context_of_tap('teacher', taps), _running_on(shape):
+        outputs = forward_teachers(inputs, None)
+        outputs |= forward_teachers(inputs, None, student_features=seen)
     made: dict[str, Tensor] = {}  # by terms, for those that query them
     for spec in specs:
         ours, theirs = seen[spec.student], outputs[spec.teacher_name][spec.teacher]
         with _in_context(f"term '{spec.name}'"):
             if spec.neck is None and spec.teacher.tokens == 'patch':
                 check_logits_of(teachers[spec.teacher_name], spec.loss)
+                if takes_logits(spec.loss):
+                    widths = ours.value.shape[-1], theirs.value.shape[-1]
+                    teacher = teachers[spec.teacher_name].model
+                    task_of(student).check_heads(student, teacher, widths)
             part = find_part(spec, teachers[spec.teacher_name])
             terms[spec.name] = term = build_term(
                 spec, ours, theirs, part, made, student
@@ -83,6 +83,19 @@ def build_terms(
     return terms, probe_features, shape
 
 
+def _check_paths(
+    specs: list[TermSpec], student: nn.Module, teachers: Mapping[str, TeacherProtocol]
+) -> None:
+    """Refuse taps of what the models have not, or of what can't be compared."""
+    for spec in specs:
+        with _in_context(f"term '{spec.name}', student"):
+            for tap in spec.student.parts:
+                find_module(student, tap.path)
+                task_of(student).check_tap(student, tap)
+        with _in_context(f"term '{spec.name}', teacher"):
+            teachers[spec.teacher_name].check(spec.teacher)
+
+
 @contextmanager
 def _in_context(context: str) -> Iterator[None]:
     """Tell with an error where it happened."""
@@ -90,6 +103,30 @@ def _in_context(context: str) -> Iterator[None]:
         yield
     except (ValueError, TypeError, RuntimeError) as error:
         raise ValueError(f'{context}: {error}') from error
+
+
+@contextmanager
+def _in_context_of_tap(side: str, taps: list[tuple[str, Tap]]) -> Iterator[None]:
+    """Tell with an error of a tap in which term and on which side it is."""
+    try:
+        yield
+    except TapError as error:
+        name = next((name for name, tap in taps if tap == error.tap), None)
+        context = side if name is None else f"term '{name}', {side}"
+        raise ValueError(f'{context}: {error}') from error
+
+
+@contextmanager
+def _running_on(shape: Shape) -> Iterator[None]:
+    """Tell of a teacher that does not take the student's images."""
+    try:
+        yield
+    except (AssertionError, RuntimeError) as error:
+        raise ValueError(
+            f'a teacher does not run on the images of the student, {shape} (channels, '
+            f'height, width): {first_line(error)}. If its own have another size, give '
+            'it input_size=(height, width)'
+        ) from error
 
 
 def _without_content(feature: Feature) -> Feature:

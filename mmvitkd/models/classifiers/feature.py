@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from .grids import Grid
+from .grids import Grid, has_channels_last
 
 
 class Feature(NamedTuple):
@@ -56,3 +56,36 @@ def join_features(features: Mapping[str, Feature]) -> Feature:
         is_map=all(part.is_map for part in parts),
         widths=tuple(part.value.shape[-1] for part in parts),
     )
+
+
+def flatten_map(
+    model: nn.Module, module: nn.Module, x: Tensor, image: Grid | None
+) -> tuple[Tensor, Grid, bool]:
+    """Turn a map into tokens: ``(B, C, H, W)``, or timm's ``(B, H, W, C)``.
+
+    Where height, width and channels leave it open, modules say it: ours by
+    ``channels_last``.
+
+    Returns:
+        The tokens, their grid, and whether the image's proportions tell which it was.
+    """
+    formats = (str(getattr(m, 'output_fmt', '')) for m in model.modules())
+    usual = any(fmt.endswith('NHWC') for fmt in formats)
+    usual &= not isinstance(module, nn.Conv2d)
+    usual |= getattr(module, 'channels_last', False)
+    last, other = (
+        has_channels_last(tuple(x.shape), image, one) for one in (usual, not usual)
+    )
+    if last:
+        return x.flatten(1, 2), (x.shape[1], x.shape[2]), last == other
+    return x.flatten(2).transpose(1, 2), (x.shape[2], x.shape[3]), last == other
+
+
+def window_shift(model: nn.Module, path: str) -> Grid | None:
+    """Return how far the windows are shifted that a module inside them works on."""
+    while path := path.rpartition('.')[0]:
+        # MMPretrain's is one number, timm's a pair
+        shift = getattr(model.get_submodule(path), 'shift_size', None)
+        if shift is not None:
+            return (shift, shift) if isinstance(shift, int) else (shift[0], shift[1])
+    return None

@@ -58,7 +58,7 @@ def has_channels_last(shape: tuple[int, ...], image: Grid | None, usual: bool) -
 
 
 def is_grid(value: Any) -> bool:
-    """Whether something is ``(rows, columns)``."""
+    """Whether a value is ``(rows, columns)``."""
     return (
         isinstance(value, (tuple, list))
         and len(value) == 2

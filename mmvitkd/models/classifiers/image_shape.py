@@ -1,12 +1,13 @@
 """The channels and the size of the images that a model takes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from mmvitkd.utils.blocks import input_channels
+from mmvitkd.utils.built import reason
 
 from .grids import Grid
 from .tap import find_patch_embed
@@ -35,8 +36,28 @@ def natural_input_size(model: nn.Module) -> Grid | None:
 
 
 def pair(size: Any) -> Grid:
-    """Return ``(H, W)`` of a size, or of one side."""
-    return (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
+    """Return ``(H, W)`` of a size, or of one side.
+
+    Raises:
+        ValueError: If it is neither.
+    """
+    sides = [size, size] if isinstance(size, int) else size
+    several = isinstance(sides, Sequence) and not isinstance(sides, str)
+    if not several or len(sides) < 2 or any(_is_no_side(side) for side in sides[:2]):
+        raise ValueError(
+            f'input_size must be (height, width) in pixels, or one side, got {size!r}'
+        )
+    return int(sides[0]), int(sides[1])
+
+
+def _is_no_side(side: Any) -> bool:
+    return isinstance(side, (bool, str)) or not int(side) > 0
+
+
+def first_line(error: Exception) -> str:
+    """Return an error's name and the first line that it says."""
+    text = next(iter(str(error).splitlines()), '')
+    return f'{type(error).__name__}: {text}' if text else reason(error)
 
 
 def find_image_shape(student: nn.Module, size: Any = None) -> Shape:
@@ -58,14 +79,13 @@ def find_image_shape(student: nn.Module, size: Any = None) -> Shape:
             failed[shape] = error
         else:
             return shape
-    shape, reason = next(iter(failed.items()))
-    first = next(iter(str(reason).splitlines()), '')
+    shape, refused = next(iter(failed.items()))
     more = f', nor on {len(failed) - 1} other shapes' if len(failed) > 1 else ''
     raise ValueError(
         f'the student does not run on a blank image of {shape} (channels, height, '
-        f'width): {type(reason).__name__}: {first}{more}. If its images have another '
-        'size, give the distiller input_size=(height, width)'
-    ) from reason
+        f'width): {first_line(refused)}{more}. If its images have another size, give '
+        'the distiller input_size=(height, width)'
+    ) from refused
 
 
 def _candidates(student: Any, size: Any) -> Iterator[Shape]:

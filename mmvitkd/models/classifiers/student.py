@@ -54,8 +54,8 @@ def take_augments(train_cfg: Any, student_cfg: dict, student: Task) -> Any:
     if train_cfg is not None:
         raise ValueError(
             'the train_cfg of a distiller are batch augments (Mixup, CutMix) of '
-            f'classifiers, got {train_cfg!r}: a {type(student).__name__.lower()} takes '
-            'none; what its own loss needs is student.train_cfg'
+            f'classifiers, got {train_cfg!r}: a {student.called} takes none; what its '
+            'own loss needs is student.train_cfg'
         )
     return None
 

@@ -9,13 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .feature import Feature, join_features
+from .feature import Feature, flatten_map, join_features, window_shift
 from .grids import (
     MAX_EXTRA_TOKENS,
     Grid,
     fitting_grid,
     grids_in,
-    has_channels_last,
     is_grid,
 )
 from .module_hints import near_paths
@@ -90,11 +89,16 @@ class Tap:
         ``index`` is another name of ``output``.
 
         Raises:
-            ValueError: If it is none of them, or has other keys.
+            ValueError: If it is none of them, has other keys, or one under both names.
         """
         if isinstance(spec, (str, list, tuple)):
             spec = {'path': spec}
-        if isinstance(spec, dict) and 'index' in spec and 'output' not in spec:
+        if isinstance(spec, dict) and {'index', 'output'} <= set(spec):
+            raise ValueError(
+                f'a tap has an output or, by its other name, an index, got {spec!r}: '
+                'give one of them'
+            )
+        if isinstance(spec, dict) and 'index' in spec:
             spec = {'output' if k == 'index' else k: v for k, v in spec.items()}
         if isinstance(spec, dict) and 'path' in spec and set(spec) <= set(KEYS):
             path, *others = _paths_of(spec['path'])
@@ -159,6 +163,14 @@ def find_patch_embed(model: nn.Module) -> nn.Module | None:
     return None
 
 
+class TapError(ValueError):
+    """Of a tap that yields nothing that can be distilled, and says so in a text."""
+
+    def __init__(self, tap: Tap, text: str) -> None:
+        super().__init__(text)
+        self.tap = tap
+
+
 class _AllFired(BaseException):
     """Ends a forward of which nothing more is needed; models catch ``Exception``."""
 
@@ -179,7 +191,7 @@ def record(
 
     Raises:
         ValueError: If a path does not exist, or did not run exactly once, or its
-            output can't be read as tokens or logits.
+            output can't be read as tokens or logits, which is a :class:`TapError`.
     """
     taps = list(dict.fromkeys(taps))
     seen: dict[Tap, Feature] = {}
@@ -190,10 +202,13 @@ def record(
         pass
     finally:
         forward.remove_hooks()
-    forward.require_all()
+    forward.require_all(taps)
     for tap in taps:
-        parts = {part.path: forward.feature(part) for part in tap.parts}
-        seen[tap] = join_features(parts)
+        try:
+            parts = {part.path: forward.feature(part) for part in tap.parts}
+            seen[tap] = join_features(parts)
+        except ValueError as error:
+            raise TapError(tap, str(error)) from error
 
 
 class _Forward:
@@ -267,7 +282,7 @@ class _Forward:
         if self.stop and every and (self.patches or not self.convs):
             raise _AllFired
 
-    def require_all(self) -> None:
+    def require_all(self, taps: list[Tap]) -> None:
         """Refuse a forward in which a tap did not fire.
 
         Raises:
@@ -275,12 +290,18 @@ class _Forward:
         """
         silent = [path for path, calls in self.calls.items() if not calls]
         if silent:
-            raise ValueError(f'these taps did not fire in the forward: {silent}')
-        for path, call in self.wanted:
-            if (path, call) not in self.outputs:
-                raise ValueError(
-                    f"tap '{path}' has no call {call}: it ran {self.calls[path]} times "
-                    'in the forward, numbered from 1 on'
+            inside = [n for n, _ in self.modules[silent[0]].named_children()]
+            hint = f'; inside, there are {inside}' if inside else ''
+            raise ValueError(
+                f'these taps did not fire in the forward: {silent}. A module that is '
+                f'run by another method than forward(), as heads may be, does not{hint}'
+            )
+        for owner, part in ((tap, part) for tap in taps for part in tap.parts):
+            if (part.path, part.call or 1) not in self.outputs:
+                raise TapError(
+                    owner,
+                    f"tap '{part.path}' has no call {part.call}: it ran "
+                    f'{self.calls[part.path]} times in the forward, numbered from 1 on',
                 )
 
     def feature(self, tap: Tap) -> Feature:
@@ -292,7 +313,7 @@ class _Forward:
         is_map = False
         if tensor.ndim == 4:
             module = self.modules[tap.path]
-            tensor, grid, is_map = _flatten(self.model, module, tensor, size)
+            tensor, grid, is_map = flatten_map(self.model, module, tensor, size)
             grids = [grid]
         else:
             grids = [*grids_in(output), *handed, *self.patches]
@@ -302,7 +323,7 @@ class _Forward:
         if one_each:
             return found
         # it counts windows
-        return found._replace(shift=_window_shift(self.model, tap.path))
+        return found._replace(shift=window_shift(self.model, tap.path))
 
     def _through(self, tap: Tap, value: Tensor) -> Tensor:
         """Give what a tap has taken to another module.
@@ -354,39 +375,6 @@ def _tensor_of(tap: Tap, output: Any) -> Tensor:
 
 def _shapes(tensors: list[Tensor], output: Any) -> str:
     return ', '.join(str(tuple(t.shape)) for t in tensors) or type(output).__name__
-
-
-def _flatten(
-    model: nn.Module, module: nn.Module, x: Tensor, image: Grid | None
-) -> tuple[Tensor, Grid, bool]:
-    """Turn a map into tokens: ``(B, C, H, W)``, or timm's ``(B, H, W, C)``.
-
-    Where height, width and channels leave it open, modules say it: ours by
-    ``channels_last``.
-
-    Returns:
-        The tokens, their grid, and whether the image's proportions tell which it was.
-    """
-    formats = (str(getattr(m, 'output_fmt', '')) for m in model.modules())
-    usual = any(fmt.endswith('NHWC') for fmt in formats)
-    usual &= not isinstance(module, nn.Conv2d)
-    usual |= getattr(module, 'channels_last', False)
-    last, other = (
-        has_channels_last(tuple(x.shape), image, one) for one in (usual, not usual)
-    )
-    if last:
-        return x.flatten(1, 2), (x.shape[1], x.shape[2]), last == other
-    return x.flatten(2).transpose(1, 2), (x.shape[2], x.shape[3]), last == other
-
-
-def _window_shift(model: nn.Module, path: str) -> Grid | None:
-    """Return how far the windows are shifted that a module inside them works on."""
-    while path := path.rpartition('.')[0]:
-        # MMPretrain's is one number, timm's a pair
-        shift = getattr(model.get_submodule(path), 'shift_size', None)
-        if shift is not None:
-            return (shift, shift) if isinstance(shift, int) else (shift[0], shift[1])
-    return None
 
 
 def _choose(

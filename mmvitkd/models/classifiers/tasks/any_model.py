@@ -9,6 +9,7 @@ class AnyModel(Classifier):
     Where they have labels of classes, terms get these.
     """
 
+    called = 'model'
     augments = False
 
     @classmethod

@@ -12,6 +12,7 @@ class Classifier(Task):
     """Whole images are told apart; models of timm, of Hugging Face and any module."""
 
     base = 'mmpretrain.models.classifiers.base.BaseClassifier'
+    called = 'classifier'
     classifies = True
     augments = True
 

@@ -6,13 +6,14 @@ from torch import Tensor, nn
 
 from mmvitkd.models.utils import resize_labels
 
-from .task import Task
+from .task import Task, compare_numbers
 
 
 class Segmentor(Task):
     """mmseg's semantic segmentors, which tell a class of every pixel."""
 
     base = 'mmseg.models.segmentors.base.BaseSegmentor'
+    called = 'segmentor'
     scope = 'mmseg'
     sides = (256, 224, 384, 512)
     labels_places = True
@@ -74,6 +75,12 @@ class Segmentor(Task):
     def count_classes(self, model: Any) -> int | None:
         """Return the number of classes that a pixel may have."""
         return getattr(_last_head(model), 'num_classes', None)
+
+    def check_data(self, model: Any, metainfo: dict[str, Any]) -> str | None:
+        """Compare the data's classes with those of its pixels."""
+        return compare_numbers(
+            metainfo.get('classes'), self.count_classes(model), 'decode_head'
+        )
 
     def rows(
         self, logits: dict[str, Tensor], labels: Tensor | None

@@ -4,6 +4,8 @@ from torch import Tensor
 
 from ..tap import Tap
 
+SHOWN = 3  # classes in a message
+
 
 class Task:
     """What a distiller asks of a kind of model.
@@ -13,6 +15,7 @@ class Task:
 
     Attributes:
         base: Module and name of that class.
+        called: What messages call such a model.
         scope: In whose registry such models are found; None for ours.
         classifies: Whether an image has labels of its own, ``(B,)`` or ``(B, K)``.
         augments: Whether a model's ``train_cfg`` has batch augments (Mixup, CutMix).
@@ -23,6 +26,7 @@ class Task:
     """
 
     base = ''
+    called = 'model'
     scope: str | None = None
     classifies = False
     augments = False
@@ -76,6 +80,33 @@ class Task:
                 'on features'
             )
 
+    def check_heads(self, student: Any, teacher: Any, widths: tuple[int, int]) -> None:
+        """Refuse logits of two heads of which equal places mean other things.
+
+        Args:
+            student: Of this task.
+            teacher: The model; None if its outputs are stored.
+            widths: How many logits a place either tap yields.
+
+        Raises:
+            ValueError: If they are such.
+        """
+
+    def check_data(self, model: Any, metainfo: dict[str, Any]) -> str | None:
+        """Refuse data of what a model's heads do not tell apart.
+
+        Args:
+            model: Of this task.
+            metainfo: The data set's.
+
+        Returns:
+            A warning, of classes that the heads have and the data have not; or None.
+
+        Raises:
+            ValueError: If the data have more than the heads.
+        """
+        return None
+
     def labelled_places(self, data_samples: list[Any] | None) -> list[int] | None:
         """List which images have labels; None where all have, or it is not asked."""
         return None
@@ -109,3 +140,32 @@ class Task:
             ``(n, K)`` by name, and ``(n,)`` indices.
         """
         return logits, labels
+
+
+def compare_numbers(names: Any, classes: int | None, head: str) -> str | None:
+    """Compare the classes of a data set with those that a head tells apart.
+
+    Args:
+        names: Of the data set's; None if it tells none.
+        classes: How many the head has; None if it does not say.
+        head: What the config calls it.
+
+    Returns:
+        A warning, if the head has more.
+
+    Raises:
+        ValueError: If the data set has more.
+    """
+    if not names or not classes or len(names) == classes:
+        return None
+    shown = ', '.join(map(repr, names[:SHOWN])) + ', ...' * (len(names) > SHOWN)
+    said = (
+        f'the data set has {len(names)} classes ({shown}), and the {head} tells '
+        f'{classes} apart'
+    )
+    if len(names) < classes:
+        return f'{said}: the last {classes - len(names)} will not be learnt'
+    raise ValueError(
+        f'{said}: set num_classes={len(names)} there, or give the data set '
+        'metainfo=dict(classes=(...)) of fewer'
+    )
