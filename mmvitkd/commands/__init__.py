@@ -13,8 +13,11 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from contextlib import nullcontext
 from importlib import import_module
 from pathlib import Path
+
+from mmvitkd.heartbeat import heartbeat, say_loading
 
 COMMANDS = {
     'new-config': "begin a config of one's own with one of this package's",
@@ -64,6 +67,7 @@ def main(command: str | None = None, argv: Sequence[str] | None = None) -> None:
         prog = f'{prog or Path(sys.argv[0]).name} {arguments.pop(0)}'
         command = longer
     module = import_module(f'{__name__}.{command.replace("-", "_")}')
+    shown = command.replace('_', ' ')  # benchmark data
     parser = argparse.ArgumentParser(
         prog=prog,
         description=module.__doc__,
@@ -75,16 +79,19 @@ def main(command: str | None = None, argv: Sequence[str] | None = None) -> None:
         action='store_true',
         help='show the traceback of a mistake, too, not only the line that tells it',
     )
-    args = parser.parse_args(_name_files(arguments))
+    args = parser.parse_args(_name_files(arguments, shown))
     args.arguments = arguments  # for those that tell how they were called
     if hasattr(module, 'check_arguments'):
         module.check_arguments(parser, args)
     # of mmcv without compiled operations, on its import; nothing here needs this one
     warnings.filterwarnings('ignore', 'Fail to import ``MultiScaleDeformableAttention')
-    from mmvitkd.utils.errors import readable_errors  # which imports torch
+    say_loading(shown)
+    # of a process of its own, whose streams nobody else has
+    with heartbeat(shown) if argv is None else nullcontext():
+        from mmvitkd.utils.errors import readable_errors  # which imports torch
 
-    with readable_errors(args.debug):
-        module.run(args)
+        with readable_errors(args.debug):
+            module.run(args)
     if argv is None:
         _leave_process_group()
 
@@ -96,10 +103,11 @@ def _leave_process_group() -> None:
         distributed.destroy_process_group()
 
 
-def _name_files(arguments: list[str]) -> list[str]:
+def _name_files(arguments: list[str], command: str) -> list[str]:
     """Put the files of this package's configs in the place of their names."""
     if not any(argument.startswith('mmvitkd::') for argument in arguments):
         return arguments
+    say_loading(command)
     from mmvitkd.utils.errors import readable_errors
     from mmvitkd.utils.own_configs import PREFIX, find_own_config
 

@@ -2,7 +2,9 @@
 
 import argparse
 import inspect
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 from mmengine.device import get_device
@@ -10,6 +12,7 @@ from mmengine.optim import AmpOptimWrapper, OptimWrapper
 
 from mmvitkd.datasets.fast import speed_up_data
 from mmvitkd.datasets.pipeline_size import pipeline_size
+from mmvitkd.heartbeat import describing
 from mmvitkd.models import ViTKDDistiller
 from mmvitkd.models.classifiers.teacher import task_of_config
 from mmvitkd.registry import MODELS, OPTIM_WRAPPERS, SCOPE
@@ -151,5 +154,12 @@ def _train_in_work_dir(cfg: Config, override_optim: bool) -> None:
         check_checkpoint(runner, cfg.load_from)
     elif cfg.get('load_from'):
         require_overlap(runner, cfg.load_from)
-    with bfloat16_in_words(trains_in_bfloat16(cfg)):
+    in_words = bfloat16_in_words(trains_in_bfloat16(cfg))
+    with in_words, describing(partial(step_of, runner)):
         runner.train()
+
+
+def step_of(runner: Any) -> str:
+    """Tell how far a training is; nothing before it has begun."""
+    step = min(runner.iter + 1, runner.max_iters)
+    return f'step {step} of {runner.max_iters}' if step else ''

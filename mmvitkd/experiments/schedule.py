@@ -15,6 +15,8 @@ from typing import Any, Protocol
 import mmengine.device.utils
 import torch
 
+from mmvitkd.heartbeat import describing
+
 from .fork import FORK
 from .run import Run
 from .worker import Test, test_classifier, work
@@ -158,6 +160,10 @@ class Watcher:
     def ended(self, run: Run, left: Sequence[Run]) -> None:
         """Be told that a run has ended, and which are left."""
 
+    def line(self, active: Sequence[Run]) -> str:
+        """Sum up how far the runs are; by default which are in hand."""
+        return ', '.join(f'{run.name} {run.progress():.0%}' for run in active)
+
 
 def run_all(
     runs: Sequence[Run],
@@ -181,29 +187,41 @@ def run_all(
     waiting = _to_do(runs)
     active: dict[Run, Job] = {}
     try:
-        while True:
-            waiting += _to_do(watcher.more())
-            if not waiting and not active:
-                break
-            ready = [run for run in waiting if run.is_ready()][: launcher.free()]
-            waiting = [run for run in waiting if run not in ready]
-            active.update(zip(ready, launcher.start(ready, test), strict=True))
-            for run in [run for run in active if active[run].is_done()]:
-                job = active.pop(run)
-                if not run.result() and not run.failure():
-                    run.fail(job.reason())
-                watcher.ended(run, [*waiting, *active])
-            for run in [run for run in waiting if _lacks_teacher(run)]:
-                waiting.remove(run)
-                watcher.ended(run, [*waiting, *active])
-            watcher.at(list(active))
-            for run in watcher.unwanted():
-                active.pop(run).cancel()
-            if active:
-                time.sleep(POLL)
+        with describing(lambda: watcher.line(list(active))):
+            _carry_out(waiting, active, launcher, watcher, test)
     finally:
         for job in active.values():
             job.stop()
+
+
+def _carry_out(
+    waiting: list[Run],
+    active: dict[Run, Job],
+    launcher: Launcher,
+    watcher: Watcher,
+    test: Test,
+) -> None:
+    """Start runs, and look after them, until none is left."""
+    while True:
+        waiting += _to_do(watcher.more())
+        if not waiting and not active:
+            break
+        ready = [run for run in waiting if run.is_ready()][: launcher.free()]
+        waiting = [run for run in waiting if run not in ready]
+        active.update(zip(ready, launcher.start(ready, test), strict=True))
+        for run in [run for run in active if active[run].is_done()]:
+            job = active.pop(run)
+            if not run.result() and not run.failure():
+                run.fail(job.reason())
+            watcher.ended(run, [*waiting, *active])
+        for run in [run for run in waiting if _lacks_teacher(run)]:
+            waiting.remove(run)
+            watcher.ended(run, [*waiting, *active])
+        watcher.at(list(active))
+        for run in watcher.unwanted():
+            active.pop(run).cancel()
+        if active:
+            time.sleep(POLL)
 
 
 def _to_do(runs: Sequence[Run]) -> list[Run]:

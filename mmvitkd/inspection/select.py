@@ -35,7 +35,7 @@ from mmvitkd.utils.tables import write_rows
 from .models import Classifier, Model
 
 SELECTED, SCORES = 'selected.txt', 'scores.csv'
-EVERY = 10.0  # seconds between two lines of progress
+EVERY = 5.0  # seconds between two lines of progress
 # images of a file as data sets in memory have them, RGB
 LOADING = [
     {'type': 'LoadImageFromFile'},

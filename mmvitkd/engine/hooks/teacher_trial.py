@@ -25,7 +25,7 @@ from .accuracy import stored_logits, watch_logits
 
 BATCH = 64  # images at once, whatever the batch of training is
 GLANCE = 16  # images that tell the scale of their pixels
-PERIOD = 10.0  # seconds between two lines of progress
+PERIOD = 5.0  # seconds between two lines of progress
 FAR = 10.0  # how many times the usual is another scale
 
 
