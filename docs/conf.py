@@ -79,6 +79,7 @@ RESULTS = """
 
 *
 */performance
+*/*/performance
 fashion-mnist/*
 ```
 """
