@@ -79,6 +79,8 @@ def main(command: str | None = None, argv: Sequence[str] | None = None) -> None:
         action='store_true',
         help='show the traceback of a mistake, too, not only the line that tells it',
     )
+    if '--cfg-options' in arguments:  # whose reader imports torch
+        say_loading(shown)
     args = parser.parse_args(_name_files(arguments, shown))
     args.arguments = arguments  # for those that tell how they were called
     if hasattr(module, 'check_arguments'):
