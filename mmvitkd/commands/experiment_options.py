@@ -72,7 +72,7 @@ def add_runs_file(parser: argparse.ArgumentParser) -> None:
         '--runs',
         type=Path,
         metavar='FILE',
-        help='a small file of finished runs (JSON lines): what it has is not run '
+        help='a small .jsonl file of finished runs: what it has is not run '
         'again, and what this call finishes is added; another machine goes on from it',
     )
 

@@ -26,25 +26,31 @@ class RunsFile:
     file, in a folder of its name, are the weights of teachers, the students' are not.
 
     Args:
-        path: Of the file, which need not be there yet.
+        path: Of the file, ``.jsonl``, which need not be there yet.
 
     Raises:
-        ValueError: If it holds anything else.
+        ValueError: If it is named otherwise, or holds anything else.
     """
 
     def __init__(self, path: Path) -> None:
+        if path.suffix != '.jsonl':  # its folder has the name without
+            raise ValueError(f'--runs {path}: must be a .jsonl file')
         self.path = path
-        self.records: dict[str, Record] = {}
-        if not path.exists():
-            return
-        for number, line in enumerate(path.read_text('utf-8').splitlines(), 1):
+        self.records = self._read()
+
+    def _read(self) -> dict[str, Record]:
+        records: dict[str, Record] = {}
+        if not self.path.exists():
+            return records
+        for number, line in enumerate(self.path.read_text('utf-8').splitlines(), 1):
             try:
                 record = json.loads(line)
-                self.records[record.pop('run')] = record
+                records[record.pop('run')] = record
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise ValueError(
-                    f'--runs {path}, line {number}: no run of ablate or compare'
+                    f'--runs {self.path}, line {number}: no run of ablate or compare'
                 ) from error
+        return records
 
     def weights(self, run: Run) -> Path:
         """Name the file of a teacher's weights."""
@@ -83,6 +89,7 @@ class RunsFile:
 
     def add(self, runs: Sequence[Run]) -> None:
         """Write what runs measured beside what the file has, which stays."""
+        self.records |= self._read()  # with what another call has added meanwhile
         for run in runs:
             result = run.result()
             if result and key(run) not in self.records:

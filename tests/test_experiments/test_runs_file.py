@@ -115,6 +115,21 @@ def test_another_setting_is_another_run(file, tmp_path):
     assert len(RunsFile(file).records) == 6
 
 
+def test_two_calls_at_a_time_keep_each_others_runs(tmp_path):
+    path = tmp_path / 'runs.jsonl'
+    one, other = RunsFile(path), RunsFile(path)
+    for kept, setting in ((one, ALONE), (other, TEACHER)):
+        run = Run(setting, 0, tmp_path / 'work')
+        run.keep({'top1': 80.0})
+        kept.add([run])
+    assert len(RunsFile(path).records) == 2
+
+
+def test_a_file_of_another_name_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r'runs: must be a \.jsonl file'):
+        RunsFile(tmp_path / 'runs')
+
+
 @pytest.mark.parametrize('line', ['{', '[]', '{"top1": 1.0}', 'top1,seed', '3'])
 def test_another_file_is_refused_and_left_alone(file, line):
     text = f'{file.read_text()}{line}\n'
