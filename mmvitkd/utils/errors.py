@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import sys
+import sysconfig
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -116,6 +117,9 @@ def _is_ours(trace: TracebackType | None) -> bool:
     if trace is None:
         return False
     name = str(trace.tb_frame.f_globals.get('__name__'))
-    beside = Path(sys.argv[0]).resolve().parent
-    file = Path(trace.tb_frame.f_code.co_filename)
-    return name.split('.')[0] in ('__main__', 'mmvitkd') or beside in file.parents
+    if name.split('.')[0] in ('__main__', 'mmvitkd'):
+        return True
+    beside = Path(sys.argv[0]).resolve().parent  # a project, maybe with its .venv
+    above = Path(trace.tb_frame.f_code.co_filename).parents
+    libraries = (sysconfig.get_path(p) for p in ('stdlib', 'purelib', 'platlib'))
+    return beside in above and not any(Path(p) in above for p in libraries)
