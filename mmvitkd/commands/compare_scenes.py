@@ -71,6 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'a teacher that is trained first',
     )
     shared.add_max_epochs(parser)
+    shared.add_runs_file(parser)
     shared.add_running(parser, 'work_dirs/digit-scenes', ELSEWHERE)
     parser.add_argument(
         '--out', type=Path, help="folder of the page. Default: the work dir's results"

@@ -48,7 +48,7 @@ class RunsFile:
                 records[record.pop('run')] = record
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise ValueError(
-                    f'--runs {self.path}, line {number}: no run of ablate or compare'
+                    f'--runs {self.path}, line {number}: no run of an experiment'
                 ) from error
         return records
 

@@ -134,7 +134,7 @@ def test_a_file_of_another_name_is_refused(tmp_path):
 def test_another_file_is_refused_and_left_alone(file, line):
     text = f'{file.read_text()}{line}\n'
     file.write_text(text)
-    with pytest.raises(ValueError, match=r'line 6: no run of ablate or compare'):
+    with pytest.raises(ValueError, match=r'line 6: no run of an experiment'):
         RunsFile(file)
     assert file.read_text() == text
 

@@ -3,12 +3,15 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 from statistics import mean
 
 import pytest
+import torch
 from mmengine.config import Config
 
 from mmvitkd.experiments.run import Run, Setting
+from mmvitkd.experiments.runs_file import RunsFile
 from mmvitkd.experiments.scenes.trainings import INITS, STRIDE, FineTuning, plan
 from mmvitkd.utils.statistics import (
     compare_paired,
@@ -18,7 +21,9 @@ from mmvitkd.utils.statistics import (
 
 pytestmark = pytest.mark.onedl_only  # the page's pictures want mmdet's pycocotools
 
-STUDENT = Setting('student', Config({'name': 'student'}))
+STUDENT = Setting(
+    'student', Config({'name': 'student', 'train_cfg': {'max_epochs': 2}})
+)
 SCENES = {'seed': 0, 'train': 5, 'val': 3}
 # box AP by student, a value for each of two fine-tunings
 BOX = {
@@ -79,6 +84,29 @@ def test_students_with_fine_tunings_to_do_do_not_count(runs):
     assert found['box AP', 'vitkd'].values == [42.5, 40.5]
     assert found['box AP', 'vitkd'].difference.value == pytest.approx(1.5)
     assert len(found['box AP', 'plain'].values) == 3
+
+
+def test_finished_fine_tunings_go_on_to_another_machine(runs, tmp_path):
+    """The student of a seed that has fine-tunings left brings its weights."""
+    from mmvitkd.experiments.scenes.pictures import draw
+
+    students = [Run(STUDENT, seed, tmp_path) for seed in range(3)]
+    for student in students:
+        weights = {'w': torch.ones(student.seed + 1)}
+        torch.save({'state_dict': weights}, student.checkpoint)
+    kept = tmp_path / 'kept.jsonl'
+    RunsFile(kept).add([*students, *runs])
+    there = [replace(run, root=tmp_path / 'second') for run in runs]
+    there += [replace(there[-1], seed=2 + 2 * STRIDE)]
+    begun = [Run(STUDENT, seed, tmp_path / 'second') for seed in range(3)]
+    assert RunsFile(kept).take([*begun, *there]) == 2 + len(runs)
+    ours, theirs = rows(runs), rows(there[:-1])
+    assert [row.values for row in theirs.values()] == [r.values for r in ours.values()]
+    assert theirs['box AP', 'vitkd'].students == [80, 81, 82]
+    assert [student.state() for student in begun] == ['done', 'done', 'begun']
+    weights = torch.load(begun[2].checkpoint, weights_only=True)['state_dict']
+    assert weights['w'].tolist() == [1, 1, 1]
+    assert not draw('detection', there, tmp_path / 'detection')  # of no predictions
 
 
 def test_the_page_says_what_could_be_told(runs, tmp_path):

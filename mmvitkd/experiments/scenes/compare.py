@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..execution import choose_launcher, execute
 from ..run import Run, in_order
+from ..runs_file import RunsFile
 from . import PROTOCOLS
 from .draw import read_summary
 from .models import plan_models
@@ -30,6 +31,7 @@ def compare(args: argparse.Namespace) -> bool:
             f'with them, got {args.dataset}'
         )
     runs = _plan(args, root, scenes)
+    kept = RunsFile(args.runs) if args.runs else None
     if not (args.dry_run or args.report_only):
         # here what otherwise every run would import in its process
         import mmdet.apis
@@ -46,6 +48,7 @@ def compare(args: argparse.Namespace) -> bool:
         timed=False,
         text=summary,
         test=test,
+        kept=kept,
     )
 
 

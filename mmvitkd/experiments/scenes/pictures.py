@@ -28,10 +28,14 @@ TRUTH = 'truth'
 
 
 def draw(task: str, runs: Sequence[FineTuning], stem: Path) -> bool:
-    """Write ``stem.png`` from the first seed's runs of a task, if all are finished."""
+    """Write ``stem.png`` from the first seed's runs of a task, if all are finished.
+
+    Those of another machine, which a file of runs has, left their predictions there.
+    """
     first = {run.init: run for run in runs if (run.task, run.seed) == (task, 0)}
-    if not all(run.result() for run in first.values()):
-        return False
+    for run in first.values():
+        if not (run.result() and (run.folder / TASKS[task].predictions).exists()):
+            return False
     scenes = next(iter(first.values())).scenes
     read, paint = READERS[task], PAINTERS[task]
     columns = {TRUTH: read(None, scenes)}
