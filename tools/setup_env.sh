@@ -67,7 +67,7 @@ case $profile in
     requirements='onedl onedl-downstream digits report experiments export quantisation docs hubs readers tests onedl-dev'
     modules='cv2 torch torchvision mmengine mmcv mmpretrain.models sklearn matplotlib
              pandas tabulate onnx onnxruntime onnxscript safetensors submitit sphinx
-             myst_parser mmcv.ops mmdet mmseg mmpose.datasets deepspeed timm transformers datasets webdataset mim
+             myst_parser mmcv.ops mmdet mmseg mmpose.datasets deepspeed timm transformers datasets webdataset simplejpeg mim
              pytest pytest_timeout xdist ruff mypy pre_commit setuptools pip
              websocket PySide6.QtWebEngineWidgets'
     ;;
@@ -76,7 +76,7 @@ case $profile in
     requirements='official digits report experiments export quantisation docs hubs readers tests official-dev'
     modules='cv2 torch torchvision mmengine mmcv mmpretrain.models sklearn matplotlib
              pandas tabulate onnx onnxruntime onnxscript safetensors submitit sphinx
-             myst_parser timm transformers datasets webdataset mim pytest pytest_timeout xdist setuptools pip
+             myst_parser timm transformers datasets webdataset simplejpeg mim pytest pytest_timeout xdist setuptools pip
              websocket PySide6.QtWebEngineWidgets'
     ;;
   *) die "which profile? Give run, dev or official" ;;

@@ -7,20 +7,23 @@ import mmcv
 import numpy as np
 import pytest
 import torch
+from mmcv.transforms import RandomFlip
 from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
 from mmpretrain.datasets import RandomErasing, RandomResizedCrop
+from PIL import Image
 
 from mmvitkd.datasets import (
     FastPackInputs,
     FastRandAugment,
     FastRandomErasing,
+    FastRandomFlip,
     FastRandomResizedCrop,
     ReadRandomResizedCrop,
     ReplayedDataset,
 )
-from mmvitkd.datasets.fast import faster, speed_up_data
+from mmvitkd.datasets.fast import faster, jpeg, speed_up_data
 from mmvitkd.datasets.image_bytes import decode, take_loader
 from mmvitkd.datasets.image_check import find_unreadable
 from mmvitkd.experiments.benchmark.photographs import draw_photographs
@@ -171,23 +174,28 @@ def test_reduced_crops_are_mmpretrains_crops(large):
     assert reduced > 6
 
 
-def test_what_is_not_reduced_is_read_as_ever(files, large, tmp_path):
-    """Small pictures, other kinds, and those that Exif turns."""
+def test_what_is_not_reduced_is_read_as_ever(files, large, tmp_path, monkeypatch):
+    """Small pictures and other kinds; a JPEG but for the roundings of its decoder."""
     picture = cv2.imread(str(large[0]))
     png = tmp_path / 'a.png'
     cv2.imwrite(str(png), picture)
     reading, crop = ReadRandomResizedCrop(CROP), FastRandomResizedCrop(**CROP)
-    for file in (files[0], png):
+    for file, decoder in ((png, jpeg.simplejpeg), (files[0], None)):
+        monkeypatch.setattr(jpeg, 'simplejpeg', decoder)
         for seed in range(2):
             np.random.seed(seed)
             whole = crop({'img': mmcv.imread(str(file))})['img']
+            after = np.random.rand()
             np.random.seed(seed)
             assert np.array_equal(reading({'img_path': str(file)})['img'], whole)
+            assert np.random.rand() == after
+    monkeypatch.undo()
+    np.random.seed(seed)
+    difference = np.abs(reading({'img_path': str(file)})['img'].astype(int) - whole)
+    assert 0 < difference.mean() < 2
 
 
 def test_a_turned_jpeg_is_turned(large, tmp_path):
-    from PIL import Image
-
     file = tmp_path / 'turned.jpg'
     with Image.open(large[0]) as image:
         exif = image.getexif()
@@ -201,6 +209,44 @@ def test_a_turned_jpeg_is_turned(large, tmp_path):
         read = reading({'img_path': str(file)})
         assert read['ori_shape'] == (2000, 1500)
         assert np.abs(read['img'] - whole).mean() < 6
+
+
+@pytest.mark.parametrize(
+    'kw',
+    [
+        {'prob': 0.5},
+        {'prob': 0.8, 'direction': ['horizontal', 'vertical', 'diagonal']},
+        {'prob': [0.3, 0.5], 'direction': ['vertical', 'horizontal']},
+        {'prob': 1.0, 'direction': 'diagonal'},
+    ],
+)
+def test_flips_are_drawn_as_mmcv_draws_them(kw):
+    image = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
+    seen = set()
+    for seed in range(30):
+        pair = []
+        for step in (RandomFlip(**kw), FastRandomFlip(**kw)):
+            np.random.seed(seed)
+            data = step({'img': image})
+            flipped = data['flip_direction'], data['img'].tobytes()
+            pair.append((*flipped, np.random.rand()))
+        assert pair[0] == pair[1]
+        seen.add(pair[0][0])
+    assert len(seen) > 1 or kw['prob'] == 1.0
+
+
+def test_bicubic_warps_become_bilinear_where_pixels_may_differ(recipe):
+    """Unless a policy says otherwise."""
+    named = {'type': 'Rotate', 'angle': 5.0, 'interpolation': 'bicubic'}
+    recipe = deepcopy(recipe)
+    shear = {'type': 'Shear', 'magnitude_range': (0, 0.3)}
+    recipe[3]['policies'] = [shear, named]
+    kinds = {'same-pixels': 'bicubic', 'same-distribution': 'bilinear'}
+    for kind, expected in kinds.items():
+        built = TRANSFORMS.build(faster(recipe, kind)[-3])
+        shear, rotate = built.transforms
+        assert (shear.interpolation, rotate.interpolation) == (expected, 'bicubic')
+    assert recipe[3]['hparams']['interpolation'] == 'bicubic'  # the given stays
 
 
 @pytest.mark.parametrize('kind', ['same-pixels', 'same-distribution'])

@@ -1,7 +1,9 @@
 from typing import Any
 
 import cv2
+import numpy as np
 from mmcv.transforms import RandomFlip
+from mmcv.transforms.utils import cache_randomness
 
 from mmvitkd.registry import TRANSFORMS
 
@@ -16,7 +18,21 @@ class FastRandomFlip(RandomFlip):
     for ``RandomFlip``.
     """
 
+    @cache_randomness
+    def _choose_direction(self) -> str | None:
+        """Draw the direction as MMCV does, without NumPy's checks of a choice."""
+        one = isinstance(self.direction, str)
+        directions = [self.direction] if one else [*self.direction]
+        if isinstance(self.prob, list):
+            shares = [*self.prob, 1 - sum(self.prob)]
+        else:
+            share = self.prob / len(directions)
+            shares = [share] * len(directions) + [1.0 - self.prob]
+        bounds = np.cumsum(shares)
+        drawn = np.searchsorted(bounds / bounds[-1], np.random.random(), 'right')
+        return [*directions, None][drawn]
+
     def _flip(self, results: dict[str, Any]) -> None:
         image = results['img']
         super()._flip(results)
-        results['img'] = cv2.flip(image, CODES[str(results['flip_direction'])])
+        results['img'] = cv2.flip(image, CODES[results['flip_direction']])

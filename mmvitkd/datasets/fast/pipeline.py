@@ -34,7 +34,9 @@ def faster(pipeline: list[Any], kind: str) -> list[Any]:
             stay as they are, as does a resize by another library than Pillow.
         kind: ``'same-pixels'``, to the rounding of the resize; or
             ``'same-distribution'``: also large JPEGs are decoded at a part of their
-            size, and the noise of RandomErasing comes from a faster generator.
+            size, all JPEGs faster and less exactly where simplejpeg is installed,
+            RandAugment's bicubic warps are bilinear, and the noise of RandomErasing
+            comes from a faster generator.
 
     Raises:
         ValueError: If ``kind`` is neither, or there is nothing to make faster.
@@ -58,9 +60,19 @@ def _faster(step: dict[str, Any], kind: str) -> dict[str, Any]:
         return {**step, 'type': 'mmvitkd.FastRandomResizedCrop'}
     if found is RandomErasing and kind == SAME_DISTRIBUTION:
         return {**step, 'type': 'mmvitkd.FastRandomErasing'}
+    if found is RandAugment and kind == SAME_DISTRIBUTION:
+        step = _bilinear(step)
     if found in FASTER:
         return {**step, 'type': FASTER[found]}
     return step
+
+
+def _bilinear(step: dict[str, Any]) -> dict[str, Any]:
+    """Let rotations, shears and shifts interpolate in a quarter of bicubic's time."""
+    hparams = step.get('hparams') or {}
+    if hparams.get('interpolation') != 'bicubic':
+        return step
+    return {**step, 'hparams': {**hparams, 'interpolation': 'bilinear'}}
 
 
 def _by_pillow(step: dict[str, Any]) -> bool:
