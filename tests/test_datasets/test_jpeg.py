@@ -43,6 +43,24 @@ def test_values_are_nearly_opencvs(photograph, mode, by):
     assert mode == 'L' or difference.mean() < turned
 
 
+@pytest.mark.parametrize(
+    'kind',
+    [
+        {'keep_rgb': True},
+        {'progressive': True},
+        {'subsampling': '4:4:4'},
+        {'subsampling': '4:2:2'},
+        {'restart_marker_rows': 1},
+    ],
+)
+def test_all_kinds_of_jpegs(photograph, kind):
+    data = written(photograph, **kind)
+    header = jpeg.read_header(data)
+    for by, flag in jpeg.REDUCED.items():
+        ours = jpeg.decode(data, header, by).astype(int)
+        assert np.abs(ours - by_opencv(data, flag)).mean() < 2.5
+
+
 @pytest.mark.parametrize('orientation', [*range(9)])
 def test_what_exif_turns_is_turned(photograph, orientation):
     exif = Image.Exif()
