@@ -33,7 +33,8 @@ def check_same_shape(student: Tensor, teacher: Tensor) -> None:
             f"the student's tokens are {tuple(student.shape)} and the teacher's "
             f'{tuple(teacher.shape)}, but this loss compares them one by one: give '
             "the term a neck that maps the student's width to the teacher's, such "
-            "as neck=dict(type='mmvitkd.LinearProjector'), or tap the same grid"
+            "as neck=dict(type='mmvitkd.LinearProjector'), or tap the same grid; if "
+            'these are logits, the teacher must know the same classes'
         )
 
 

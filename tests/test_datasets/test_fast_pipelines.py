@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from mmcv.transforms import RandomFlip
+from mmcv.transforms.utils import cache_random_params
 from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
@@ -233,6 +234,16 @@ def test_flips_are_drawn_as_mmcv_draws_them(kw):
         assert pair[0] == pair[1]
         seen.add(pair[0][0])
     assert len(seen) > 1 or kw['prob'] == 1.0
+
+
+def test_a_flip_that_is_drawn_once_for_several_images():
+    flip = FastRandomFlip(prob=0.5)
+    image = np.zeros((2, 4, 3), np.uint8)
+    for seed in range(8):
+        np.random.seed(seed)
+        with cache_random_params(flip):
+            drawn = {flip({'img': image})['flip'] for _ in range(8)}
+        assert len(drawn) == 1
 
 
 def test_bicubic_warps_become_bilinear_where_pixels_may_differ(recipe):

@@ -3,7 +3,6 @@ from typing import Any
 import cv2
 import numpy as np
 from mmcv.transforms import RandomFlip
-from mmcv.transforms.utils import cache_randomness
 
 from mmvitkd.registry import TRANSFORMS
 
@@ -18,9 +17,10 @@ class FastRandomFlip(RandomFlip):
     for ``RandomFlip``.
     """
 
-    @cache_randomness
     def _choose_direction(self) -> str | None:
         """Draw the direction as MMCV does, without NumPy's checks of a choice."""
+        if getattr(self, '_cache_enabled', False):  # one draw for several images
+            return super()._choose_direction()
         one = isinstance(self.direction, str)
         directions = [self.direction] if one else [*self.direction]
         if isinstance(self.prob, list):
