@@ -8,6 +8,7 @@ figures = {
     'fashion-mnist-costs': 'Accuracy against the cost of the training',
 }
 vitkd, dynamics = 'ViTKD', 'Distillation Dynamics'
+regime = "with the teacher's labels, at the published weights"
 claims = [
     dict(
         claim='ViTKD makes a better student',
@@ -151,5 +152,40 @@ claims = [
         row='ViTKD',
         than='ViTKD, mask ratio 0',
         paper=0.29,
+    ),
+    # the regime is the first thing to look at where a claim is not seen
+    *(
+        dict(
+            claim=f'{claim}, {regime}',
+            source=f'{vitkd}, {source}',
+            table='paper-regime',
+            row=row,
+            than=than,
+            paper=paper,
+        )
+        for claim, source, row, than, paper in (
+            ('ViTKD makes a better student', 'table 2', 'ViTKD', 'baseline', 1.64),
+            (
+                'The first two layers want mimicking, not generation',
+                'table 11',
+                'mimicking, shallow',
+                'generation, shallow',
+                0.62,
+            ),
+            (
+                'The last layer wants generation, not mimicking',
+                'table 11',
+                'generation, deep',
+                'mimicking, deep',
+                1.07,
+            ),
+            (
+                'Mimicking the last layer harms',
+                f'table 11; {dynamics}',
+                'baseline',
+                'mimicking, deep',
+                0.7,
+            ),
+        )
     ),
 ]
