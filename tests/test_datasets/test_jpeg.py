@@ -87,6 +87,14 @@ def test_other_notes_turn_nothing(photograph):
         assert by_opencv(data).shape == (301, 403, 3)
 
 
+@pytest.mark.parametrize('tail', [b'', b'MM', b'II*\x00\xff\xff\xff\xff', b'\x00' * 40])
+def test_damaged_exif_is_no_reason_to_fail(photograph, tail):
+    data = written(photograph, exif=b'Exif\x00\x00' + tail)
+    header = jpeg.read_header(data)
+    assert header in (None, ((301, 403), True))
+    assert by_opencv(data).shape == (301, 403, 3)
+
+
 def test_what_is_left_to_opencv(photograph):
     png = io.BytesIO()
     photograph.save(png, 'PNG')

@@ -46,10 +46,10 @@ def read_header(data: bytes) -> Header | None:
         with Image.open(io.BytesIO(data)) as image:
             exif = Image.Exif()  # Pillow's getexif() reads XMP as well
             exif.load(image.info.get('exif', b''))
-            orientation = exif.get(ORIENTATION, 1)
+            orientation = int(exif.get(ORIENTATION, 1))
             width, height = image.size
             known = image.format == 'JPEG' and image.mode in MODES
-    except (OSError, ValueError, SyntaxError):
+    except Exception:  # damaged Exif has many
         return None
     size = (width, height) if 5 <= orientation <= 8 else (height, width)
     return Header(size, orientation in (0, 1)) if known else None
