@@ -101,7 +101,7 @@ class AttentionFigures:
         for i, look in enumerate(looks):
             look[model.name] = {
                 'answer': self._class(int(logits[i].argmax()), logits.shape[1]),
-                'maps': {what: grids[i].numpy() for what, grids in rows},
+                'maps': {what: grids[i].cpu().numpy() for what, grids in rows},
             }
 
     def _class(self, index: int, of: int) -> str:
@@ -132,7 +132,8 @@ class AttentionFigures:
         for model in self._able:
             sums = self._sums[model.name]
             shown = self.layers[model.name]
-            panels.append((model, [(i, (sums[i] / self._seen).numpy()) for i in shown]))
+            means = [(i, (sums[i] / self._seen).cpu().numpy()) for i in shown]
+            panels.append((model, means))
         with style():
             figure = _draw_means(panels, self._seen)
         names = ', '.join(model.name for model in self._able)

@@ -141,7 +141,7 @@ class DistanceFigures:
         for name in MEASURES:
             if name != 'cka':
                 means[name] = self._sums[model.name, name] / self._seen
-        return {name: values.numpy() for name, values in means.items()}
+        return {name: values.cpu().numpy() for name, values in means.items()}
 
     def _note(
         self, model: Model, found: dict[str, np.ndarray], written: Written

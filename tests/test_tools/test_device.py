@@ -1,0 +1,222 @@
+"""Training and commands on a stand-in of a GPU: nothing is left on the CPU."""
+
+import json
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.optim import OptimWrapper
+from mmengine.runner import Runner
+from torch.utils._pytree import tree_leaves
+
+from mmvitkd.models import losses
+from tests.helpers import GEN, MIMIC, NKD, build, distiller, samples, vit
+from tests.shrink import shrink
+from tests.stand_in import NAME, stand_in
+from tests.test_models.test_classifiers.test_every_loss import (
+    EVERY,
+    LOGITS,
+    term_with,
+)
+from tests.test_models.test_classifiers.test_synchronisations import (
+    CONFIGS,
+    GENERATORS,
+    METHODS,
+    NECKS,
+)
+from tests.test_tools.runs import assert_same, cache, config, run, weights
+
+DEVICE = ('--device', NAME)
+# torch counts its devices at the first backward pass: a process that may have done one
+# has no other any more, nor have its forks
+SERVER = multiprocessing.get_context('forkserver')
+SERVER.set_forkserver_preload([__name__])
+
+
+def there(target: Callable, *args: Any, code: int = 0, **env: str) -> None:
+    """Call a function in a process whose device is not the CPU."""
+    process = SERVER.Process(target=_on_device, args=(env, target, *args))
+    process.start()
+    process.join(timeout=300)
+    found = process.exitcode
+    process.kill()
+    assert found == code
+
+
+def _on_device(env: dict[str, str], target: Callable, *args: Any) -> None:
+    torch.set_num_threads(1)
+    os.environ.update(env)
+    with stand_in() as device:
+        assert torch.ones(2, device=device).device == device
+        target(*args)
+
+
+# ---------------------------------------------------------------- a step of training
+
+
+def step(folder: Path, terms: dict, student: dict | None = None) -> None:
+    """A batch under every term, backwards too, and a step of the optimiser."""
+    model = build(distiller(folder, terms=terms, student=student or vit(16)))
+    model.init_weights()
+    model.to(NAME)
+    model.train()
+    data = {'inputs': torch.randn(4, 3, 32, 32), 'data_samples': samples([0, 1, 2, 3])}
+    wrapper = OptimWrapper(torch.optim.AdamW(model.parameters(), 1e-3))
+    for _ in range(2):
+        found = model.train_step(data, wrapper)
+    assert set(found) == {'loss', *(f'loss_{name}' for name in terms)}
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    tensors = [*model.parameters(), *gradients, *found.values()]
+    assert {x.device.type for x in tensors} == {NAME}
+
+
+def test_every_loss(tmp_path):
+    special = ('PartialCrossAttentionLoss', 'AdversarialFeatureLoss', 'DualViewLoss')
+    terms = {
+        name: term_with(name, NKD if name in LOGITS else {**MIMIC, 'neck': None})
+        for name in EVERY
+        if name not in special
+    }
+    there(step, tmp_path, terms, vit(24))
+
+
+def test_every_neck(tmp_path):
+    terms = {
+        **{neck['type']: {**MIMIC, 'neck': neck} for neck in NECKS},
+        'ladder': {
+            **MIMIC,
+            'student': [f'backbone.layers.{i}' for i in range(3)],
+            'neck': {'type': 'LadderProjector'},
+        },
+        **{name: {**GEN, 'neck': {'type': name}} for name in GENERATORS},
+    }
+    there(step, tmp_path, terms)
+
+
+MIMICKED = losses.ViTKDMimicLoss.equation
+
+
+def mixing(self: Any, student: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
+    return MIMICKED(self, student * torch.ones(student.shape[-1]), teacher)
+
+
+def reading(self: Any, student: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
+    assert student.detach().numpy().size
+    return MIMICKED(self, student, teacher)
+
+
+def noticed(folder: Path, equation: Callable, error: type, message: str) -> None:
+    with (
+        mock.patch.object(losses.ViTKDMimicLoss, 'equation', equation),
+        pytest.raises(error, match=message),
+    ):
+        step(folder, {'mimic': MIMIC})
+
+
+def test_what_is_left_on_the_cpu_is_noticed(tmp_path):
+    there(noticed, tmp_path, mixing, RuntimeError, 'aten.mul.Tensor: standin and')
+    there(noticed, tmp_path, reading, TypeError, "can't convert standin .* to numpy")
+
+
+def train_and_test(name: str, folder: Path) -> None:
+    runner = Runner.from_cfg(shrink(Config.fromfile(CONFIGS[name]), folder))
+    runner.train()
+    runner.test()
+    assert {p.device.type for p in runner.model.parameters()} == {NAME}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', METHODS)
+def test_methods_by_their_configs(name, tmp_path):
+    there(train_and_test, name, tmp_path)
+
+
+# -------------------------------------------------------------------- whole commands
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory):
+    """The same run on the CPU, in ``here``, and on the other device."""
+    folder = tmp_path_factory.mktemp('device')
+    cfg = config(folder)
+    run('train', cfg, '--work-dir', folder / 'here')
+    there(run, 'train', cfg, '--work-dir', folder / 'there')
+    return folder
+
+
+def curves(work: Path) -> dict[str, list[float]]:
+    """Losses and accuracies that a run has logged."""
+    (file,) = work.glob('*/vis_data/scalars.json')
+    found: dict[str, list[float]] = {}
+    for line in file.read_text().splitlines():
+        for name, value in json.loads(line).items():
+            if 'loss' in name or 'accuracy' in name:
+                found.setdefault(name, []).append(value)
+    return found
+
+
+def assert_as_on_the_cpu(here: Path, elsewhere: Path) -> None:
+    """To rounding: attention, for one, is computed by other kernels."""
+    expected, found = curves(here), curves(elsewhere)
+    assert {'loss', 'loss_gen', 'accuracy/top1'} <= set(expected)
+    assert found.keys() == expected.keys()
+    for name, values in expected.items():
+        assert found[name] == pytest.approx(values, rel=1e-4), name
+
+
+def test_a_run_goes_as_on_the_cpu(trained):
+    assert_as_on_the_cpu(trained / 'here', trained / 'there')
+    saved = torch.load(trained / 'there' / 'epoch_2.pth', weights_only=False)
+    tensors = [x for x in tree_leaves(saved) if isinstance(x, torch.Tensor)]
+    assert {type(x) for x in tensors} == {torch.Tensor}  # which are the CPU's
+
+
+@pytest.mark.slow
+def test_a_killed_run_is_resumed(trained):
+    cfg, work = trained / 'tiny.py', trained / 'resumed'
+    killed = {'code': -signal.SIGKILL, 'KILL_BEFORE_ITER': '6'}
+    there(run, 'train', cfg, '--work-dir', work, **killed)
+    there(run, 'train', cfg, '--work-dir', work, '--resume')
+    assert_same(
+        *(weights(folder / 'epoch_2.pth') for folder in (trained / 'there', work))
+    )
+
+
+@pytest.mark.slow
+def test_teachers_outputs_are_stored_and_trained_from(trained):
+    cfg = trained / 'tiny.py'
+    cache(cfg, trained / 'cpu', '--epochs', '2')
+    there(cache, cfg, trained / 'device', '--epochs', '2', *DEVICE)
+    run('train', trained / 'cpu' / 'tiny_cached.py', '--work-dir', trained / 'one')
+    cached = trained / 'device' / 'tiny_cached.py'
+    there(run, 'train', cached, '--work-dir', trained / 'other')
+    assert_as_on_the_cpu(trained / 'one', trained / 'other')
+
+
+@pytest.mark.slow
+def test_student_is_tested_and_probed(trained):
+    cfg, student = trained / 'tiny.py', trained / 'there' / 'epoch_2.pth'
+    there(run, 'test', cfg, student, '--metrics', trained / 'metrics.json')
+    assert 'accuracy/top1' in (trained / 'metrics.json').read_text()
+    out = trained / 'probe'
+    there(run, 'probe', cfg, student, '--out', out, '--k', '3', *DEVICE)
+    assert 'knn3/top1' in (out / 'probe.json').read_text()
+
+
+@pytest.mark.slow
+def test_the_report_looks_into_models(trained):
+    """Their figures come from tensors that lie on the device."""
+    page = trained / 'report.html'
+    there(run, 'report', trained / 'there', '--out', page, '--csv', trained / 'csv')
+    text = page.read_text()
+    assert 'could not be run' not in text
+    assert 'can not be looked into' not in text
+    for table in ('attention_summary', 'distance', 'dynamics'):
+        assert (trained / 'csv' / f'{table}.csv').is_file()
