@@ -9,17 +9,21 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
+from PIL import Image
 from torch.utils._pytree import tree_leaves
 
+from mmvitkd.datasets.digits import load_scans
 from mmvitkd.models import losses
-from tests.helpers import GEN, MIMIC, NKD, build, distiller, samples, vit
+from tests.helpers import GEN, MIMIC, NKD, build, distiller, samples, save_weights, vit
 from tests.shrink import shrink
 from tests.stand_in import NAME, stand_in
+from tests.test_downstream.dense import draw, retinanet, segmentor
 from tests.test_models.test_classifiers.test_every_loss import (
     EVERY,
     LOGITS,
@@ -133,9 +137,25 @@ def train_and_test(name: str, folder: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('name', METHODS)
+@pytest.mark.parametrize('name', [n for n in METHODS if n.endswith('_digits')])
 def test_methods_by_their_configs(name, tmp_path):
     there(train_and_test, name, tmp_path)
+
+
+def train_dense(kind: str, scenes: Path, folder: Path) -> None:
+    cfg = {'retinanet': retinanet, 'segmentor': segmentor}[kind](scenes, folder)
+    if kind == 'retinanet':  # mmcv's NMS knows no other device than its own
+        cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    assert {p.device.type for p in runner.model.parameters()} == {NAME}
+
+
+@pytest.mark.slow
+@pytest.mark.onedl_only
+@pytest.mark.parametrize('kind', ['retinanet', 'segmentor'])
+def test_detectors_and_segmentors(kind, tmp_path_factory, tmp_path):
+    there(train_dense, kind, draw(tmp_path_factory), tmp_path)
 
 
 # -------------------------------------------------------------------- whole commands
@@ -208,6 +228,26 @@ def test_student_is_tested_and_probed(trained):
     out = trained / 'probe'
     there(run, 'probe', cfg, student, '--out', out, '--k', '3', *DEVICE)
     assert 'knn3/top1' in (out / 'probe.json').read_text()
+
+
+@pytest.mark.slow
+def test_images_are_selected_and_synthesised(trained):
+    """By a teacher on the device."""
+    wild = trained / 'wild'
+    wild.mkdir()
+    for i, scan in enumerate(load_scans()[0][:12]):
+        Image.fromarray(np.stack([scan] * 3, -1)).save(wild / f'{i}.png')
+    given = ('--images', wild, '--count', '4', '--out', trained / 'selected', *DEVICE)
+    there(run, 'select_data', trained / 'tiny.py', *given)
+    assert (trained / 'selected' / 'selected.txt').read_text().count('png') == 4
+
+    cfg = Config.fromfile(CONFIGS['df-dearkd_digits'])
+    save_weights(cfg.model.teacher.cfg, trained / 'resnet.pth')
+    teacher = f'model.teacher.checkpoint={trained / "resnet.pth"}'
+    given = ('--count', '10', '--coarse-steps', '1', '--steps', '1', *DEVICE)
+    out = ('--out', trained / 'made')
+    there(run, 'synthesise', cfg.filename, *out, *given, '--cfg-options', teacher)
+    assert len([*(trained / 'made').rglob('*.png')]) == 10
 
 
 @pytest.mark.slow
