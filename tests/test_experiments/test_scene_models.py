@@ -73,4 +73,18 @@ def test_the_teacher_is_compared_with_nothing(scenes, tmp_path):
     assert '| box AP | the teacher | - | 60.0' in page
     assert '- box AP: the student, distilled by PKD +5.0 vs. baseline, signif' in page
     assert 'by CWD' not in page  # which is for segmentors
+    assert 'is no better' not in page
     assert (tmp_path / 'dense-students' / 'dense-students.csv').is_file()
+
+
+def test_a_teacher_that_is_no_better_than_the_baseline_is_told(scenes, tmp_path):
+    from mmvitkd.experiments.scenes.page import rows_of, write
+
+    runs = plan_models(['detection'], 3, tmp_path / 'runs', scenes, None)
+    for run in runs:
+        value = 41.0 if run.init == 'teacher' else BOX[run.init][run.seed]
+        keep(run, **{'box AP': value, 'mask AP': value + 20})
+    write(rows_of(runs), runs, [], 'compare', Path(tmp_path), 'models')
+    page = (tmp_path / 'dense-students.md').read_text()
+    assert page.count('is no better than the baseline') == 2
+    assert '- box AP: **the teacher, 41.0, is no better than the baseline, 5' in page

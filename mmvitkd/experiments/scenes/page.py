@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import stdev
+from statistics import mean, stdev
 
 from mmvitkd.utils.statistics import (
     POWER,
@@ -125,7 +125,17 @@ def columns_of(rows: Sequence[Row], text: Text) -> dict[str, list[str]]:
 def findings(rows: Sequence[Row]) -> list[str]:
     """Say in a sentence for each metric what distillation changed."""
     said = []
+    baselines = {row.metric: row.values for row in rows if row.init == BASELINE}
     for row in rows:
+        baseline = baselines.get(row.metric)
+        if row.init == TEACHER and row.values and baseline:
+            best, alone = mean(row.values), mean(baseline)
+            if best <= alone:
+                said.append(
+                    f'- {row.metric}: **the teacher, {best:.1f}, is no better than the '
+                    f'baseline, {alone:.1f}**: what its students have says nothing of '
+                    'the methods.'
+                )
         one = row.difference
         if row.init == 'scratch' or one is None:
             continue
