@@ -7,7 +7,7 @@ model = dict(
     student=_base_.model,
     teacher=dict(
         cfg='mmvitkd::downstream/dense_digit_scenes/fcn_vit-w128_digit-scenes.py',
-        checkpoint='work_dirs/fcn_vit-w128_digit-scenes/epoch_20.pth',
+        checkpoint='work_dirs/fcn_vit-w128_digit-scenes/epoch_40.pth',
     ),
     # as configs/segmentation's
     terms=dict(

@@ -10,3 +10,6 @@ model = dict(
     ),
     decode_head=dict(in_channels=128),
 )
+# longer and at a lower rate than the student's: see README.md
+train_cfg = dict(max_epochs=40)
+optim_wrapper = dict(optimizer=dict(lr=2e-3))

@@ -11,7 +11,7 @@ model = dict(
     teacher=dict(
         cfg='mmvitkd::downstream/dense_digit_scenes/'
         'mask-rcnn_vitdet-w128_digit-scenes.py',
-        checkpoint='work_dirs/mask-rcnn_vitdet-w128_digit-scenes/epoch_8.pth',
+        checkpoint='work_dirs/mask-rcnn_vitdet-w128_digit-scenes/epoch_24.pth',
     ),
     terms=_base_.vitkd_terms,
 )
