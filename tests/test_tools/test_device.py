@@ -20,20 +20,15 @@ from torch.utils._pytree import tree_leaves
 
 from mmvitkd.datasets.digits import load_scans
 from mmvitkd.models import losses
-from tests.helpers import GEN, MIMIC, NKD, build, distiller, samples, save_weights, vit
+from tests.helpers import MIMIC, build, distiller, samples, save_weights, vit
 from tests.shrink import shrink
 from tests.stand_in import NAME, stand_in
 from tests.test_downstream.dense import draw, retinanet, segmentor
-from tests.test_models.test_classifiers.test_every_loss import (
-    EVERY,
-    LOGITS,
-    term_with,
-)
 from tests.test_models.test_classifiers.test_synchronisations import (
     CONFIGS,
-    GENERATORS,
     METHODS,
-    NECKS,
+    terms_of_every_loss,
+    terms_of_every_neck,
 )
 from tests.test_tools.runs import assert_same, cache, config, run, weights
 
@@ -82,26 +77,11 @@ def step(folder: Path, terms: dict, student: dict | None = None) -> None:
 
 
 def test_every_loss(tmp_path):
-    special = ('PartialCrossAttentionLoss', 'AdversarialFeatureLoss', 'DualViewLoss')
-    terms = {
-        name: term_with(name, NKD if name in LOGITS else {**MIMIC, 'neck': None})
-        for name in EVERY
-        if name not in special
-    }
-    there(step, tmp_path, terms, vit(24))
+    there(step, tmp_path, terms_of_every_loss(), vit(24))
 
 
 def test_every_neck(tmp_path):
-    terms = {
-        **{neck['type']: {**MIMIC, 'neck': neck} for neck in NECKS},
-        'ladder': {
-            **MIMIC,
-            'student': [f'backbone.layers.{i}' for i in range(3)],
-            'neck': {'type': 'LadderProjector'},
-        },
-        **{name: {**GEN, 'neck': {'type': name}} for name in GENERATORS},
-    }
-    there(step, tmp_path, terms)
+    there(step, tmp_path, terms_of_every_neck())
 
 
 MIMICKED = losses.ViTKDMimicLoss.equation

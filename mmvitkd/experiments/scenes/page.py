@@ -129,12 +129,12 @@ def findings(rows: Sequence[Row]) -> list[str]:
     for row in rows:
         baseline = baselines.get(row.metric)
         if row.init == TEACHER and row.values and baseline:
-            best, alone = mean(row.values), mean(baseline)
-            if best <= alone:
+            value, alone = mean(row.values), mean(baseline)
+            if value <= alone:
                 said.append(
-                    f'- {row.metric}: **the teacher, {best:.1f}, is no better than the '
-                    f'baseline, {alone:.1f}**: what its students have says nothing of '
-                    'the methods.'
+                    f'- {row.metric}: **the teacher, {value:.1f}, is no better than '
+                    f'the baseline, {alone:.1f}**: what its students have says nothing '
+                    'of the methods.'
                 )
         one = row.difference
         if row.init == 'scratch' or one is None:
