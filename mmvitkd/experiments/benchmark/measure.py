@@ -65,10 +65,20 @@ def _sync() -> None:
 
 def draw_batch(case: Case, runner: Runner) -> dict[str, Any]:
     """Return a batch as a data loader gives it: one that is drawn, or a real one."""
-    if case.real_data:
-        runner.cfg.train_dataloader.batch_size = case.batch_size
-        complete_dataloader(runner.cfg, 'train_dataloader', False, False)
-        return next(iter(runner.build_dataloader(runner.cfg.train_dataloader)))
+    complete_dataloader(runner.cfg, 'train_dataloader', pin_memory=True, persist=False)
+    loader = {**runner.cfg.train_dataloader, 'batch_size': case.batch_size}
+    if not case.real_data:
+        loader = {
+            **{key: loader[key] for key in ('batch_size', 'collate_fn', 'pin_memory')},
+            'dataset': _draw_images(case, runner),
+            'sampler': {'type': 'mmengine.DefaultSampler', 'shuffle': False},
+            'num_workers': 0,
+        }
+    return next(iter(runner.build_dataloader(loader)))
+
+
+def _draw_images(case: Case, runner: Runner) -> list[dict[str, Any]]:
+    """Draw as many images as a batch has."""
     model: Any = unwrap(runner.model)
     size = case.image_size or natural_input_size(model.student) or (224, 224)
     height, width = (size, size) if isinstance(size, int) else size
@@ -77,8 +87,10 @@ def draw_batch(case: Case, runner: Runner) -> dict[str, Any]:
     shape = (case.batch_size, channels, height, width)
     images = torch.randint(256, shape, generator=draw, dtype=torch.uint8)
     # two classes, since every data set has as many
-    samples = [DataSample().set_gt_label(i % 2) for i in range(case.batch_size)]
-    return {'inputs': list(images), 'data_samples': samples}
+    return [
+        {'inputs': image, 'data_samples': DataSample().set_gt_label(i % 2)}
+        for i, image in enumerate(images)
+    ]
 
 
 class Loop:
