@@ -23,6 +23,13 @@ def find_configs(module: ModuleType) -> None:
             setattr(module, name, wraps(original)(make(original)))
 
 
+def remember_metafiles(module: ModuleType) -> None:
+    """Have MMEngine read a package's metafiles once, not again for every name."""
+    find_configs(module)
+    if not hasattr(module.load, '__wrapped__'):
+        module.load = cache(module.load)  # type: ignore[attr-defined]
+
+
 def _split(original: Callable[[str], tuple[str, str]]) -> Callable:
     def split(cfg_path: str) -> tuple[str, str]:
         from mmvitkd.utils.own_configs import PREFIX, find_own_config
@@ -45,11 +52,9 @@ def _locate(original: Callable[[str, str], str]) -> Callable:
 
 
 def _describe(original: Callable[[str, str], dict[str, Any]]) -> Callable:
-    remembered = cache(original)  # it reads all metafiles of the package, every time
-
     def describe(package_path: str, cfg_path: str) -> dict[str, Any]:
         found = os.path.isabs(cfg_path)
-        return {'Config': cfg_path} if found else remembered(package_path, cfg_path)
+        return {'Config': cfg_path} if found else original(package_path, cfg_path)
 
     return describe
 
@@ -87,7 +92,7 @@ def list_models(module: ModuleType) -> None:
 
 
 COMPLETE: dict[str, Callable[[ModuleType], None]] = {
-    'mmengine.config.utils': find_configs,
+    'mmengine.config.utils': remember_metafiles,  # it loads nothing else
     'mmengine.config.config': find_configs,
     'mmengine.hub.hub': find_configs,
     'mmpretrain.apis.model': list_models,

@@ -2,7 +2,7 @@
 
 import mmpretrain
 import pytest
-from mmengine.config import Config
+from mmengine.config import Config, utils
 from mmengine.hub import get_config, get_model
 
 from mmvitkd.models import ViTKDDistiller
@@ -24,6 +24,13 @@ def test_as_a_base(tmp_path):
     assert model.teacher == Config.fromfile(FILE).model.teacher
     assert list(model.terms) == ['mimic0', 'mimic1', 'gen', 'more']
     assert model.terms.more.loss.loss_weight == 1e-4
+
+
+def test_metafiles_are_read_once():
+    get_config('mmpretrain::deit/deit-tiny_4xb256_in1k.py')
+    read = utils.load.cache_info().misses
+    get_config('mmpretrain::swin_transformer/swin-tiny_16xb64_in1k.py')
+    assert utils.load.cache_info().misses == read
 
 
 def test_by_mmengines_hub():
