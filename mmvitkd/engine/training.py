@@ -29,6 +29,7 @@ from mmvitkd.utils.cli import (
 from mmvitkd.utils.console import brief_console
 from mmvitkd.utils.hooks import complete_hooks
 from mmvitkd.utils.needs import check_needs
+from mmvitkd.utils.optimizer import merge_groups
 from mmvitkd.utils.run_lock import lock_dir_together
 from mmvitkd.utils.types import class_of
 from mmvitkd.utils.work_dir import claim_work_dir
@@ -54,6 +55,7 @@ def train(args: argparse.Namespace) -> None:
     complete_hooks(cfg)
     check_needs(cfg)
     check_training(cfg)
+    merge_groups(cfg)
     join_processes(cfg)
     print_rank0(slow_bfloat16(uses_bfloat16(cfg)))
     if args.trial:

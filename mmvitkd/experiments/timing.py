@@ -24,6 +24,7 @@ from mmvitkd.engine import ActivationCheckpointingHook
 from mmvitkd.registry import DATASETS, SCOPE
 from mmvitkd.utils.cli import build_runner, random_teachers, unwrap
 from mmvitkd.utils.hooks import complete_hooks
+from mmvitkd.utils.optimizer import merge_groups
 
 from .fork import apart
 from .run import Run, Setting
@@ -226,6 +227,7 @@ def training_runner(cfg: Config, folder: Path, same_size: bool = False) -> Runne
         if same_size:
             teacher.input_size = 'same'
     complete_hooks(cfg)
+    merge_groups(cfg)
     runner = build_runner(cfg)
     for teacher in getattr(unwrap(runner.model), 'teachers', {}).values():
         if teacher.model is not None and not Path(teacher.checkpoint).is_file():

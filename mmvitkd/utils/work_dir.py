@@ -10,6 +10,7 @@ from mmengine.config import Config
 from .checkpoint import load_checkpoint
 from .config_text import flatten, literal
 from .finite import require_finite
+from .optimizer import SAME_SETTINGS
 
 # settings of the machine or of this start, not of the run
 INCIDENTAL = (
@@ -236,6 +237,9 @@ def changed_settings(
     if not text:
         return {}
     old, new = _read_settings(text), _read_settings(cfg.pretty_text)
+    for settings in (old, new):
+        if settings.get('optim_wrapper.constructor', 'absent') in SAME_SETTINGS:
+            settings.pop('optim_wrapper.constructor', None)
     return {
         key: (old.get(key, 'absent'), new.get(key, 'absent'))
         for key in sorted({*old, *new})

@@ -139,7 +139,7 @@ def test_changed_groups_and_schedulers_need_it(begun, tmp_path):
     cfg = config(begun[0], 'grouped', **changes)
     where = ['--work-dir', tmp_path, '--resume', begun[1]]
     text = message('train', cfg, *where)
-    assert 'in 1, since paramwise_cfg' in text
+    assert 'in other groups, 3, than the checkpoint, 1, since paramwise_cfg' in text
     assert '--override-optim' in text
     cfg = config(begun[0], 'fewer', **{**OLD, 'param_scheduler': [COSINE]})
     text = message('train', cfg, *where)

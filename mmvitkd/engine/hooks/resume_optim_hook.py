@@ -9,6 +9,9 @@ from torch import nn
 from mmvitkd.registry import HOOKS
 from mmvitkd.utils.cli import unwrap
 
+from ..optimizers.merged_groups_constructor import NAMES
+from .regrouping import regroup
+
 OVERRIDE = (
     '--override-optim takes those of the config, with the state of the parameters'
 )
@@ -40,6 +43,8 @@ class ResumeOptimHook(Hook):
         saved, wrapper = checkpoint.get('optimizer'), runner.optim_wrapper
         if saved is None or not isinstance(wrapper, OptimWrapper):
             return
+        regroup(checkpoint, wrapper.optimizer.param_groups, unwrap(runner.model))
+        saved = checkpoint['optimizer']
         schedulers = runner.param_schedulers or []
         if not self.override:
             require_same_groups(saved, wrapper)
@@ -54,12 +59,13 @@ class ResumeOptimHook(Hook):
 
 def require_same_groups(saved: dict[str, Any], wrapper: OptimWrapper) -> None:
     """Refuse parameter groups that ``paramwise_cfg`` has changed."""
-    old, new = _sizes(saved['param_groups']), _sizes(wrapper.optimizer.param_groups)
-    if old != new:
+    groups, groups_now = saved['param_groups'], wrapper.optimizer.param_groups
+    old, new = _sizes(groups), _sizes(groups_now)
+    if old != new or _names(groups) != _names(groups_now):
         raise ValueError(
-            f"the config's optimiser has its parameters in {len(new)} groups, the "
-            f"checkpoint's in {len(old)}, since paramwise_cfg, the constructor or what "
-            f'is trained has changed. {OVERRIDE}'
+            f"the config's optimiser has its parameters in other groups, {len(new)}, "
+            f'than the checkpoint, {len(old)}, since paramwise_cfg, the constructor or '
+            f'what is trained has changed. {OVERRIDE}'
         )
 
 
@@ -127,8 +133,11 @@ def carry_over(
     groups, groups_now = saved['param_groups'], wrapper.optimizer.param_groups
     numbers = [number for group in groups for number in group['params']]
     now = [p for group in groups_now for p in group['params']]
-    before = now
-    if _sizes(groups) != _sizes(groups_now):
+    before: list[Any] = now
+    if all(_names(groups)):
+        named = dict(model.named_parameters())
+        before = [named.get(name) for names in _names(groups) for name in names]
+    elif _sizes(groups) != _sizes(groups_now):
         # the constructors go through a model in the order of its parameters
         every = list(model.parameters())
         trained = [p for p in every if p.requires_grad]
@@ -159,3 +168,8 @@ def carry_over(
 
 def _sizes(groups: Any) -> list[int]:
     return [len(group['params']) for group in groups]
+
+
+def _names(groups: Any) -> list[list[str]]:
+    """Return what merged groups tell of their parameters, nothing for others."""
+    return [group.get(NAMES, []) for group in groups]

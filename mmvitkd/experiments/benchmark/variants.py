@@ -124,6 +124,12 @@ def _fused(cfg: Config) -> bool:
     return name_of(optimizer.type) in ('Adam', 'AdamW', 'SGD')
 
 
+def _one_by_one(cfg: Config) -> bool:
+    """Leave every parameter in the group of its own that MMEngine gives it."""
+    cfg.optim_wrapper.setdefault('constructor', 'DefaultOptimWrapperConstructor')
+    return bool(cfg.optim_wrapper.get('paramwise_cfg'))
+
+
 def _checkpointing(cfg: Config) -> bool:
     hook = ConfigDict(type='mmvitkd.ActivationCheckpointingHook')
     if 'Swin' in str(cfg.model.student.get('backbone')):
@@ -188,6 +194,7 @@ VARIANTS = [
         when='cuda',
     ),
     Variant('fused', 'the fused optimiser, or not where it is', _fused),
+    Variant('one-by-one', 'an optimiser group for every parameter', _one_by_one),
     Variant('checkpointing', "the student's blocks computed twice", _checkpointing),
     Variant('compile', 'the whole step compiled', _compile, when='cuda'),
     Variant('monitor', 'a step that is monitored', _as_it_is, finish=_monitor),
