@@ -51,6 +51,8 @@ def changed_variables(path: str | Path) -> set[str]:
 
 def read_with(path: str | Path, values: Values) -> Config:
     """Read a config with other values of some variables."""
+    if not values:
+        return Config.fromfile(path)
     new = {name: ast.parse(repr(value), mode='eval') for name, value in values.items()}
     with _assigning({name: tree.body for name, tree in new.items()}):
         return Config.fromfile(path)
