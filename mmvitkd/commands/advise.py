@@ -10,7 +10,7 @@ applies rules with numbers, which it prints: a heuristic.
 
 import argparse
 
-from .options import add_images
+from .options import add_device, add_images
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_images(parser)
     parser.add_argument('--batch-size', type=int, default=32, help='Default: 32')
+    add_device(parser)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -49,4 +50,5 @@ def run(args: argparse.Namespace) -> None:
             data=args.data,
             count=args.count,
             batch_size=args.batch_size,
+            device=args.device,
         )

@@ -11,7 +11,7 @@ import argparse
 
 from mmvitkd.inspection.sections import FEWEST, SECTIONS
 
-from .options import add_images
+from .options import add_device, add_images
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='what to do. Default: all of them',
     )
     parser.add_argument('--batch-size', type=int, default=32, help='Default: 32')
+    add_device(parser)
 
 
 def check_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
@@ -75,4 +76,5 @@ def run(args: argparse.Namespace) -> None:
             overlays=args.overlays,
             sections=args.sections,
             batch_size=args.batch_size,
+            device=args.device,
         )

@@ -37,6 +37,11 @@ def add_images(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Add where models run."""
+    parser.add_argument('--device', help='Default: the GPU, else the CPU')
+
+
 def add_fast_data(parser: argparse.ArgumentParser) -> None:
     """Add how the training images are made."""
     parser.add_argument(

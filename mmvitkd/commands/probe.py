@@ -13,7 +13,7 @@ import argparse
 import math
 from pathlib import Path
 
-from .options import CfgOptions
+from .options import CfgOptions, add_device
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -91,7 +91,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         help="processes that load images. Default: the training data loader's",
     )
-    parser.add_argument('--device', help='Default: the GPU, else the CPU')
+    add_device(parser)
     parser.add_argument(
         '--cfg-options',
         nargs='+',

@@ -13,7 +13,7 @@ import argparse
 import math
 from pathlib import Path
 
-from .options import CfgOptions
+from .options import CfgOptions, add_device
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -90,7 +90,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='CHECKPOINT',
         help="of the config's student: make images on which it and the teacher differ",
     )
-    parser.add_argument('--device', help='Default: the GPU, else the CPU')
+    add_device(parser)
     parser.add_argument(
         '--cfg-options',
         nargs='+',

@@ -11,7 +11,7 @@ from mmengine.registry import DefaultScope
 
 from mmvitkd.models.classifiers.tap import Tap, record
 from mmvitkd.registry import MODELS, SCOPE
-from mmvitkd.utils.cli import print_rank0
+from mmvitkd.utils.cli import device_of, print_rank0
 from mmvitkd.utils.config_file import open_named
 
 from . import advice
@@ -32,6 +32,7 @@ def advise(
     data: str | None = None,
     count: int = 64,
     batch_size: int = 32,
+    device: str | None = None,
 ) -> None:
     """Write ``advice.md`` and a config, ``advised.py``, which has been built once.
 
@@ -45,12 +46,18 @@ def advise(
         data: Config whose test images to take, or val's. Defaults to None.
         count: How many images. Defaults to 64.
         batch_size: Defaults to 32.
+        device: Where the models run. Defaults to None: the GPU, else the CPU.
 
     Raises:
-        ValueError: If something can't be read or judged, or would be overwritten.
+        ValueError: If something can't be read or judged, or would be overwritten, or
+            there is no such device.
     """
     check(teacher, student, out, count, batch_size)
-    models = load(teacher, teacher_checkpoint), load(student, student_checkpoint)
+    on = device_of(device, 0)
+    models = (
+        load(teacher, teacher_checkpoint, device=on),
+        load(student, student_checkpoint, device=on),
+    )
     pair = advice.Pair(*models)
     samples, _ = load_for(models, images, data, count)
     right = measure(pair, samples, batch_size)

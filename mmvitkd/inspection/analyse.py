@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from mmvitkd import __version__
-from mmvitkd.utils.cli import print_rank0
+from mmvitkd.utils.cli import device_of, print_rank0
 
 from .images import Image, choose_varied, load_for
 from .models import Model, load
@@ -30,6 +31,7 @@ def analyse(
     overlays: int = 8,
     sections: Sequence[str] = tuple(SECTIONS),
     batch_size: int = 32,
+    device: str | None = None,
 ) -> None:
     """Load, ask, and write the sections and ``analysis.json``.
 
@@ -45,11 +47,13 @@ def analyse(
         overlays: How many images to show one by one. Defaults to 8.
         sections: Of :data:`SECTIONS`. Defaults to all.
         batch_size: Defaults to 32.
+        device: Where the models run. Defaults to None: the GPU, else the CPU.
 
     Raises:
-        ValueError: If a model or the images can't be read, or there are too few.
+        ValueError: If a model or the images can't be read, there are too few, or there
+            is no such device.
     """
-    models = load_models(specs)
+    models = load_models(specs, device_of(device, 0))
     samples, names = load_for(models, images, data, count)
     if len(samples) < FEWEST:
         raise ValueError(f'{len(samples)} images are too few: take {FEWEST} at least')
@@ -76,7 +80,7 @@ def analyse(
     print_rank0([f'{out / "analysis.json"} lists all that was written'])
 
 
-def load_models(specs: list[list[str]]) -> list[Model]:
+def load_models(specs: list[list[str]], device: torch.device) -> list[Model]:
     """Load the models of the command line.
 
     Raises:
@@ -91,7 +95,9 @@ def load_models(specs: list[list[str]]) -> list[Model]:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ValueError(f'--model: two models are named {", ".join(twice)}')
-    return [load(s[1], next(iter(s[2:]), None), name=s[0]) for s in specs]
+    return [
+        load(s[1], next(iter(s[2:]), None), name=s[0], device=device) for s in specs
+    ]
 
 
 def split(images: list[Image], size: int) -> list[list[Image]]:

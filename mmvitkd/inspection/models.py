@@ -253,13 +253,14 @@ def load(
     checkpoint: str | None = None,
     prefix: str = '',
     name: str | None = None,
+    device: torch.device | str = 'cpu',
 ) -> Model:
     """Build a model to look into, and read its weights.
 
     Args and errors are those of :func:`load_classifier`; ``name`` is what figures call
-    it, the last part of ``cfg`` by default.
+    it, the last part of ``cfg`` by default; ``device`` is where it runs.
     """
-    classifier = load_classifier(cfg, checkpoint, prefix)
+    classifier = load_classifier(cfg, checkpoint, prefix).to(device)
     return Model(name or Path(cfg).stem, classifier)
 
 

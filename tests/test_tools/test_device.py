@@ -4,7 +4,7 @@ import json
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -19,7 +19,9 @@ from PIL import Image
 from torch.utils._pytree import tree_leaves
 
 from mmvitkd.datasets.digits import load_scans
+from mmvitkd.inspection.models import Captured, Classifier
 from mmvitkd.models import losses
+from mmvitkd.utils.own_configs import own_configs
 from tests.helpers import MIMIC, build, distiller, samples, save_weights, vit
 from tests.shrink import shrink
 from tests.stand_in import NAME, stand_in
@@ -240,3 +242,58 @@ def test_the_report_looks_into_models(trained):
     assert 'can not be looked into' not in text
     for table in ('attention_summary', 'distance', 'dynamics'):
         assert (trained / 'csv' / f'{table}.csv').is_file()
+
+
+@pytest.mark.slow
+def test_models_are_analysed_and_advice_is_given_as_on_the_cpu(tmp_path):
+    """What is written differs by rounding alone."""
+    names = ('teacher', 'student')
+    teacher, student = (own_configs() / 'digits' / f'digits_{x}.py' for x in names)
+    files = {
+        cfg: save_weights(Config.fromfile(cfg).model, tmp_path / f'{cfg.stem}.pth')
+        for cfg in (teacher, student)
+    }
+    shown = ('--data', student, '--count', '40')
+    models = [
+        item for cfg, file in files.items() for item in ('--model', cfg.stem, cfg, file)
+    ]
+    run('analyse', *models, *shown, '--out', tmp_path / 'here')
+    there(run_there, 'analyse', *models, *shown, '--out', tmp_path / 'there', *DEVICE)
+    found = [
+        dict(numbers_of(json.loads((tmp_path / folder / 'analysis.json').read_text())))
+        for folder in ('here', 'there')
+    ]
+    assert len(found[0]) > 100
+    assert found[1] == pytest.approx(found[0], rel=1e-3, abs=1e-5)
+
+    given = [teacher, student, *shown]
+    for name, file in zip(names, files.values(), strict=True):
+        given += [f'--{name}-checkpoint', file]
+    run('advise', *given, '--out', tmp_path / 'advised')
+    there(run_there, 'advise', *given, '--out', tmp_path / 'advised-there', *DEVICE)
+    terms = [
+        Config.fromfile(tmp_path / folder / 'advised.py').model.terms
+        for folder in ('advised', 'advised-there')
+    ]
+    assert terms[0] == terms[1]
+
+
+def run_there(tool: str, *args: Any) -> None:
+    """Run a tool whose models must lie on the device."""
+    capture = Classifier.capture
+
+    def checked(model: Classifier, images: list) -> Captured:
+        assert {p.device.type for p in model.classifier.parameters()} == {NAME}
+        return capture(model, images)
+
+    with mock.patch.object(Classifier, 'capture', checked):
+        run(tool, *args)
+
+
+def numbers_of(node: object, path: str = '') -> Iterator[tuple[str, float]]:
+    """List the numbers of what JSON holds, by their places."""
+    if isinstance(node, dict | list):
+        for key, value in node.items() if isinstance(node, dict) else enumerate(node):
+            yield from numbers_of(value, f'{path}/{key}')
+    elif isinstance(node, int | float):
+        yield path, float(node)
