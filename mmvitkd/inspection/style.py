@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ DASHES: tuple[tuple[float, ...], ...] = (
 )
 GREY = '#666666'
 KINDS = ('svg', 'png')
+_kinds: ContextVar[Sequence[str]] = ContextVar('kinds', default=KINDS)
 # of numbers on coloured cells: as the cells, the same on every page
 ON_DARK, ON_BRIGHT = '#fefefe', '#010101'
 # its lightness grows evenly, so it also reads in grey and to the colour-blind
@@ -147,7 +149,9 @@ def _fix_layout(figure: Figure) -> None:
     if engine := figure.get_layout_engine():
         engine.execute(figure)
         engine.execute(figure)  # which mends the first
-        figure.set_layout_engine('none')
+        # no engine at all: with a placeholder every file would be drawn twice
+        with plt.rc_context({'figure.constrained_layout.use': False}):
+            figure.set_layout_engine(None)
 
 
 def plain_numbers(axis: Axis) -> None:
@@ -161,18 +165,28 @@ def slug(name: str) -> str:
     return re.sub(r'[^\w-]+', '-', name).strip('-')
 
 
-def save(figure: Figure, stem: Path, kinds: Sequence[str] = KINDS) -> None:
+@contextmanager
+def saved_as(*kinds: str) -> Iterator[None]:
+    """Have figures saved as these of :data:`KINDS` alone, meanwhile."""
+    before = _kinds.set(kinds)
+    try:
+        yield
+    finally:
+        _kinds.reset(before)
+
+
+def save(figure: Figure, stem: Path, kinds: Sequence[str] = ()) -> None:
     """Write ``stem.svg`` and ``stem.png``, the same bytes for the same figure.
 
     Args:
         figure: It is closed afterwards.
         stem: Path without suffix, whose folder is made if need be.
-        kinds: Which files to write. Defaults to both.
+        kinds: Which files to write. Defaults to both, or those of :func:`saved_as`.
     """
     stem.parent.mkdir(parents=True, exist_ok=True)
     with style():
         _fix_layout(figure)  # once for all kinds: it takes longest
-        for kind in kinds:
+        for kind in kinds or _kinds.get():
             date = {'Date': None} if kind == 'svg' else None
             figure.savefig(stem.with_name(f'{stem.name}.{kind}'), metadata=date)
     plt.close(figure)

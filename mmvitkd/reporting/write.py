@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from mmvitkd import __version__
+from mmvitkd.inspection.style import KINDS, saved_as
 from mmvitkd.utils.config_file import open_named
 from mmvitkd.utils.safe_loading import weights_only_loads
 
@@ -69,7 +70,12 @@ def write(
             timed[file.resolve()] = str(error)
     for file in latencies:
         timed[file.resolve()] = read(file, groups, metric)
-    with tempfile.TemporaryDirectory() as scratch, weights_only_loads(always=True):
+    kinds = ('svg',) if figures is None else KINDS  # what the page holds, or all
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        weights_only_loads(always=True),
+        saved_as(*kinds),
+    ):
         folder = Path(scratch)
         sections = lay_out(groups, metric, data, count, folder)
         sections[2:2] = latency(timed, metric, folder)  # after the curves

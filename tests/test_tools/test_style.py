@@ -3,8 +3,9 @@
 from itertools import combinations
 
 from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 
-from mmvitkd.inspection.style import name_points, style
+from mmvitkd.inspection.style import name_points, save, saved_as, style
 
 
 def test_names_hide_neither_points_nor_each_other():
@@ -24,3 +25,14 @@ def test_names_hide_neither_points_nor_each_other():
     assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
     assert not any(box.contains(*place) for box in boxes for place in places)
     assert all(ax.bbox.contains(box.x1, box.y1) for box in boxes)
+
+
+def test_figures_are_saved_in_both_kinds_or_in_those_asked_for(tmp_path):
+    with saved_as('svg'):
+        save(Figure(), tmp_path / 'one')
+    save(Figure(), tmp_path / 'both')
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        'both.png',
+        'both.svg',
+        'one.svg',
+    ]
