@@ -66,7 +66,7 @@ class CachedDataset(ReplayedDataset):
             )
         self.cache.open_epoch(epoch % self.cache.epochs)
 
-    def __getitem__(self, key: tuple[int, int]) -> dict:
+    def _item(self, key: tuple[int, int]) -> dict:
         """Return an image of an epoch, with the outputs on it.
 
         Raises:
@@ -74,7 +74,7 @@ class CachedDataset(ReplayedDataset):
         """
         if isinstance(key, tuple):
             key = key[0] % self.cache.epochs, key[1]
-        data = super().__getitem__(key)
+        data = super()._item(key)
         record = self.cache.read(*key)
         seed = self.replay_seed(*key)
         if record['seed'] != seed:

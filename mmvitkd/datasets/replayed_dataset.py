@@ -3,6 +3,7 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
+from functools import lru_cache
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -20,28 +21,38 @@ from mmvitkd.utils.teacher_cache import plain
 AUGMENTATION, MIXING, PARTNERS = range(3)
 
 
+@lru_cache(maxsize=8)  # a cached dataset asks twice
 def replay_seed(seed: int, epoch: int, image: int, stream: int) -> int:
     """Mix four numbers into a seed of 32 bits."""
     mixed = np.random.SeedSequence((seed, epoch, image, stream))
     return int(mixed.generate_state(1)[0])
 
 
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Seed the streams that transforms draw from, and restore them afterwards.
-
-    Those of GPUs stay as they are: no transform draws from them.
-    """
-    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
+def seed_streams(seed: int) -> None:
+    """Seed the streams that transforms draw from, which are not those of GPUs."""
     random.seed(seed)
     np.random.seed(seed)
     torch.default_generator.manual_seed(seed)
+
+
+@contextmanager
+def streams_kept() -> Iterator[None]:
+    """Restore these streams afterwards; it takes longer than to seed them."""
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
     try:
         yield
     finally:
         random.setstate(states[0])
         np.random.set_state(states[1])
         torch.set_rng_state(states[2])
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seed the streams that transforms draw from, and restore them afterwards."""
+    with streams_kept():
+        seed_streams(seed)
+        yield
 
 
 @DATASETS.register_module()
@@ -127,22 +138,37 @@ class ReplayedDataset:
         Raises:
             ValueError: If ``key`` is not ``(epoch, index)``.
         """
+        with streams_kept():
+            return self._item(key)
+
+    def __getitems__(self, keys: list[tuple[int, int]]) -> list[dict]:
+        """Return the images of a batch, which PyTorch's loaders ask for at once."""
+        if type(self).__getitem__ is not ReplayedDataset.__getitem__:
+            return [self[key] for key in keys]  # in the way of a subclass
+        with streams_kept():
+            return [self._item(key) for key in keys]
+
+    def _item(self, key: tuple[int, int]) -> dict:
         if not isinstance(key, tuple):
             raise ValueError(
                 f'{type(self).__name__} is indexed by (epoch, index), got {key!r}: '
                 "give its data loader sampler=dict(type='mmvitkd.ReplaySampler')"
             )
-        return self.replay(*key)
+        return self._replayed(*key)
 
     def replay(self, epoch: int, index: int) -> dict:
         """Return an image as an epoch sees it, mixed if there is mixing."""
+        with streams_kept():
+            return self._replayed(epoch, index)
+
+    def _replayed(self, epoch: int, index: int) -> dict:
         if self._mix is None:
             return self._augmented(epoch, index)
         return self._mixed(epoch, index)
 
     def _augmented(self, epoch: int, index: int) -> dict:
-        with seeded(self.replay_seed(epoch, index)):
-            return self.dataset[index]
+        seed_streams(self.replay_seed(epoch, index))
+        return self.dataset[index]
 
     def _pair(self, epoch: int, index: int) -> tuple[dict, dict]:
         """Return an image and its partner; they are kept until that was asked for."""
@@ -158,10 +184,10 @@ class ReplayedDataset:
         data, other = self._pair(epoch, index)
         images = torch.stack([data['inputs'], other['inputs']]).float()
         scores = torch.stack([self._score(d['data_samples']) for d in (data, other)])
-        with seeded(self.replay_seed(epoch, index, MIXING)):
-            # ratio and box come from NumPy's stream, the order of the two from torch's
-            torch.default_generator.manual_seed(SWAP)
-            images, scores = self._mix(images, scores)
+        seed_streams(self.replay_seed(epoch, index, MIXING))
+        # ratio and box come from NumPy's stream, the order of the two from torch's
+        torch.default_generator.manual_seed(SWAP)
+        images, scores = self._mix(images, scores)
         sample = data[
             'data_samples'
         ].new()  # the other is mixed with the image as it is

@@ -58,7 +58,7 @@ class TeacherCache:
                 'python -m mmvitkd cache'
             )
         self.name = cache_name(self.manifest)
-        self._shards: dict[Path, np.ndarray] = {}
+        self._shards: dict[tuple[int, int], np.ndarray] = {}  # by epoch and number
         self._intact: set[Path] = set()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -131,7 +131,7 @@ class TeacherCache:
         for start in range(
             0, self.manifest['data']['images'], self.manifest['shard_size']
         ):
-            self._open(self._file(epoch, start // self.manifest['shard_size']))
+            self._open(epoch, start // self.manifest['shard_size'])
 
     def read(self, epoch: int, image: int) -> np.void:
         """Return the record of an image in one of the stored epochs.
@@ -140,11 +140,13 @@ class TeacherCache:
             ValueError: If its shard is damaged.
         """
         shard, row = divmod(image, self.manifest['shard_size'])
-        return self._open(self._file(epoch, shard))[row]
+        return self._open(epoch, shard)[row]
 
-    def _open(self, file: Path) -> np.ndarray:
-        if file in self._shards:
-            return self._shards[file]
+    def _open(self, epoch: int, shard: int) -> np.ndarray:
+        held = self._shards.get((epoch, shard))
+        if held is not None:
+            return held
+        file = self._file(epoch, shard)
         if file not in self._intact:
             problem = damage(file)
             if problem is not None:
@@ -154,11 +156,11 @@ class TeacherCache:
                     'anew'
                 )
             self._intact.add(file)
-        if next(iter(self._shards), file).parent != file.parent:
+        if next(iter(self._shards), (epoch, shard))[0] != epoch:
             self._shards.clear()  # of the epoch before
         # a plain view of the map, whose rows are quicker to take
-        self._shards[file] = np.asarray(np.load(file, mmap_mode='r'))
-        return self._shards[file]
+        self._shards[epoch, shard] = np.asarray(np.load(file, mmap_mode='r'))
+        return self._shards[epoch, shard]
 
 
 def _read_manifest(file: Path) -> dict[str, Any]:

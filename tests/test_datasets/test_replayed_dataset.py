@@ -114,12 +114,29 @@ def test_another_seed_shows_other_images():
 def test_streams_go_on_as_if_nothing_had_been_drawn():
     dataset = replayed()
     draws = []
-    for replay in (False, True):
+    for replay in (
+        lambda: None,
+        lambda: dataset[0, 3],
+        lambda: dataset.replay(0, 3),
+        lambda: dataset.__getitems__([(0, 3), (0, 4)]),
+    ):
         random.seed(3), np.random.seed(3), torch.manual_seed(3)
-        if replay:
-            dataset[0, 3]
+        replay()
         draws.append([random.random(), np.random.rand(), float(torch.rand(()))])
-    assert draws[0] == draws[1]
+    assert draws == 4 * [draws[0]]
+
+
+def test_a_batch_has_the_images_that_a_subclass_yields():
+    class Inverted(ReplayedDataset):
+        def __getitem__(self, key):
+            data = super().__getitem__(key)
+            return {**data, 'inputs': 255 - data['inputs']}
+
+    plain = epoch_of(replayed(None), 0)
+    for number, inverted in epoch_of(Inverted(DIGITS), 0).items():
+        expected = plain[number].clone()
+        expected[:-1] = 255 - expected[:-1]
+        assert torch.equal(inverted, expected)
 
 
 @pytest.mark.parametrize('kind', [0, 1], ids=['mixup', 'cutmix'])

@@ -57,12 +57,11 @@ def test_only_the_maps_of_one_epoch_stay_open(folder):
     cache = TeacherCache(folder)
     for epoch, image in ((0, 0), (0, 2), (1, 4), (1, 1)):
         cache.read(epoch, image)
-    assert {file.name for file in cache._shards} == {'00002.npy', '00000.npy'}
-    assert {file.parent.name for file in cache._shards} == {'epoch_0001'}
-    kept = cache._shards[folder / 'epoch_0001/00000.npy']
+    assert [*cache._shards] == [(1, 2), (1, 0)]
+    kept = cache._shards[1, 0]
     assert isinstance(kept.base, np.memmap)
     cache.read(1, 0)
-    assert cache._shards[folder / 'epoch_0001/00000.npy'] is kept
+    assert cache._shards[1, 0] is kept
 
 
 def test_a_shard_is_checked_once_also_for_the_workers(folder):

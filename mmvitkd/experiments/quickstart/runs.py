@@ -27,7 +27,7 @@ CONFIGS = {
 }
 STUDENTS = [name for name in CONFIGS if name != TEACHER]
 # of the teacher's outputs, from which students are trained: it need not run each time
-STORED_EPOCHS = 16
+STORED_EPOCHS = 50
 # of a run, relative to the baseline; only for the time left
 COSTS = {TEACHER: 3.0, BASELINE: 1.0, 'vitkd': 1.5, 'vitkd-nkd': 1.6}
 
