@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 from matplotlib import pyplot as plt
@@ -38,7 +39,7 @@ def draw(comparison: Comparison, rows: Sequence[Row], stem: Path) -> None:
         if left.get_legend_handles_labels()[0]:
             figure.legend(loc='outside lower center', ncols=2)
         _draw_steps(right, rows)
-        right.set_xlabel(f'a step, relative to {comparison.timed_against}')
+        right.set_xlabel(fill(f'a step, relative to {comparison.timed_against}', 30))
         save(figure, stem)
 
 
