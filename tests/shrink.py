@@ -299,8 +299,10 @@ def shrink_loader(loader: ConfigDict, folder: Path) -> None:
         dataset.ann_file = str(root / 'selected.txt')
         Path(dataset.ann_file).write_text(''.join(f'{file}\n' for file in files))
         dataset.data_prefix = str(root / 'train')
-    if dataset.type == 'mmvitkd.FashionMNIST':
+    if dataset.type in ('mmvitkd.FashionMNIST', 'mmvitkd.FashionMNISTJPEGs'):
         dataset.verify = False
+    if dataset.type == 'mmvitkd.FashionMNISTJPEGs':
+        dataset.folder = str(folder / 'jpegs')
     if dataset.type == 'mmvitkd.WebDatasetImages':
         dataset.update(shards=tar_shard(folder / 'shards'), num_samples=images)
         images = None
@@ -440,4 +442,5 @@ WRITERS = {
     'ImageNet': imagenet_folder,
     'mmvitkd.ImageFolder': image_folder,
     'mmvitkd.FashionMNIST': fashion_mnist_folder,
+    'mmvitkd.FashionMNISTJPEGs': fashion_mnist_folder,
 }

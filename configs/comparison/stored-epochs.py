@@ -10,6 +10,8 @@ _taught = dict(config='../digits/vitkd-nkd_digits.py', tuned=[])
 methods = [
     dict(name='student alone', config='../digits/digits_student.py'),
     dict(name='ViTKD + NKD, live teacher', **_taught),
+    # as many as the training has: none comes again
+    dict(name='ViTKD + NKD, 200 stored epochs', stored_epochs=200, **_taught),
     dict(name='ViTKD + NKD, 16 stored epochs', stored_epochs=16, **_taught),
     dict(name='ViTKD + NKD, 4 stored epochs', stored_epochs=4, **_taught),
     dict(name='ViTKD + NKD, 1 stored epoch', stored_epochs=1, **_taught),

@@ -3,6 +3,7 @@ from .cached_dataset import CachedDataset
 from .corrupt import Corrupt
 from .digits import Digits
 from .fashion_mnist import FashionMNIST
+from .fashion_mnist_jpegs import FashionMNISTJPEGs
 from .fast import (
     FastPackInputs,
     FastRandAugment,
@@ -30,6 +31,7 @@ __all__ = [
     'Corrupt',
     'Digits',
     'FashionMNIST',
+    'FashionMNISTJPEGs',
     'FastPackInputs',
     'FastRandAugment',
     'FastRandomErasing',

@@ -12,7 +12,12 @@ import numpy as np
 import pytest
 from mmengine.registry import DefaultScope
 
-from mmvitkd.datasets import FashionMNIST, fashion_mnist, held_out_split
+from mmvitkd.datasets import (
+    FashionMNIST,
+    FashionMNISTJPEGs,
+    fashion_mnist,
+    held_out_split,
+)
 from mmvitkd.datasets.labels import count_labels
 from mmvitkd.utils.config_check import read_config
 from tests.shrink import CONFIGS, fashion_mnist_folder, write_idx
@@ -176,3 +181,52 @@ if FOUND:  # nothing is skipped where they are not
         assert round(float(pixels.std()), 2) == cfg.data_preprocessor.std[0]
         test = FashionMNIST(folder, 'test')
         assert count_labels(test) == Counter(dict.fromkeys(range(10), 1000))
+
+
+# ------------------------------------------------------------------------- as JPEGs
+
+
+def jpegs(folder, **kwargs):
+    return FashionMNISTJPEGs(
+        data_root=folder,
+        folder=folder / 'jpegs',
+        verify=False,
+        pipeline=[
+            dict(type='LoadImageFromFile'),
+            dict(type='Resize', scale=28, backend='pillow'),
+        ],
+        **kwargs,
+    )
+
+
+@pytest.mark.parametrize('split', ['train', 'test'])
+def test_jpegs_are_the_images_enlarged(folder, split):
+    plain = FashionMNIST(folder, split, verify=False)
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        large = jpegs(folder, split=split)
+    assert large.get_gt_labels().tolist() == plain.get_gt_labels().tolist()
+    found = images(large)
+    assert large[0]['ori_shape'] == (112, 112)
+    assert (found[..., :1] == found).all()  # grey
+    errors = np.abs(found[..., 0].astype(int) - images(plain)).mean((1, 2))
+    assert errors.max() < 25
+    shuffled = np.abs(found[::-1, ..., 0].astype(int) - images(plain)).mean((1, 2))
+    assert (errors < shuffled / 2).all()
+
+
+def test_jpegs_are_written_once(folder):
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        (first, *_), again = (
+            [info['img_path'] for info in jpegs(folder).load_data_list()]
+            for _ in range(2)
+        )
+        assert first == again[0]
+        written = Path(first).stat().st_mtime_ns
+        jpegs(folder)
+        assert Path(first).stat().st_mtime_ns == written
+        # a smaller size lies elsewhere
+        jpegs(folder, size=56)
+        assert [p.name for p in sorted((folder / 'jpegs').iterdir())] == ['112', '56']
+        Path(first).unlink()
+        with pytest.raises(ValueError, match='39 JPEGs, the split 40 images: rem'):
+            jpegs(folder)

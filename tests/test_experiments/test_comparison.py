@@ -1,5 +1,6 @@
 """The methods of configs/comparison, lists of a user's own, and what a test says."""
 
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pandas as pd
 import pytest
 from mmengine.config import Config
 
+from mmvitkd.datasets.fast.pipeline import KINDS, speed_up_data
 from mmvitkd.experiments.comparison.differences import differences
 from mmvitkd.experiments.comparison.methods import find, read
 from mmvitkd.experiments.comparison.page import main_columns, summary
@@ -208,6 +210,16 @@ def test_lists_on_fashion_mnist_have_as_many_steps(name):
         assert warm_up == 100
         if 'no labels' in method.name:
             assert (cfg.model.task_weight, images) == (0, 20000)
+
+
+def test_pipelines_compared_are_those_of_fast_data():
+    found = read(METHODS.with_name('fast-data.py'))
+    plain, *others = [method.cfg for method in found.methods.values()]
+    assert [name.split()[-1] for name in [*found.methods][1:]] == [*KINDS]
+    for kind, cfg in zip(KINDS, others, strict=True):
+        wanted = deepcopy(plain)
+        speed_up_data(wanted, kind)
+        assert cfg.train_dataloader == wanted.train_dataloader
 
 
 def test_teachers_are_in_the_plan_of_a_list_without_tuning(tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from ..execution import choose_launcher
 from ..progress import Progress, clock
 from ..run import Run
 from ..schedule import run_all, visible_gpus
-from .runs import COSTS, plan, test
+from .runs import BASELINE, COSTS, NAMES, TEACHER, plan, test
 
 MARKER = '.mmvitkd-quickstart'
 MOST_JOBS = 4  # on CPUs, unless more are asked for
@@ -49,11 +49,48 @@ def quickstart(args: argparse.Namespace) -> None:
         if todo:
             print(f'{len(todo)} trainings on {device}, {args.jobs} at a time')
             costs = {run: COSTS[run.setting.name] for run in runs}
-            run_all(todo, launcher, Progress(todo, costs, summary), test)
+            run_all(todo, launcher, _SeedBySeed(runs, todo, costs), test)
             _require_finished(todo)
         from . import report  # heavy, and the runs have no use for it
 
         report.write(runs, root, device)
+
+
+class _SeedBySeed(Progress):
+    """Compares the students of a seed as soon as they are finished.
+
+    Args:
+        runs: All of the quickstart.
+        todo: Those that are to be done.
+        costs: As for :class:`Progress`.
+    """
+
+    def __init__(
+        self, runs: Sequence[Run], todo: Sequence[Run], costs: Mapping[Run, float]
+    ) -> None:
+        super().__init__(todo, costs, summary)
+        self.all = runs
+
+    def ended(self, run: Run, left: Sequence[Run]) -> None:
+        """Say what came out, of a whole seed as well, unless the table comes next."""
+        super().ended(run, left)
+        if left and (text := compare_seed(self.all, run.seed)):
+            print(text, flush=True)
+
+
+def compare_seed(runs: Sequence[Run], seed: int) -> str | None:
+    """Compare the students of one seed; None while any, or the teacher, lacks."""
+    wanted = [one for one in runs if one.setting.name == TEACHER or one.seed == seed]
+    results = {one.setting.name: one.result() for one in wanted}
+    if not all(results.values()):
+        return None
+    found = {name: (result or {})['test'] for name, result in results.items()}
+    texts = [
+        f'{NAMES[name]} {top1:.1f} %'
+        + ('' if name in (TEACHER, BASELINE) else f' ({top1 - found[BASELINE]:+.1f})')
+        for name, top1 in found.items()
+    ]
+    return f'       test, seed {seed}: {"; ".join(texts)}'
 
 
 def choose_device(named: str) -> str:

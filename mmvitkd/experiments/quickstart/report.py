@@ -27,14 +27,8 @@ from ..results import latex_table, p_text
 from ..run import Run
 from ..timing import relative, time_rounds
 from .figure import COLUMNS, draw
-from .runs import BASELINE, STUDENTS, TEACHER, config_file
+from .runs import BASELINE, NAMES, STUDENTS, TEACHER, config_file
 
-NAMES = {
-    TEACHER: 'teacher',
-    BASELINE: 'student, baseline',
-    'vitkd': 'student, ViTKD',
-    'vitkd-nkd': 'student, ViTKD + NKD',
-}
 IMAGE_SIZE = (32, 32)
 BATCH, REPEATS = 100, 5  # of the images per second
 LATENCY_ROUNDS = 50  # of one image

@@ -24,6 +24,12 @@ CONFIGS = {
     'vitkd': 'vitkd_digits.py',
     'vitkd-nkd': 'vitkd-nkd_digits.py',
 }
+NAMES = {
+    TEACHER: 'teacher',
+    BASELINE: 'student, baseline',
+    'vitkd': 'student, ViTKD',
+    'vitkd-nkd': 'student, ViTKD + NKD',
+}
 STUDENTS = [name for name in CONFIGS if name != TEACHER]
 # of a run, relative to the baseline; only for the time left
 COSTS = {TEACHER: 3.0, BASELINE: 1.0, 'vitkd': 2.0, 'vitkd-nkd': 2.1}
@@ -45,7 +51,7 @@ def code_digest() -> str:
 
 
 def plan(root: Path, seeds: int, max_epochs: int | None, device: str) -> list[Run]:
-    """List the trainings: the teacher, then every student under every seed.
+    """List the trainings: the teacher, then seed by seed every student.
 
     Args:
         root: Folder of the runs.
@@ -60,7 +66,7 @@ def plan(root: Path, seeds: int, max_epochs: int | None, device: str) -> list[Ru
     ]
     return [
         Run(teacher, 0, root),
-        *(Run(student, seed, root) for student in students for seed in range(seeds)),
+        *(Run(student, seed, root) for seed in range(seeds) for student in students),
     ]
 
 

@@ -1,0 +1,51 @@
+# Does `train --fast-data` cost accuracy? The student alone, by DeiT's augmentations of
+# Fashion-MNIST as JPEGs, from MMPretrain's pipeline and from the two faster ones.
+# README.md has the protocol.
+_base_ = '../fashion_mnist/fashion-mnist-jpegs_student.py'
+
+title = 'Faster data pipelines, on Fashion-MNIST as JPEGs'
+student = '../fashion_mnist/fashion-mnist-jpegs_student.py'
+pair = '../fashion_mnist/vitkd_fashion-mnist.py'  # no method here has a teacher
+teachers = dict()
+options = {'train_cfg.val_interval': 20}
+factors = [1]
+first_tuning_seed = 100
+without_factor = 'Nothing is tuned here.'
+baseline = to_beat = timed_against = "MMPretrain's pipeline"
+paired = True
+
+_read, _crop, _flip, _rand, _erase, _pack = _base_.train_pipeline
+_pack = dict(type='mmvitkd.FastPackInputs')
+_flip = {**_flip, 'type': 'mmvitkd.FastRandomFlip'}
+_rand = {**_rand, 'type': 'mmvitkd.FastRandAugment'}
+# as mmvitkd.datasets.fast.pipeline.faster makes them of train_pipeline
+_same_pixels = [
+    _read,
+    {**_crop, 'type': 'mmvitkd.FastRandomResizedCrop'},
+    _flip,
+    _rand,
+    _erase,
+    _pack,
+]
+_same_distribution = [
+    dict(
+        type='mmvitkd.ReadRandomResizedCrop',
+        crop=dict(scale=32, backend='pillow', interpolation='bicubic'),
+    ),
+    _flip,
+    {**_rand, 'hparams': dict(pad_val=[73] * 3, interpolation='bilinear')},
+    {**_erase, 'type': 'mmvitkd.FastRandomErasing'},
+    _pack,
+]
+methods = [
+    dict(name=name, config=student, options=pipeline)
+    for name, pipeline in {
+        "MMPretrain's pipeline": {},
+        '--fast-data same-pixels': {
+            'train_dataloader.dataset.dataset.pipeline': _same_pixels
+        },
+        '--fast-data same-distribution': {
+            'train_dataloader.dataset.dataset.pipeline': _same_distribution
+        },
+    }.items()
+]
