@@ -69,5 +69,8 @@ class FashionMNISTJPEGs(FashionMNIST):
                 )
                 cv2.imwrite(str(unfinished / f'{number:05}.jpg'), large)
             unfinished.rename(folder)
+        except OSError:
+            if not folder.is_dir():  # else another training has just written it
+                raise
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)

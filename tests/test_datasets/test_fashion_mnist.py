@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -230,3 +231,13 @@ def test_jpegs_are_written_once(folder):
         Path(first).unlink()
         with pytest.raises(ValueError, match='39 JPEGs, the split 40 images: rem'):
             jpegs(folder)
+
+
+def test_jpegs_may_be_written_by_two_trainings_at_once(folder):
+    with (
+        DefaultScope.overwrite_default_scope('mmpretrain'),
+        ThreadPoolExecutor() as pool,
+    ):
+        both = [*pool.map(lambda _: jpegs(folder), range(2))]
+    assert [len(one) for one in both] == [40, 40]
+    assert [p.name for p in (folder / 'jpegs' / '112').iterdir()] == ['train']
