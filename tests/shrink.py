@@ -41,6 +41,8 @@ RUNNABLE = [
     for path in sorted(CONFIGS.rglob('*.py'))
     if not OTHERS & set(path.relative_to(CONFIGS).parts)
 ]
+# one of each method and data set; the others are of other sizes, and slow together
+FIRST = [*{(p.parent, p.stem.rpartition('_')[2]): p for p in RUNNABLE[::-1]}.values()]
 IMAGE_SIZE = 64
 BATCH_SIZE = 4
 IMAGES = 8  # of each split

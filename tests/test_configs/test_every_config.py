@@ -8,14 +8,12 @@ from mmengine.runner import Runner
 from mmpretrain.models import CutMix, Mixup, RandomBatchAugment
 
 from tests.helpers import build, samples
-from tests.shrink import NEIGHBOURS, RUNNABLE, shrink
+from tests.shrink import FIRST, NEIGHBOURS, RUNNABLE, shrink
 
 EVERY = {path.stem: path for path in RUNNABLE}
-# one of each method and data set; the others are of other sizes, and slow together
-FIRST = {(p.parent, p.stem.rpartition('_')[2]): p.stem for p in reversed(RUNNABLE)}
 NAMES = [
-    pytest.param(name, marks=() if name in FIRST.values() else pytest.mark.slow)
-    for name in EVERY
+    pytest.param(name, marks=() if path in FIRST else pytest.mark.slow)
+    for name, path in EVERY.items()
 ]
 
 
