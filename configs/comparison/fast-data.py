@@ -41,10 +41,10 @@ methods = [
     dict(name=name, config=student, options=pipeline)
     for name, pipeline in {
         "MMPretrain's pipeline": {},
-        '--fast-data same-pixels': {
+        'same-pixels': {
             'train_dataloader.dataset.dataset.pipeline': _same_pixels
         },
-        '--fast-data same-distribution': {
+        'same-distribution': {
             'train_dataloader.dataset.dataset.pipeline': _same_distribution
         },
     }.items()
