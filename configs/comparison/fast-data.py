@@ -37,15 +37,27 @@ _same_distribution = [
     {**_erase, 'type': 'mmvitkd.FastRandomErasing'},
     _pack,
 ]
+_parts = {
+    'reduced decoding alone': [_same_distribution[0], *_same_pixels[2:]],
+    'bilinear warps alone': [
+        *_same_pixels[:3],
+        _same_distribution[2],
+        *_same_pixels[4:],
+    ],
+}
 methods = [
-    dict(name=name, config=student, options=pipeline)
-    for name, pipeline in {
-        "MMPretrain's pipeline": {},
-        'same-pixels': {
-            'train_dataloader.dataset.dataset.pipeline': _same_pixels
-        },
-        'same-distribution': {
-            'train_dataloader.dataset.dataset.pipeline': _same_distribution
-        },
-    }.items()
+    dict(name="MMPretrain's pipeline", config=student),
+    *(
+        dict(
+            name=name,
+            config=student,
+            options={'train_dataloader.dataset.dataset.pipeline': pipeline},
+        )
+        for name, pipeline in {
+            'same-pixels': _same_pixels,
+            'same-distribution': _same_distribution,
+            # what of it might cost accuracy
+            **_parts,
+        }.items()
+    ),
 ]
