@@ -14,34 +14,34 @@ from mmvitkd.experiments.comparison.plan import Plan
 from .comparisons import entry, write_methods
 from .in_process import Done, call
 
-NAMES = [
-    'student alone',
-    'ViTKD + NKD, live teacher',
-    *(f'ViTKD + NKD, {n} stored epochs' for n in (16, 4)),
-    'ViTKD + NKD, 1 stored epoch',
-]
+LIVE = 'ViTKD + NKD, live teacher'
+STORED = {
+    **{f'ViTKD + NKD, {n} stored epochs': n for n in (200, 16, 4)},
+    'ViTKD + NKD, 1 stored epoch': 1,
+}
+NAMES = ['student alone', LIVE, *STORED]
 
 
 @pytest.mark.parametrize(
-    ('name', 'chosen_in', 'factor'),
+    ('name', 'chosen_in', 'factor', 'names'),
     [
-        ('fashion-mnist-stored-epochs', 'fashion-mnist', 64),
-        ('stored-epochs', 'methods', 1),
+        (
+            'fashion-mnist-stored-epochs',
+            'fashion-mnist',
+            64,
+            [name for name in NAMES if STORED.get(name) != 200],
+        ),
+        ('stored-epochs', 'methods', 1, NAMES),
     ],
+    ids=['fashion-mnist', 'digits'],
 )
-def test_all_else_is_equal(name, chosen_in, factor, tmp_path):
+def test_all_else_is_equal(name, chosen_in, factor, names, tmp_path):
     found = read(find(name))
-    assert [*found.methods] == NAMES
-    assert found.baseline == NAMES[0]
-    assert found.to_beat == NAMES[1]
-    alone, live, *stored = found.methods.values()
-    assert [method.stored_epochs for method in found.methods.values()] == [
-        0,
-        0,
-        16,
-        4,
-        1,
-    ]
+    assert [*found.methods] == names
+    assert (found.baseline, found.to_beat) == (NAMES[0], LIVE)
+    _, live, *stored = found.methods.values()
+    for method in found.methods.values():
+        assert method.stored_epochs == STORED.get(method.name, 0)
     for method in stored:
         assert method.cfg.to_dict() == live.cfg.to_dict()
         assert method.teachers == live.teachers
@@ -49,17 +49,18 @@ def test_all_else_is_equal(name, chosen_in, factor, tmp_path):
     # weights and all are those that were chosen on the validation split
     chosen = read(find(chosen_in)).methods['ViTKD + NKD'].setting(factor)
     assert live.setting().key == chosen.key
-    assert len({method.setting().key for method in found.methods.values()}) == 5
+    settings = {method.setting().key for method in found.methods.values()}
+    assert len(settings) == len(names)
     plan = Plan(found, None, 12, 1, tmp_path)
     assert plan.tuning() == []
-    assert len(plan.test()) == 1 + 5 * 12  # the teacher's
-    assert [group.name for group in plan.groups()][1:] == NAMES
+    assert len(plan.test()) == 1 + len(names) * 12  # the teacher's
+    assert [group.name for group in plan.groups()][1:] == names
 
 
 @pytest.mark.slow
 def test_the_plan_lists_them(tmp_path):
     code, said = call(
-        'compare', tmp_path, '--methods', 'fashion-mnist-stored-epochs', '--dry-run',
+        'compare', tmp_path, '--methods', 'stored-epochs', '--dry-run',
         '--seeds', 12, '--gpus', 0,
     )  # fmt: skip
     assert code == 0, said
