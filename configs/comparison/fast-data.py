@@ -1,10 +1,10 @@
 # Does `train --fast-data` cost accuracy? The student alone, by DeiT's augmentations of
 # Fashion-MNIST as JPEGs, from MMPretrain's pipeline and from the two faster ones.
 # README.md has the protocol.
-_base_ = '../fashion_mnist/fashion-mnist-jpegs_student.py'
+_base_ = '../fashion_mnist/student-jpegs_fashion-mnist.py'
 
 title = 'Faster data pipelines, on Fashion-MNIST as JPEGs'
-student = '../fashion_mnist/fashion-mnist-jpegs_student.py'
+student = '../fashion_mnist/student-jpegs_fashion-mnist.py'
 pair = '../fashion_mnist/vitkd_fashion-mnist.py'  # no method here has a teacher
 teachers = dict()
 options = {'train_cfg.val_interval': 20}

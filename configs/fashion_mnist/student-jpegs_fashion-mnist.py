@@ -1,6 +1,6 @@
 # The student alone on JPEGs of 112x112 pixels, by DeiT's augmentations: for measuring
 # what faster pipelines do to its accuracy (../comparison/fast-data.py).
-#   python tools/train.py configs/fashion_mnist/fashion-mnist-jpegs_student.py
+#   python tools/train.py configs/fashion_mnist/student-jpegs_fashion-mnist.py
 _base_ = [
     '../_base_/models/vit-w32_fashion-mnist.py',
     '../_base_/schedules/fashion-mnist.py',
