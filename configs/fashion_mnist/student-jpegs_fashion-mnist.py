@@ -1,16 +1,10 @@
 # The student alone on JPEGs of 112x112 pixels, by DeiT's augmentations: for measuring
 # what faster pipelines do to its accuracy (../comparison/fast-data.py).
 #   python tools/train.py configs/fashion_mnist/student-jpegs_fashion-mnist.py
-_base_ = [
-    '../_base_/models/vit-w32_fashion-mnist.py',
-    '../_base_/schedules/fashion-mnist.py',
-    '../_base_/default_runtime.py',
-]
-data_root = None  # data/fashion_mnist, or else where Debian's package puts it
-num_val = 10000
-data_preprocessor = dict(
-    num_classes=10, mean=[72.86] * 3, std=[89.97] * 3, to_rgb=False
-)
+_base_ = './fashion-mnist_student.py'
+
+# grey files are read as three channels
+data_preprocessor = dict(mean=[72.86] * 3, std=[89.97] * 3)
 model = dict(backbone=dict(in_channels=3))
 
 train_pipeline = [
@@ -42,56 +36,17 @@ test_pipeline = [
     dict(type='Resize', scale=32, backend='pillow', interpolation='bicubic'),
     dict(type='PackInputs'),
 ]
-dataset_type = 'mmvitkd.FashionMNISTJPEGs'
+_jpegs = 'mmvitkd.FashionMNISTJPEGs'
 train_dataloader = dict(
-    batch_size=100,
-    num_workers=0,
-    persistent_workers=False,
     dataset=dict(
-        type='mmvitkd.HeldOutSplit',
-        num_val=num_val,
-        split='train',
         # with so many augmentations, 2,000 would not be learned in a short training
         num_labels=10000,
-        dataset=dict(
-            type=dataset_type,
-            data_root=data_root,
-            split='train',
-            pipeline=train_pipeline,
-        ),
-    ),
-    sampler=dict(type='DefaultSampler', shuffle=True),
+        dataset=dict(type=_jpegs, pipeline=train_pipeline),
+    )
 )
-val_dataloader = dict(
-    batch_size=500,
-    num_workers=0,
-    persistent_workers=False,
-    dataset=dict(
-        type='mmvitkd.HeldOutSplit',
-        num_val=num_val,
-        split='val',
-        dataset=dict(
-            type=dataset_type,
-            data_root=data_root,
-            split='train',
-            pipeline=test_pipeline,
-        ),
-    ),
-    sampler=dict(type='DefaultSampler', shuffle=False),
-)
-val_evaluator = dict(type='Accuracy', topk=1)
-
-test_dataloader = dict(
-    batch_size=500,
-    num_workers=0,
-    persistent_workers=False,
-    dataset=dict(
-        type=dataset_type, data_root=data_root, split='test', pipeline=test_pipeline
-    ),
-    sampler=dict(type='DefaultSampler', shuffle=False),
-)
-test_evaluator = val_evaluator
+val_dataloader = dict(dataset=dict(dataset=dict(type=_jpegs, pipeline=test_pipeline)))
+test_dataloader = dict(dataset=dict(type=_jpegs, pipeline=test_pipeline))
 
 # 20 ep = 2000 iters * 100 images/iter / 10000 images/ep
 train_cfg = dict(max_epochs=20, val_interval=5)
-default_hooks = dict(checkpoint=dict(interval=10, max_keep_ckpts=1))
+default_hooks = dict(checkpoint=dict(interval=10))
