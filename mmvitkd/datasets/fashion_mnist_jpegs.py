@@ -1,4 +1,3 @@
-import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ class FashionMNISTJPEGs(FashionMNIST):
 
     So what such a pipeline does to a student's accuracy can be measured without a data
     set of photographs. The files of a split are written when it is first read: 60,000
-    for ``'train'``, 10,000 for ``'test'``, 3.5 KB each at 112 pixels.
+    for ``'train'``, 10,000 for ``'test'``, 2.8 KB each at 112 pixels.
 
     Args:
         size: Side of the images, which are enlarged from 28 by cubic interpolation.
@@ -61,16 +60,16 @@ class FashionMNISTJPEGs(FashionMNIST):
     def _write(self, images: list[np.ndarray], folder: Path) -> None:
         """Write all images, or none where it is interrupted."""
         folder.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(dir=folder.parent))
-        try:
+        with tempfile.TemporaryDirectory(dir=folder.parent) as unfinished:
+            files = Path(unfinished, folder.name)
+            files.mkdir()
             for number, image in enumerate(images):
                 large = cv2.resize(
                     image, (self.size, self.size), interpolation=cv2.INTER_CUBIC
                 )
-                cv2.imwrite(str(unfinished / f'{number:05}.jpg'), large)
-            unfinished.rename(folder)
-        except OSError:
-            if not folder.is_dir():  # else another training has just written it
-                raise
-        finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
+                cv2.imwrite(str(files / f'{number:05}.jpg'), large)
+            try:
+                files.rename(folder)
+            except OSError:
+                if not folder.is_dir():  # else another training has just written it
+                    raise
