@@ -26,9 +26,10 @@ esac
 # shellcheck source=tools/setup_env.sh
 source tools/setup_env.sh "$profile" ${no_venv:+"$no_venv"}
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
-# a worker a core, up to what memory allows; a file's tests stay together
+# a worker a core, up to what memory allows; a file's tests stay together, and one that
+# ends its worker is begun anew with it, once
 workers=$(getconf _NPROCESSORS_ONLN 2> /dev/null || echo 2)
-set -- -n "$((workers < 4 ? workers : 4))" --dist loadfile "$@"
+set -- -n "$((workers < 4 ? workers : 4))" --dist loadfile --max-worker-restart 1 "$@"
 
 if [ "$stack" = official ]; then
   marks="${marks:+$marks and }not onedl_only"

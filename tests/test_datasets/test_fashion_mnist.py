@@ -234,10 +234,16 @@ def test_jpegs_are_written_once(folder):
 
 
 def test_jpegs_may_be_written_by_two_trainings_at_once(folder):
-    with (
-        DefaultScope.overwrite_default_scope('mmpretrain'),
-        ThreadPoolExecutor() as pool,
-    ):
-        both = [*pool.map(lambda _: jpegs(folder), range(2))]
-    assert [len(one) for one in both] == [40, 40]
-    assert [p.name for p in (folder / 'jpegs' / '112').iterdir()] == ['train']
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        dataset = jpegs(folder)
+    plain = FashionMNIST(folder, 'train', verify=False).load_data_list()
+    both = folder / 'both'
+    with ThreadPoolExecutor() as pool:
+        writing = [
+            pool.submit(dataset._write, [info['img'] for info in plain], both)
+            for _ in range(2)
+        ]
+    assert [one.result() for one in writing] == [None, None]
+    assert [p.name for p in folder.iterdir() if p.is_dir()].count('both') == 1
+    assert len([*both.iterdir()]) == 40
+    assert not [p for p in folder.iterdir() if p.name.startswith('tmp')]
