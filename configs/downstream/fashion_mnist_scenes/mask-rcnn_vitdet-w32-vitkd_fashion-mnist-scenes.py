@@ -3,6 +3,6 @@ _base_ = './mask-rcnn_vitdet-w32_fashion-mnist-scenes.py'
 
 model = dict(
     backbone=dict(
-        init_cfg=dict(checkpoint='work_dirs/vitkd_fashion-mnist/epoch_100.pth')
+        init_cfg=dict(checkpoint='work_dirs/vitkd-tuned_fashion-mnist/epoch_100.pth')
     )
 )

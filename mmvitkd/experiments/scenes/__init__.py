@@ -7,6 +7,7 @@ class Protocol(NamedTuple):
     """How students are compared on scenes of a data set, unless told otherwise."""
 
     scenes: str  # what the scenes' folder is named
+    vitkd: str  # the config of the student by ViTKD
     train: int  # scenes
     val: int  # scenes
     seeds: int  # students of each kind
@@ -15,6 +16,8 @@ class Protocol(NamedTuple):
 
 
 PROTOCOLS = {
-    'digits': Protocol('digit-scenes', 300, 100, 3, 1, False),
-    'fashion-mnist': Protocol('fashion-mnist-scenes', 1000, 2000, 6, 2, True),
+    'digits': Protocol('digit-scenes', 'vitkd_digits', 300, 100, 3, 1, False),
+    'fashion-mnist': Protocol(
+        'fashion-mnist-scenes', 'vitkd-tuned_fashion-mnist', 1000, 2000, 6, 2, True
+    ),
 }

@@ -126,7 +126,7 @@ def students(dataset: str, max_epochs: int | None) -> dict[str, dict[str, Settin
         return Setting(f'{dataset} {name}', cfg, teachers)
 
     teacher = student('teacher', f'{dataset}_teacher')
-    vitkd = student('ViTKD', f'vitkd_{dataset}', teacher=teacher)
+    vitkd = student('ViTKD', PROTOCOLS[dataset].vitkd, teacher=teacher)
     plain = student('student', f'{dataset}_student')
     return {'scratch': {}, 'plain': {'teacher': plain}, 'vitkd': {'teacher': vitkd}}
 
