@@ -48,10 +48,10 @@ photographs: {train} scenes to train on and {val} to test on, drawn by
 nor photographs are shared by the two. The table compares three beginnings of the
 backbone, with equal budgets and everything else the same. Each seed has students of its
 own, trained by `configs/fashion_mnist/fashion-mnist_student.py` (the baseline, without
-distillation) and `configs/fashion_mnist/vitkd-tuned_fashion-mnist.py` under one teacher;
-of a seed both begin with the same weights, and their fine-tunings with the same heads
-and order of scenes. `configs/downstream/fashion_mnist_scenes/README.md` has the protocol,
-which was written down before the first result.""",
+distillation) and `configs/fashion_mnist/vitkd-tuned_fashion-mnist.py` under one
+teacher; of a seed both begin with the same weights, and their fine-tunings with the
+same heads and order of scenes. `configs/downstream/fashion_mnist_scenes/README.md` has
+the protocol, which was written down before the first result.""",
     ),
     'models': Text(
         page='dense-students',
