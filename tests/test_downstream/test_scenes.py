@@ -15,6 +15,7 @@ from PIL import Image
 
 from mmvitkd.commands import main
 from mmvitkd.datasets import Digits, FashionMNIST, fashion_mnist, held_out_split
+from mmvitkd.experiments.scenes import PROTOCOLS
 from mmvitkd.experiments.scenes.sources import paint_article
 from mmvitkd.registry import DATASETS
 from tests.helpers import save_weights
@@ -293,7 +294,8 @@ def test_variants_differ_in_the_beginning_alone(stem, kind):
     assert inits[0] == inits[2]
     # of the students' own trainings, as long as they are
     plain = STUDENTS[kind]
-    vitkd = plain.with_name(f'vitkd_{plain.stem.removesuffix("_student")}.py')
+    dataset = plain.stem.removesuffix('_student')
+    vitkd = plain.with_name(f'{PROTOCOLS[dataset].vitkd}.py')
     for file, path in zip(files, (plain, vitkd), strict=True):
         epochs = Config.fromfile(path).train_cfg.max_epochs
         assert file == f'work_dirs/{path.stem}/epoch_{epochs}.pth'
