@@ -10,14 +10,22 @@ import pytest
 import torch
 from mmengine.config import Config
 
+from mmvitkd.experiments.comparison.methods import find, read
 from mmvitkd.experiments.run import Run, Setting
 from mmvitkd.experiments.runs_file import RunsFile
-from mmvitkd.experiments.scenes.trainings import INITS, STRIDE, FineTuning, plan
+from mmvitkd.experiments.scenes.trainings import (
+    INITS,
+    STRIDE,
+    FineTuning,
+    plan,
+    students,
+)
 from mmvitkd.utils.statistics import (
     compare_paired,
     detectable_difference,
     seeds_needed,
 )
+from tests.shrink import CONFIGS
 
 pytestmark = pytest.mark.onedl_only  # the page's pictures want mmdet's pycocotools
 
@@ -182,3 +190,16 @@ def test_no_two_students_share_a_fine_tunings_seed(dataset, tmp_path):
     # both students under the same teacher, of whatever seed they are
     (teacher,) = vitkd.teachers['teacher'].teachers.values()
     assert (teacher.setting.name, teacher.seed) == (f'{dataset} teacher', 0)
+
+
+def test_vitkd_has_the_weights_that_the_comparison_chose():
+    with open(CONFIGS.parent / 'results/fashion-mnist/fashion-mnist.csv') as file:
+        (row,) = (one for one in csv.DictReader(file) if one['method'] == 'ViTKD')
+    compared = read(find('fashion-mnist')).methods['ViTKD']
+    chosen = compared.setting(float(row['factor'])).cfg.model.terms
+    own = students('fashion-mnist', None)['vitkd']['teacher'].cfg.model.terms
+    assert own.keys() == chosen.keys()
+    for name, term in own.items():
+        weight = term.loss.pop('loss_weight')
+        assert weight == pytest.approx(chosen[name].loss.pop('loss_weight'))
+        assert term == chosen[name]
